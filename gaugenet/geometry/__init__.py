@@ -1,0 +1,32 @@
+"""Manifolds -> frames, transporters, log maps: numpy, scipy and numba, never torch."""
+
+from __future__ import annotations
+
+import importlib
+
+from .local_geometry import Feature, LocalGeometry, Pooling
+
+# Late, so that `import gaugenet.geometry` stays cheap: name -> module.
+_LATE = {
+    "mesh": "mesh",
+    "load_mesh": "loading",
+    "inspect_mesh": "report",
+    "repair_mesh": "repair",
+    "icosphere": "sphere",
+    "sphere": "sphere",
+    "process_one": "process",
+    "build_hierarchy": "hierarchy",
+    "compute_features": "features",
+}
+
+__all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]
+
+
+def __getattr__(name: str):
+    if name in _LATE:
+        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
+    raise AttributeError(f"module 'gaugenet.geometry' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,192 @@
+"""LocalGeometry: what every manifold hands to the layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GeometryError
+
+
+class Feature(NamedTuple):
+    """A feature field given in the frames of a geometry.
+
+    Attributes:
+        values: (N, dim) numbers, component-major blocks as everywhere in gaugenet.
+        type: the field type in SO(2)/O(2) irreps, for example ``"3x0 + 1x2"``.
+    """
+
+    values: np.ndarray
+    type: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pooling:
+    """The step from a geometry to the next coarser one.
+
+    Attributes:
+        cluster: (N,) int64, the coarse node that each fine node belongs to.
+        transport: (N, d, d), coordinates_coarse = transport[n] @ coordinates_fine for a vector at fine node n.
+        geometry: the coarse LocalGeometry, with M nodes.
+    """
+
+    cluster: np.ndarray
+    transport: np.ndarray
+    geometry: LocalGeometry
+
+
+@dataclass(frozen=True, eq=False)
+class LocalGeometry:
+    """Frames, log maps, transporters and quadrature weights of a sampled manifold.
+
+    Letters: N nodes, E edges, d intrinsic dimension, D ambient dimension.
+
+    Attributes:
+        edge_index: (2, E) int64, row 0 the source q, row 1 the target p; sorted by target, then source; no self-loops.
+        log: (E, d), coordinates in the frame of p of log_p(q); the norm is the geodesic distance (unit of length).
+        transport: (E, d, d), g_pq with coordinates_p(carried vector) = g_pq @ coordinates_q(vector).
+        weight: (E,), quadrature weight of q in the neighbourhood of p: area[q] over the volume of the flat d-ball of
+            radius[p] (pi radius^2 for d = 2). Dimensionless; sums to about one over an interior neighbourhood with its centre.
+        radius: (N,), radius of the neighbourhood of p (unit of length).
+        positions: (N, D) or None.
+        frame: (N, D, d) or None, orthonormal columns, right-handed with the outward normal on surfaces.
+        area: (N,) or None, volume of the cell of each node (unit of length to the d).
+        curvature: (N,) or None, Gaussian curvature (for the area element of a curved disc).
+        faces: (F, 3) int64 or None.
+        features: name -> Feature.
+        coarse: the Pooling to the next level, or None.
+        metadata: JSON-able facts about the origin (parameters, warnings, index maps stay in the record).
+    """
+
+    edge_index: np.ndarray
+    log: np.ndarray
+    transport: np.ndarray
+    weight: np.ndarray
+    radius: np.ndarray
+    positions: np.ndarray | None = None
+    frame: np.ndarray | None = None
+    area: np.ndarray | None = None
+    curvature: np.ndarray | None = None
+    faces: np.ndarray | None = None
+    features: dict[str, Feature] = field(default_factory=dict)
+    coarse: Pooling | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.radius.shape[0]
+
+    @property
+    def num_edges(self) -> int:
+        return self.edge_index.shape[1]
+
+    @property
+    def dim(self) -> int:
+        """Intrinsic dimension d."""
+        return self.log.shape[1]
+
+    def replace(self, **changes: Any) -> LocalGeometry:
+        """A copy with some attributes exchanged."""
+        return dataclasses.replace(self, **changes)
+
+    def levels(self) -> list[LocalGeometry]:
+        """This geometry and its coarser ones, finest first."""
+        return [self] if self.coarse is None else [self, *self.coarse.geometry.levels()]
+
+    def gauge_transform(self, h: np.ndarray) -> LocalGeometry:
+        r"""The same geometry in the frames :math:`E_p h_p` (DESIGN: gauge change).
+
+        log -> h_p^-1 log, transport -> h_p^-1 g_pq h_q, features -> rho(h_p)^-1 f.
+
+        Args:
+            h: (N, d, d) orthogonal matrices. Coarser levels keep their frames.
+        """
+        h = np.asarray(h, dtype=self.log.dtype)
+        expected = (self.num_nodes, self.dim, self.dim)
+        if h.shape != expected:
+            raise GeometryError(f"gauge_transform expected h of shape {expected}, got {h.shape}")
+        source, target = self.edge_index
+        inverse = np.swapaxes(h, -1, -2)
+        coarse = self.coarse
+        if coarse is not None:
+            coarse = dataclasses.replace(coarse, transport=coarse.transport @ h)
+        return self.replace(
+            log=np.einsum("eij,ej->ei", inverse[target], self.log),
+            transport=inverse[target] @ self.transport @ h[source],
+            frame=None if self.frame is None else self.frame @ h,
+            features={name: _transform_feature(f, inverse) for name, f in self.features.items()},
+            coarse=coarse,
+        )
+
+    def validate(self, tolerance: float | None = None) -> LocalGeometry:
+        """Check shapes, ranges, finiteness and the conventions; return self.
+
+        Args:
+            tolerance: relative tolerance, by default 1e-9 in float64 and 1e-4 in float32.
+
+        Raises:
+            GeometryError: naming the array, what was expected and the first offending index.
+        """
+        from .validation import validate_geometry
+
+        validate_geometry(self, tolerance)
+        return self
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one safetensors record (int32 indices, float32 geometry), atomically."""
+        from .record import save_record
+
+        save_record(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> LocalGeometry:
+        """Read a record; raises RecordError when it is damaged or hostile."""
+        from .record import load_record
+
+        return load_record(path)
+
+    def to_graph(self, dtype=None):
+        """The GaugeGraph of this geometry (imports torch)."""
+        from ..data import GaugeGraph
+
+        return GaugeGraph.from_geometry(self, dtype=dtype)
+
+    def __repr__(self) -> str:
+        levels = "" if self.coarse is None else f", levels={len(self.levels())}"
+        return f"LocalGeometry(nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}{levels})"
+
+
+def parse_orders(type_string: str) -> list[tuple[int, int]]:
+    """``"3x0 + 1x2"`` -> [(3, 0), (1, 2)], the SO(2) orders of a stored feature."""
+    blocks = []
+    for part in type_string.split("+"):
+        mul, _, order = part.strip().partition("x")
+        if not (mul.isdigit() and order.isdigit()):
+            raise GeometryError(f'a stored feature has a type like "3x0 + 1x2", got {type_string!r}')
+        blocks.append((int(mul), int(order)))
+    return blocks
+
+
+def irrep_matrices(h: np.ndarray, order: int) -> np.ndarray:
+    """(..., n, n) matrices of the O(2) irrep of the given order at the 2 x 2 matrices h; diag(1, -1) reflects."""
+    if order == 0:
+        return np.ones((*h.shape[:-2], 1, 1), h.dtype)
+    sign = np.sign(np.linalg.det(h))
+    angle = order * np.arctan2(h[..., 1, 0], h[..., 0, 0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([cos, -sin * sign], -1), np.stack([sin, cos * sign], -1)], -2)
+
+
+def _transform_feature(feature: Feature, g: np.ndarray) -> Feature:
+    """rho(g_n) applied to every node of a stored feature."""
+    out, start = [], 0
+    for mul, order in parse_orders(feature.type):
+        n = 1 if order == 0 else 2
+        block = feature.values[:, start : start + n * mul].reshape(-1, n, mul)
+        out.append((irrep_matrices(g, order).astype(block.dtype) @ block).reshape(-1, n * mul))
+        start += n * mul
+    return Feature(np.concatenate(out, 1), feature.type)
