@@ -1,0 +1,274 @@
+"""Groups of the plane: {e}, reflections, C_N, D_N, SO(2), O(2). Irreps: order l turns by l a, reflections act by diag(1,
+-1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from .group import FiniteGroup, Group
+from .harmonic_action import angular_power, block_determinant
+from .representation import Irrep, Representation
+
+
+def rotations(angles: torch.Tensor) -> torch.Tensor:
+    """Counter-clockwise rotation matrices (..., 2, 2) of angles (...) in radians."""
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def _turns(n: int) -> torch.Tensor:
+    """The n rotations of C_n, (n, 2, 2), with exact zeros and ones where they belong."""
+    matrices = rotations(torch.arange(n, dtype=torch.float64) * (2 * torch.pi / n))
+    exact = (matrices * 2).round() / 2  # -1, -1/2, 0, 1/2, 1: all rational values of cos and sin at rational angles
+    return torch.where((matrices - exact).abs() < 1e-14, exact, matrices)
+
+
+def _embed(block: torch.Tensor, dim: int) -> torch.Tensor:
+    """Planar orthogonal matrices as they are, or as rotations of space that keep the z axis (a planar reflection turns it
+    over)."""
+    if dim == 2:
+        return block
+    matrix = torch.zeros(*block.shape[:-2], 3, 3, dtype=block.dtype, device=block.device)
+    matrix[..., :2, :2] = block
+    matrix[..., 2, 2] = block_determinant(block).round()
+    return matrix
+
+
+_FLIP = ((1.0, 0.0), (0.0, -1.0))
+
+
+class _Planar(Group):
+    """Irreps of the subgroups of O(2): "l" of order l, and "l-", "l" times the determinant, where that is another irrep."""
+
+    reflects = False  # whether reflections belong to the group
+
+    def _doubled(self, order: int) -> bool:
+        """Whether order l splits into one-dimensional irreps (order 0, and N/2 for even N)."""
+        return order == 0
+
+    def _max_order(self) -> int | None:
+        return None
+
+    def irrep_names(self, max_order: int | None = None) -> tuple[str, ...]:
+        top = self._max_order()
+        if top is None and max_order is None:
+            raise ValueError(f"{self} has infinitely many irreps: give max_order")
+        top = min(order for order in (top, max_order) if order is not None)
+        names = []
+        for order in range(top + 1):
+            names.append(str(order))
+            if self.reflects and self._doubled(order):
+                names.append(f"{order}-")
+        return tuple(names)
+
+    def canonical_name(self, name: str | int) -> str | None:
+        match = re.fullmatch(r"(\d+)(-?)", str(name))
+        if match is None:
+            return None
+        order, sign = int(match[1]), match[2]
+        top = self._max_order()
+        if (top is not None and order > top) or (sign and not (self.reflects and self._doubled(order))):
+            return None
+        return f"{order}{sign}"
+
+    def irrep_degree(self, name: str) -> int:
+        return int(name.rstrip("-"))
+
+    def irrep_dim(self, name: str) -> int:
+        return 1 if self._doubled(self.irrep_degree(name)) else 2
+
+    def irrep_matrix(self, name: str, g: torch.Tensor) -> torch.Tensor:
+        order = self.irrep_degree(name)
+        cos, sin = angular_power(g, order)
+        if self._doubled(order):
+            if name.endswith("-"):
+                cos = cos * block_determinant(g)
+            return cos[..., None, None]
+        if self.reflects:
+            det = block_determinant(g)
+            return torch.stack([torch.stack([cos, -sin * det], -1), torch.stack([sin, cos * det], -1)], -2)
+        return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+    @property
+    def standard(self) -> Representation:
+        one = self.canonical_name(1)
+        return Irrep(self, one) if one and self.dim == 2 and self.irrep_dim(one) == 2 else super().standard
+
+
+def _positive(value, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{what} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{what} must be at least 1, got {value}")
+
+
+def _two_or_three(dim, what: str) -> None:
+    _positive(dim, "dim")
+    if dim not in (2, 3):
+        raise ValueError(f"{what} acts on the plane (dim=2) or on space about the z axis (dim=3), got dim={dim}")
+
+
+@dataclass(frozen=True, repr=False)
+class Trivial(_Planar, FiniteGroup):
+    """{e} in dimension d: an unoriented copy between frames, no symmetry asked for. One irrep, "0"."""
+
+    dim: int = 2
+
+    def __post_init__(self):
+        _positive(self.dim, "dim")
+
+    def _max_order(self) -> int:
+        return 0
+
+    def _make_elements(self) -> np.ndarray:
+        return np.eye(self.dim)[None]
+
+
+@dataclass(frozen=True, repr=False)
+class Reflection(_Planar, FiniteGroup):
+    """{1, diag(1, -1)}: reflections of the plane in the first frame vector. Irreps "0" and the sign "0-"."""
+
+    dim = 2
+    reflects = True
+
+    def _max_order(self) -> int:
+        return 0
+
+    @property
+    def generators(self) -> torch.Tensor:
+        return torch.tensor([_FLIP], dtype=torch.float64)
+
+
+@dataclass(frozen=True, repr=False)
+class Cyclic(_Planar, FiniteGroup):
+    """C_n, the rotations by multiples of 2 pi / n, in this order. Irreps "0" .. "n//2"; that of order n/2 is one-dimensional.
+
+    Args:
+        n: the number of rotations.
+        dim: 2, or 3 for rotations of space about the z axis.
+    """
+
+    n: int
+    dim: int = 2
+
+    def __post_init__(self):
+        _positive(self.n, "n")
+        _two_or_three(self.dim, "Cyclic")
+
+    def _max_order(self) -> int:
+        return self.n // 2
+
+    def _doubled(self, order: int) -> bool:
+        return order == 0 or 2 * order == self.n
+
+    @property
+    def generators(self) -> torch.Tensor:
+        return _embed(_turns(self.n)[1:2], self.dim)
+
+    def _make_elements(self) -> np.ndarray:
+        return _embed(_turns(self.n), self.dim).numpy()
+
+
+@dataclass(frozen=True, repr=False)
+class Dihedral(_Planar, FiniteGroup):
+    """D_n: the rotations of C_n, then each of them after the reflection diag(1, -1); 2n elements in this order.
+
+    Irreps "0", "0-", "1", ..., and for even n the two one-dimensional "n/2" (+1 on diag(1, -1)) and "n/2-" (-1 there),
+    written as numbers ("4", "4-" for D_8).
+
+    Args:
+        n: the number of rotations.
+        dim: 2, or 3 for the rotations of space that turn about z and by pi about horizontal axes (the first is x).
+    """
+
+    n: int
+    dim: int = 2
+
+    reflects = True
+
+    def __post_init__(self):
+        _positive(self.n, "n")
+        _two_or_three(self.dim, "Dihedral")
+
+    def _max_order(self) -> int:
+        return self.n // 2
+
+    def _doubled(self, order: int) -> bool:
+        return order == 0 or 2 * order == self.n
+
+    @property
+    def generators(self) -> torch.Tensor:
+        return _embed(torch.cat([_turns(self.n)[1:2], torch.tensor([_FLIP], dtype=torch.float64)]), self.dim)
+
+    def _make_elements(self) -> np.ndarray:
+        turns = _turns(self.n)
+        return _embed(torch.cat([turns, turns @ torch.tensor(_FLIP, dtype=torch.float64)]), self.dim).numpy()
+
+
+@dataclass(frozen=True, repr=False)
+class SO2(_Planar):
+    """All rotations of the plane. Irreps "0", "1", "2", ...: order l turns by [[cos l a, -sin l a], [sin l a, cos l a]].
+
+    Args:
+        dim: 2, or 3 for rotations of space about the z axis.
+    """
+
+    dim: int = 2
+
+    def __post_init__(self):
+        _two_or_three(self.dim, "SO2")
+
+    @property
+    def lie_generators(self) -> torch.Tensor:
+        turn = torch.zeros(1, self.dim, self.dim, dtype=torch.float64)
+        turn[0, 0, 1], turn[0, 1, 0] = -1.0, 1.0
+        return turn
+
+    def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        angles = torch.rand(n, generator=generator, dtype=torch.float64) * (2 * torch.pi)
+        return _embed(rotations(angles), self.dim).to(dtype)
+
+    def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
+        inside = _orthogonal(g, tol) & (block_determinant(g) > 0)
+        return inside & ((g[..., 2, 2] - 1).abs() <= tol) if self.dim == 3 else inside
+
+    def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return Cyclic(degree + 1, dim=self.dim).quadrature(degree)
+
+
+@dataclass(frozen=True, repr=False)
+class O2(_Planar):
+    """All rotations and reflections of the plane. Irreps "0", the determinant "0-", and "1", "2", ... with diag(1, -1) as
+    itself."""
+
+    dim = 2
+    reflects = True
+
+    @property
+    def generators(self) -> torch.Tensor:
+        return torch.tensor([_FLIP], dtype=torch.float64)
+
+    @property
+    def lie_generators(self) -> torch.Tensor:
+        return torch.tensor([[[0.0, -1.0], [1.0, 0.0]]], dtype=torch.float64)
+
+    def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        angles = torch.rand(n, generator=generator, dtype=torch.float64) * (2 * torch.pi)
+        sign = torch.randint(2, (n,), generator=generator) * 2.0 - 1.0
+        return (rotations(angles) * torch.stack([torch.ones_like(sign), sign], -1)[:, None, :]).to(dtype)
+
+    def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
+        return _orthogonal(g, tol)
+
+    def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return Dihedral(degree + 1).quadrature(degree)
+
+
+def _orthogonal(g: torch.Tensor, tol: float) -> torch.Tensor:
+    gram = g.transpose(-1, -2) @ g
+    return (gram - torch.eye(g.shape[-1], dtype=g.dtype, device=g.device)).abs().amax((-2, -1)) <= tol

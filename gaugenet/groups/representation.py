@@ -1,0 +1,278 @@
+"""Representations of structure groups: immutable values that turn d x d matrices into dim x dim matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .invariants import projector_basis
+
+if TYPE_CHECKING:
+    from .group import Group
+
+#: A matrix farther than this (Frobenius norm) from every element is refused by representations that exist on the elements only.
+ELEMENT_TOLERANCE = 1e-3
+
+
+class Representation:
+    """A real orthogonal representation rho of a group G of d x d matrices.
+
+    ``rep(g)`` maps (..., d, d) to (..., dim, dim) in the dtype and on the device of g. Irreps of matrix groups are
+    polynomials in the entries of g, hence differentiable. Values are immutable, hashable and comparable.
+
+    Attributes:
+        group: G.
+        name: what `FieldType` strings and prints call it.
+        dim: the dimension n of the space it acts on.
+        degree: the highest frequency of its entries along a one-parameter subgroup (0 for representations of finite groups
+            only).
+    """
+
+    group: Group
+    name: str
+    dim: int
+    degree: int
+
+    def __call__(self, g: torch.Tensor) -> torch.Tensor:
+        """rho(g): (..., d, d) -> (..., dim, dim). ValueError when g does not have the group's shape, TypeError when not
+        floating."""
+        d = self.group.dim
+        if not isinstance(g, torch.Tensor) or not g.is_floating_point():
+            found = g.dtype if isinstance(g, torch.Tensor) else type(g).__name__
+            raise TypeError(f"group elements are floating-point tensors (..., {d}, {d}), got {found}")
+        if g.shape[-2:] != (d, d):
+            raise ValueError(f"elements of {self.group} have shape (..., {d}, {d}), got {tuple(g.shape)}")
+        return self._matrix(g)
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def lie(self, x: torch.Tensor) -> torch.Tensor:
+        """d rho(exp(t X)) / dt at t = 0 for X (d, d) in the Lie algebra of G: (dim, dim).
+
+        ValueError when X is not tangent to the group (the Lie algebra of a finite group is {0}).
+        """
+        self.group.check_lie(x)
+        identity = torch.eye(self.group.dim, dtype=x.dtype, device=x.device)
+        if not len(self.group.lie_generators):
+            return torch.zeros(self.dim, self.dim, dtype=x.dtype, device=x.device)
+        # Along exp(tX) a polynomial's derivative depends on its tangent X only.
+        return torch.func.jvp(self._matrix, (identity,), (x,))[1]
+
+    def __add__(self, other: Representation) -> Representation:
+        """Direct sum."""
+        if not isinstance(other, Representation):
+            return NotImplemented
+        _same_group(self, other)
+        parts = [part for rep in (self, other) for part in (rep.parts if isinstance(rep, DirectSum) else (rep,))]
+        return DirectSum(tuple(parts))
+
+    def __mul__(self, other: Representation) -> Representation:
+        """Tensor product rho1(g) x rho2(g), the second factor's index fastest."""
+        if not isinstance(other, Representation):
+            return NotImplemented
+        _same_group(self, other)
+        return TensorProduct(self, other)
+
+    def restrict(self, subgroup: Group) -> Representation:
+        """The same matrices as a representation of a subgroup H of G. ValueError when H is not contained in G."""
+        if subgroup == self.group:
+            return self
+        self.group.check_subgroup(subgroup)
+        return Restriction(self, subgroup)
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every rho(g) is a permutation matrix: pointwise nonlinearities and one bias per copy are equivariant on
+        it."""
+        return _is_permutation(self)
+
+    def invariant_vectors(self) -> torch.Tensor:
+        """Orthonormal basis (k, dim) float64 of {v : rho(g) v = v for all g}; a bias may live there and nowhere else."""
+        return torch.from_numpy(_invariant_vectors(self).copy())
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{self.group}: {self.name}, dim {self.dim}>"
+
+
+def _same_group(a: Representation, b: Representation) -> None:
+    if a.group != b.group:
+        raise ValueError(f"representations of different groups cannot be combined: {a.group} and {b.group}")
+
+
+@lru_cache(maxsize=1024)
+def _is_permutation(rep: Representation) -> bool:
+    lie = [rep.lie(x) for x in rep.group.lie_generators]
+    if any(m.abs().max() > 1e-9 for m in lie):
+        return False
+    matrices = rep(rep.group.generators)
+    zero_or_one = torch.minimum(matrices.abs(), (matrices - 1).abs())
+    return bool((zero_or_one < 1e-9).all())
+
+
+@lru_cache(maxsize=1024)
+def _invariant_vectors(rep: Representation) -> np.ndarray:
+    g, weights = rep.group.quadrature(rep.degree)
+    projector = np.tensordot(weights.numpy(), rep(g).numpy(), 1)
+    basis = projector_basis(np.diagonal(projector).copy(), lambda j: projector[:, j])
+    basis.setflags(write=False)
+    return basis
+
+
+@dataclass(frozen=True, repr=False)
+class Irrep(Representation):
+    """An irreducible representation; the group knows its matrices. Made by ``group.irrep(name)``."""
+
+    group: Group
+    name: str
+
+    @property
+    def dim(self) -> int:
+        return self.group.irrep_dim(self.name)
+
+    @property
+    def degree(self) -> int:
+        return self.group.irrep_degree(self.name)
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        return self.group.irrep_matrix(self.name, g)
+
+
+@dataclass(frozen=True, repr=False)
+class Standard(Representation):
+    """The defining representation rho(g) = g, where it is not already an irrep."""
+
+    group: Group
+
+    name = "standard"
+    degree = 1
+
+    @property
+    def dim(self) -> int:
+        return self.group.dim
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        return g
+
+
+@dataclass(frozen=True, repr=False)
+class Permutation(Representation):
+    """A finite group permuting its cosets: rho(g) e_{aH} = e_{gaH}; the regular representation when H is trivial (``None``).
+
+    The basis is in the order of ``group.elements`` (for cosets: of their first element). A matrix is matched to the nearest
+    element; ValueError when none lies within `ELEMENT_TOLERANCE`.
+    """
+
+    group: Group
+    subgroup: Group | None = None
+
+    degree = 0
+
+    @property
+    def name(self) -> str:
+        return "regular" if self.subgroup is None else f"quotient({self.subgroup})"
+
+    @property
+    def dim(self) -> int:
+        return self.group.coset_table(self.subgroup).shape[1]
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        table = torch.tensor(self.group.coset_table(self.subgroup), device=g.device)
+        target = table[self.group.nearest(g, ELEMENT_TOLERANCE)]  # (..., dim): column j holds its one at row target[j]
+        rows = torch.arange(table.shape[1], device=g.device)
+        return (rows[:, None] == target[..., None, :]).to(g.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class DirectSum(Representation):
+    """Block-diagonal sum of representations of one group."""
+
+    parts: tuple[Representation, ...]
+
+    @property
+    def group(self) -> Group:
+        return self.parts[0].group
+
+    @property
+    def name(self) -> str:
+        return "(" + " + ".join(part.name for part in self.parts) + ")"
+
+    @property
+    def dim(self) -> int:
+        return sum(part.dim for part in self.parts)
+
+    @property
+    def degree(self) -> int:
+        return max(part.degree for part in self.parts)
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        return block_diagonal([part(g) for part in self.parts])
+
+
+@dataclass(frozen=True, repr=False)
+class TensorProduct(Representation):
+    """Kronecker product of two representations of one group."""
+
+    left: Representation
+    right: Representation
+
+    @property
+    def group(self) -> Group:
+        return self.left.group
+
+    @property
+    def name(self) -> str:
+        return f"({self.left.name} * {self.right.name})"
+
+    @property
+    def dim(self) -> int:
+        return self.left.dim * self.right.dim
+
+    @property
+    def degree(self) -> int:
+        return self.left.degree + self.right.degree
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        product = torch.einsum("...ij,...kl->...ikjl", self.left(g), self.right(g))
+        return product.reshape(*g.shape[:-2], self.dim, self.dim)
+
+
+@dataclass(frozen=True, repr=False)
+class Restriction(Representation):
+    """A representation of a larger group, evaluated on a subgroup."""
+
+    rep: Representation
+    group: Group
+
+    @property
+    def name(self) -> str:
+        return f"({self.rep.name} of {self.rep.group})"
+
+    @property
+    def dim(self) -> int:
+        return self.rep.dim
+
+    @property
+    def degree(self) -> int:
+        return self.rep.degree
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        return self.rep(g)
+
+
+def block_diagonal(blocks: list[torch.Tensor]) -> torch.Tensor:
+    """Square blocks (..., n_i, n_i) of one batch shape on the diagonal of (..., sum n_i, sum n_i)."""
+    total = sum(block.shape[-1] for block in blocks)
+    rows, start = [], 0
+    for block in blocks:
+        n = block.shape[-1]
+        rows.append(torch.nn.functional.pad(block, (start, total - start - n)))
+        start += n
+    return torch.cat(rows, -2)

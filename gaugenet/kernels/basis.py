@@ -1,0 +1,133 @@
+"""Steerable kernels: every solution of the kernel constraint, for any compact group and any representations."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from ..groups import Representation
+from ..groups.harmonic_action import harmonic_action
+from ..groups.invariants import invariant_basis
+from .harmonics import harmonic_frequencies, harmonic_size, harmonics
+
+
+class SteerableBasis:
+    r"""Orthonormal basis of the kernels K with K(g x) = rho_out(g) K(x) rho_in(g)^-1 for all g in G, band-limited in angle.
+
+    ``K_k(x) = sum_y coefficients[k, :, :, y] Y_y(x / |x|)``, with Y of `kernels.harmonics`; a radial profile multiplies it
+    (Weiler et al. 2021, arXiv 2106.06020, theorem 4.2; Lang & Weiler 2021, arXiv 2010.10952). The coefficients are the
+    invariant vectors of rho_out x rho_in x rho_Y, found frequency by frequency by averaging over the group, exact to
+    rounding; the basis is the same on every machine, so that saved weights keep their meaning.
+
+    Args:
+        rep_in, rep_out: representations of one group.
+        max_frequency: F, the highest angular frequency (spherical degree in space).
+
+    Attributes:
+        coefficients: (K, dim_out, dim_in, Y) float64, orthonormal over the last three axes.
+        frequencies: (K,) int64, the one frequency of each basis kernel, ascending.
+
+    Raises:
+        ValueError: different groups, a negative frequency, frequencies above 0 in a dimension other than 2 and 3.
+    """
+
+    __slots__ = ("_coefficients", "_frequencies", "max_frequency", "rep_in", "rep_out")
+
+    def __init__(self, rep_in: Representation, rep_out: Representation, max_frequency: int = 4):
+        _check_pair(rep_in, rep_out)
+        if isinstance(max_frequency, bool) or not isinstance(max_frequency, Integral):
+            raise TypeError(f"max_frequency must be an integer, got {max_frequency!r}")
+        if max_frequency < 0:
+            raise ValueError(f"max_frequency must be at least 0, got {max_frequency}")
+        coefficients, frequencies = _solve(rep_in, rep_out, int(max_frequency))
+        values = (rep_in, rep_out, int(max_frequency), coefficients, frequencies)
+        for name, value in zip(("rep_in", "rep_out", "max_frequency", "_coefficients", "_frequencies"), values):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a SteerableBasis is immutable")
+
+    __delattr__ = __setattr__
+
+    def __reduce__(self):
+        return SteerableBasis, (self.rep_in, self.rep_out, self.max_frequency)
+
+    @property
+    def coefficients(self) -> torch.Tensor:
+        return torch.tensor(self._coefficients)
+
+    @property
+    def frequencies(self) -> torch.Tensor:
+        return torch.tensor(self._frequencies)
+
+    def __len__(self) -> int:
+        return len(self._frequencies)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The angular kernels at vectors x (..., d): (..., K, dim_out, dim_in), in x's dtype. At x = 0 only frequency 0
+        survives."""
+        d = self.rep_in.group.dim
+        if x.shape[-1:] != (d,):
+            raise ValueError(f"kernels of {self.rep_in.group} live on vectors (..., {d}), got shape {tuple(x.shape)}")
+        coefficients = torch.tensor(self._coefficients, dtype=x.dtype, device=x.device)
+        angular = harmonics(x, self.max_frequency) if d in (2, 3) else torch.ones_like(x[..., :1])
+        return torch.einsum("koiy,...y->...koi", coefficients, angular)
+
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, SteerableBasis):
+            return NotImplemented
+        mine, theirs = ((b.rep_in, b.rep_out, b.max_frequency) for b in (self, other))
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash((self.rep_in, self.rep_out, self.max_frequency))
+
+    def __repr__(self) -> str:
+        return f"SteerableBasis({self.rep_in!r} -> {self.rep_out!r}, max_frequency={self.max_frequency}, {len(self)} kernels)"
+
+
+def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
+    """Orthonormal basis (K0, dim_out, dim_in) float64 of the intertwiners: M rho_in(g) = rho_out(g) M. What a
+    self-interaction may be."""
+    _check_pair(rep_in, rep_out)
+    return torch.tensor(_solve_frequency(rep_in, rep_out, 0)[..., 0])
+
+
+def _check_pair(rep_in: Representation, rep_out: Representation) -> None:
+    for rep in (rep_in, rep_out):
+        if not isinstance(rep, Representation):
+            raise TypeError(f"expected a Representation, such as group.irrep(1), got {rep!r}")
+    if rep_in.group != rep_out.group:
+        raise ValueError(f"a kernel maps between representations of one group, got {rep_in.group} and {rep_out.group}")
+
+
+@lru_cache(maxsize=256)
+def _solve(rep_in: Representation, rep_out: Representation, max_frequency: int) -> tuple[np.ndarray, np.ndarray]:
+    solutions = [_solve_frequency(rep_in, rep_out, f) for f in range(max_frequency + 1)]
+    dim = rep_in.group.dim
+    columns = len(harmonic_frequencies(dim, max_frequency)) if max_frequency else 1
+    coefficients = np.zeros((sum(map(len, solutions)), rep_out.dim, rep_in.dim, columns))
+    row = column = 0
+    for solution in solutions:
+        coefficients[row : row + len(solution), :, :, column : column + solution.shape[-1]] = solution
+        row, column = row + len(solution), column + solution.shape[-1]
+    frequencies = np.repeat(np.arange(max_frequency + 1), [len(s) for s in solutions])
+    coefficients.setflags(write=False)
+    frequencies.setflags(write=False)
+    return coefficients, frequencies
+
+
+@lru_cache(maxsize=1024)
+def _solve_frequency(rep_in: Representation, rep_out: Representation, frequency: int) -> np.ndarray:
+    """(K_f, dim_out, dim_in, Y_f): C = rho_out(g) C rho_in(g)^T D_f(g)^T for all g, since rho_in and D_f are orthogonal."""
+    group = rep_in.group
+    if frequency:
+        harmonic_size(group.dim, frequency)
+    g, weights = group.quadrature(rep_in.degree + rep_out.degree + frequency)
+    factors = [rep_out(g), rep_in(g), harmonic_action(group.dim, frequency, g)]
+    solution = invariant_basis([factor.numpy() for factor in factors], weights.numpy())
+    solution.setflags(write=False)
+    return solution
