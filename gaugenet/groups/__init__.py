@@ -5,19 +5,28 @@ from __future__ import annotations
 from .group import FiniteGroup, Group
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
+from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, PointGroup, Tetrahedral
 
 __all__ = [
     "O2",
+    "O3",
     "SO2",
+    "SO3",
     "Cyclic",
     "Dihedral",
     "DirectSum",
     "FiniteGroup",
+    "FullOctahedral",
     "Group",
+    "Icosahedral",
     "Irrep",
+    "Klein",
+    "Octahedral",
     "Permutation",
+    "PointGroup",
     "Reflection",
     "Representation",
     "TensorProduct",
+    "Tetrahedral",
     "Trivial",
 ]

@@ -39,11 +39,11 @@ class Group:
 
     @property
     def generators(self) -> torch.Tensor:
-        return torch.zeros(0, self.dim, self.dim, dtype=torch.float64)
+        return torch.zeros(0, self.dim, self.dim, dtype=torch.float64, device="cpu")
 
     @property
     def lie_generators(self) -> torch.Tensor:
-        return torch.zeros(0, self.dim, self.dim, dtype=torch.float64)
+        return torch.zeros(0, self.dim, self.dim, dtype=torch.float64, device="cpu")
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         """n elements drawn uniformly (Haar measure), (n, d, d)."""
@@ -63,6 +63,12 @@ class Group:
     def irrep_names(self, max_order: int | None = None) -> tuple[str, ...]:
         """Names of the irreps of order <= `max_order` (None: all, for finite groups; else ValueError)."""
         raise NotImplementedError
+
+    def _top(self, max_order: int | None, last: int | None = None) -> int:
+        """The smaller of `max_order` and the group's own last order, where there is one."""
+        if max_order is None and last is None:
+            raise ValueError(f"{self} has infinitely many irreps: give max_order")
+        return min(order for order in (max_order, last) if order is not None)
 
     def canonical_name(self, name: str | int) -> str | None:
         """The name under which the irrep is kept, None when there is no such irrep."""
@@ -168,7 +174,7 @@ class FiniteGroup(Group):
         return closure(self.generators.numpy(), self.dim)
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        return self.elements[torch.randint(self.order, (n,), generator=generator)].to(dtype)
+        return self.elements[torch.randint(self.order, (n,), generator=generator, device="cpu")].to(dtype)
 
     def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
         elements = self.elements.to(g)
@@ -192,7 +198,7 @@ class FiniteGroup(Group):
 
     def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
         elements = self.elements
-        return elements, torch.full((len(elements),), 1 / len(elements), dtype=torch.float64)
+        return elements, torch.full((len(elements),), 1 / len(elements), dtype=torch.float64, device="cpu")
 
     @property
     def regular(self) -> Representation:
@@ -244,6 +250,7 @@ def closure(generators: np.ndarray, dim: int, limit: int = 10_000) -> np.ndarray
     for element in elements:  # grows while we go through it
         for generator in generators:
             product = generator @ element
+            product = 1.5 * product - 0.5 * product @ product.T @ product  # back to orthogonal: rounding must not pile up
             product[np.abs(product) < 1e-12] = 0.0
             if all(np.abs(product - other).max() > 1e-6 for other in elements):
                 elements.append(product)

@@ -33,6 +33,12 @@ def block_determinant(g: torch.Tensor) -> torch.Tensor:
     return g[..., 0, 0] * g[..., 1, 1] - g[..., 0, 1] * g[..., 1, 0]
 
 
+def space_determinant(g: torch.Tensor) -> torch.Tensor:
+    """Determinant of g (..., 3, 3) as a polynomial (torch.linalg.det knows no half precision and is slow on many small
+    matrices)."""
+    return (torch.linalg.cross(g[..., 0, :], g[..., 1, :]) * g[..., 2, :]).sum(-1)
+
+
 def circular_action(order: int, g: torch.Tensor) -> torch.Tensor:
     """O(2) acting on (cos f a, sin f a): (..., 2, 2) -> (..., 2, 2), or (..., 1, 1) of ones when f is 0."""
     cos, sin = angular_power(g, order)

@@ -23,7 +23,7 @@ def rotations(angles: torch.Tensor) -> torch.Tensor:
 
 def _turns(n: int) -> torch.Tensor:
     """The n rotations of C_n, (n, 2, 2), with exact zeros and ones where they belong."""
-    matrices = rotations(torch.arange(n, dtype=torch.float64) * (2 * torch.pi / n))
+    matrices = rotations(torch.arange(n, dtype=torch.float64, device="cpu") * (2 * torch.pi / n))
     exact = (matrices * 2).round() / 2  # -1, -1/2, 0, 1/2, 1: all rational values of cos and sin at rational angles
     return torch.where((matrices - exact).abs() < 1e-14, exact, matrices)
 
@@ -55,10 +55,7 @@ class _Planar(Group):
         return None
 
     def irrep_names(self, max_order: int | None = None) -> tuple[str, ...]:
-        top = self._max_order()
-        if top is None and max_order is None:
-            raise ValueError(f"{self} has infinitely many irreps: give max_order")
-        top = min(order for order in (top, max_order) if order is not None)
+        top = self._top(max_order, self._max_order())
         names = []
         for order in range(top + 1):
             names.append(str(order))
@@ -141,7 +138,7 @@ class Reflection(_Planar, FiniteGroup):
 
     @property
     def generators(self) -> torch.Tensor:
-        return torch.tensor([_FLIP], dtype=torch.float64)
+        return torch.tensor([_FLIP], dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,11 +200,11 @@ class Dihedral(_Planar, FiniteGroup):
 
     @property
     def generators(self) -> torch.Tensor:
-        return _embed(torch.cat([_turns(self.n)[1:2], torch.tensor([_FLIP], dtype=torch.float64)]), self.dim)
+        return _embed(torch.cat([_turns(self.n)[1:2], torch.tensor([_FLIP], dtype=torch.float64, device="cpu")]), self.dim)
 
     def _make_elements(self) -> np.ndarray:
         turns = _turns(self.n)
-        return _embed(torch.cat([turns, turns @ torch.tensor(_FLIP, dtype=torch.float64)]), self.dim).numpy()
+        return _embed(torch.cat([turns, turns @ torch.tensor(_FLIP, dtype=torch.float64, device="cpu")]), self.dim).numpy()
 
 
 @dataclass(frozen=True, repr=False)
@@ -225,16 +222,16 @@ class SO2(_Planar):
 
     @property
     def lie_generators(self) -> torch.Tensor:
-        turn = torch.zeros(1, self.dim, self.dim, dtype=torch.float64)
+        turn = torch.zeros(1, self.dim, self.dim, dtype=torch.float64, device="cpu")
         turn[0, 0, 1], turn[0, 1, 0] = -1.0, 1.0
         return turn
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        angles = torch.rand(n, generator=generator, dtype=torch.float64) * (2 * torch.pi)
+        angles = torch.rand(n, generator=generator, dtype=torch.float64, device="cpu") * (2 * torch.pi)
         return _embed(rotations(angles), self.dim).to(dtype)
 
     def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
-        inside = _orthogonal(g, tol) & (block_determinant(g) > 0)
+        inside = is_orthogonal(g, tol) & (block_determinant(g) > 0)
         return inside & ((g[..., 2, 2] - 1).abs() <= tol) if self.dim == 3 else inside
 
     def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -251,24 +248,25 @@ class O2(_Planar):
 
     @property
     def generators(self) -> torch.Tensor:
-        return torch.tensor([_FLIP], dtype=torch.float64)
+        return torch.tensor([_FLIP], dtype=torch.float64, device="cpu")
 
     @property
     def lie_generators(self) -> torch.Tensor:
-        return torch.tensor([[[0.0, -1.0], [1.0, 0.0]]], dtype=torch.float64)
+        return torch.tensor([[[0.0, -1.0], [1.0, 0.0]]], dtype=torch.float64, device="cpu")
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        angles = torch.rand(n, generator=generator, dtype=torch.float64) * (2 * torch.pi)
-        sign = torch.randint(2, (n,), generator=generator) * 2.0 - 1.0
+        angles = torch.rand(n, generator=generator, dtype=torch.float64, device="cpu") * (2 * torch.pi)
+        sign = torch.randint(2, (n,), generator=generator, device="cpu") * 2.0 - 1.0
         return (rotations(angles) * torch.stack([torch.ones_like(sign), sign], -1)[:, None, :]).to(dtype)
 
     def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
-        return _orthogonal(g, tol)
+        return is_orthogonal(g, tol)
 
     def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
         return Dihedral(degree + 1).quadrature(degree)
 
 
-def _orthogonal(g: torch.Tensor, tol: float) -> torch.Tensor:
+def is_orthogonal(g: torch.Tensor, tol: float) -> torch.Tensor:
+    """Whether g^T g = 1 up to `tol`, for g (..., d, d): bool (...)."""
     gram = g.transpose(-1, -2) @ g
     return (gram - torch.eye(g.shape[-1], dtype=g.dtype, device=g.device)).abs().amax((-2, -1)) <= tol

@@ -57,11 +57,11 @@ class SteerableBasis:
 
     @property
     def coefficients(self) -> torch.Tensor:
-        return torch.tensor(self._coefficients)
+        return torch.from_numpy(self._coefficients.copy())
 
     @property
     def frequencies(self) -> torch.Tensor:
-        return torch.tensor(self._frequencies)
+        return torch.from_numpy(self._frequencies.copy())
 
     def __len__(self) -> int:
         return len(self._frequencies)
@@ -93,7 +93,7 @@ def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
     """Orthonormal basis (K0, dim_out, dim_in) float64 of the intertwiners: M rho_in(g) = rho_out(g) M. What a
     self-interaction may be."""
     _check_pair(rep_in, rep_out)
-    return torch.tensor(_solve_frequency(rep_in, rep_out, 0)[..., 0])
+    return torch.from_numpy(_solve_frequency(rep_in, rep_out, 0)[..., 0].copy())
 
 
 def _check_pair(rep_in: Representation, rep_out: Representation) -> None:
@@ -104,7 +104,7 @@ def _check_pair(rep_in: Representation, rep_out: Representation) -> None:
         raise ValueError(f"a kernel maps between representations of one group, got {rep_in.group} and {rep_out.group}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _solve(rep_in: Representation, rep_out: Representation, max_frequency: int) -> tuple[np.ndarray, np.ndarray]:
     solutions = [_solve_frequency(rep_in, rep_out, f) for f in range(max_frequency + 1)]
     dim = rep_in.group.dim
@@ -120,7 +120,7 @@ def _solve(rep_in: Representation, rep_out: Representation, max_frequency: int) 
     return coefficients, frequencies
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _solve_frequency(rep_in: Representation, rep_out: Representation, frequency: int) -> np.ndarray:
     """(K_f, dim_out, dim_in, Y_f): C = rho_out(g) C rho_in(g)^T D_f(g)^T for all g, since rho_in and D_f are orthogonal."""
     group = rep_in.group
