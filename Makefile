@@ -1,0 +1,32 @@
+# Two commands do all the set-up on a fresh machine, each alone: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint slow clean
+
+demo: $(STAMP)
+	$(BIN)/gaugenet preprocess datasets/shapes runs/demo/records --rings 2 --features hks,curvature --normalize
+	$(BIN)/python examples/shape_classification.py --out runs/demo
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+# torch comes first and pinned: a plain torch may fetch gigabytes of CUDA packages.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,232 @@
+"""GaugeGraph: a LocalGeometry as a torch_geometric Data that batches right."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ..geometry import LocalGeometry
+from ..groups import Group
+
+# The closed registry of what a graph holds at every level: name -> what is added when graphs are joined
+# ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of joining.
+# PyG goes by the *name* of an attribute otherwise ("index" in it), and would leave cluster as it is.
+_ATTRIBUTES: dict[str, tuple[str | None, int]] = {
+    "edge_index": ("nodes", 1),
+    "face": ("nodes", 1),
+    "log": (None, 0),
+    "transport": (None, 0),
+    "weight": (None, 0),
+    "radius": (None, 0),
+    "area": (None, 0),
+    "curvature": (None, 0),
+    "pos": (None, 0),
+    "frame": (None, 0),
+    "cluster": ("coarse", 0),
+    "cluster_transport": (None, 0),
+    "batch": ("graph", 0),
+}
+_LEVEL = re.compile(r"(.+)_(\d+)$")
+
+
+def _parse(key: str) -> tuple[str, int]:
+    """``"edge_index_1"`` -> ("edge_index", 1); names outside of the registry have level -1."""
+    if key in _ATTRIBUTES:
+        return key, 0
+    match = _LEVEL.match(key)
+    if match and match.group(1) in _ATTRIBUTES:
+        return match.group(1), int(match.group(2))
+    return key, -1
+
+
+class GraphLevel:
+    """One level of a GaugeGraph: the attributes that layers read, under their plain names.
+
+    ``cluster`` and ``cluster_transport`` lead to ``coarse``, the next level (None at the last).
+    """
+
+    __slots__ = ("_graph", "level")
+
+    def __init__(self, graph: GaugeGraph, level: int) -> None:
+        self._graph, self.level = graph, level
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _ATTRIBUTES and name not in ("num_graphs",):
+            raise AttributeError(f"a graph level has no attribute {name!r}")
+        if name == "num_graphs":
+            return self._graph.num_graphs
+        return self._graph._at(name, self.level)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.radius.shape[0]
+
+    @property
+    def coarse(self) -> GraphLevel | None:
+        return self._graph.level(self.level + 1) if self.level + 1 < self._graph.num_levels else None
+
+    def __repr__(self) -> str:
+        return f"GraphLevel(level={self.level}, num_nodes={self.num_nodes}, num_edges={self.edge_index.shape[1]})"
+
+
+class GaugeGraph(Data):
+    """Graph with log maps, transporters and quadrature weights, and its coarser levels (suffix ``_1``, ``_2``, ...).
+
+    Attributes (level 0): pos (N, D), frame (N, D, d), edge_index (2, E), log (E, d), transport (E, d, d), weight (E,),
+    radius (N,), area (N,), curvature (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
+    their types in ``feature_types``; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
+    Conventions: docs/conventions.md.
+    """
+
+    @classmethod
+    def from_geometry(cls, geometry: LocalGeometry, dtype: torch.dtype | None = None) -> GaugeGraph:
+        """The graph of a geometry; floating arrays keep their dtype unless one is given."""
+
+        def tensor(array: np.ndarray) -> Tensor:
+            out = torch.from_numpy(np.array(array))  # a copy: records may be memory mapped and read-only
+            return out.to(dtype) if dtype is not None and out.is_floating_point() else out
+
+        graph = cls()
+        pooling = None
+        for level, g in enumerate(geometry.levels()):
+            suffix = f"_{level}" if level else ""
+            values = {
+                "edge_index": g.edge_index,
+                "log": g.log,
+                "transport": g.transport,
+                "weight": g.weight,
+                "radius": g.radius,
+                "area": g.area,
+                "curvature": g.curvature,
+                "pos": g.positions,
+                "frame": g.frame,
+                "face": None if g.faces is None else np.ascontiguousarray(g.faces.T),
+                "cluster": None if pooling is None else pooling.cluster,
+                "cluster_transport": None if pooling is None else pooling.transport,
+            }
+            for name, value in values.items():
+                if value is not None:
+                    setattr(graph, name + suffix, tensor(value))
+            if level:
+                setattr(graph, f"batch_{level}", torch.zeros(g.num_nodes, dtype=torch.long))
+            pooling = g.coarse
+        for name, feature in geometry.features.items():
+            setattr(graph, f"feature_{name}", tensor(feature.values))
+        graph.feature_types = {name: feature.type for name, feature in geometry.features.items()}
+        graph.num_nodes = geometry.num_nodes
+        return graph
+
+    @property
+    def num_levels(self) -> int:
+        level = 1
+        while f"radius_{level}" in self:
+            level += 1
+        return level
+
+    @property
+    def num_graphs(self) -> int:
+        return self._num_graphs if "_num_graphs" in self.__dict__ else 1
+
+    @property
+    def coarse(self) -> GraphLevel | None:
+        """The next coarser level, or None."""
+        return self.level(1) if "radius_1" in self else None
+
+    @property
+    def cluster(self) -> Tensor | None:
+        """(N,) the coarse node of every node."""
+        return self._at("cluster", 0)
+
+    @property
+    def cluster_transport(self) -> Tensor | None:
+        """(N, d, d) transporters into the frames of the coarse nodes."""
+        return self._at("cluster_transport", 0)
+
+    def level(self, k: int) -> GraphLevel:
+        """The attributes of level k under their plain names."""
+        if not 0 <= k < self.num_levels:
+            raise IndexError(f"this graph has levels 0 to {self.num_levels - 1}, got {k}")
+        return GraphLevel(self, k)
+
+    def _at(self, name: str, level: int) -> Any:
+        """An attribute of a level; cluster and its transport are stored with the level that they lead to."""
+        if name in ("cluster", "cluster_transport"):
+            level += 1
+        return self._store.get(f"{name}_{level}" if level else name)
+
+    def features(self, *names: str) -> Tensor:
+        """Stored features side by side: (N, total dim); the matching type is :func:`gaugenet.data.feature_type`."""
+        for name in names:
+            if f"feature_{name}" not in self:
+                raise ValueError(f"this graph has no feature {name!r}: it has {sorted(self.feature_types)}")
+        return torch.cat([self[f"feature_{name}"] for name in names], -1)
+
+    def type(self, dtype: torch.dtype) -> GaugeGraph:
+        """A copy with floating arrays of another dtype; indices stay."""
+        return copy.copy(self).apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+
+    def float(self) -> GaugeGraph:
+        """A copy in float32."""
+        return self.type(torch.float32)
+
+    def double(self) -> GaugeGraph:
+        """A copy in float64."""
+        return self.type(torch.float64)
+
+    def gauge_transform(self, h: Tensor | list[Tensor], group: Group | None = None) -> GaugeGraph:
+        """The same graph in the frames E_p h_p (docs/conventions.md); a list gives h for every level.
+
+        Args:
+            h: (N, d, d) matrices, or one such tensor per level. With one tensor, coarser levels keep their frames.
+            group: structure group of the stored features, by default O(2) or SO(2) as their types say.
+        """
+        from .features import transform_feature
+
+        changes = [h] if isinstance(h, Tensor) else list(h)
+        if len(changes) > self.num_levels:
+            raise ValueError(f"got {len(changes)} gauge changes for {self.num_levels} levels")
+        out = self.clone()
+        for level, change in enumerate(changes):
+            suffix = f"_{level}" if level else ""
+            radius = self._at("radius", level)
+            d = self._at("log", level).shape[1]
+            if change.shape != (radius.shape[0], d, d):
+                raise ValueError(f"level {level} expected h of shape {(radius.shape[0], d, d)}, got {tuple(change.shape)}")
+            change = change.to(radius)
+            inverse = change.transpose(-1, -2)
+            source, target = self._at("edge_index", level)
+            out["log" + suffix] = (inverse[target] @ self._at("log", level).unsqueeze(-1)).squeeze(-1)
+            out["transport" + suffix] = inverse[target] @ self._at("transport", level) @ change[source]
+            if self._at("frame", level) is not None:
+                out["frame" + suffix] = self._at("frame", level) @ change
+            if level:
+                # h_coarse^-1 g h_fine; the fine factor was applied with the level before
+                previous = out[f"cluster_transport{suffix}"]
+                out[f"cluster_transport{suffix}"] = inverse[self[f"cluster{suffix}"]] @ previous
+            if f"cluster_transport_{level + 1}" in out:
+                out[f"cluster_transport_{level + 1}"] = out[f"cluster_transport_{level + 1}"] @ change
+            if not level:
+                for name, type_string in (self._store.get("feature_types") or {}).items():
+                    out[f"feature_{name}"] = transform_feature(self[f"feature_{name}"], type_string, inverse, group)
+        return out
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        name, level = _parse(key)
+        rule = _ATTRIBUTES[name][0] if level >= 0 else None
+        if rule == "nodes":
+            return self._at("radius", level).shape[0]
+        if rule == "coarse":
+            return self._at("radius", level).shape[0]  # cluster_k holds node ids of level k
+        if rule == "graph":
+            return 1
+        return super().__inc__(key, value, *args, **kwargs) if level < 0 else 0
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        name, level = _parse(key)
+        return _ATTRIBUTES[name][1] if level >= 0 else super().__cat_dim__(key, value, *args, **kwargs)

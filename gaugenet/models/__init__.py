@@ -1,0 +1,6 @@
+"""Ready networks."""
+
+from .classifier import MeshClassifier
+from .unet import MeshUNet
+
+__all__ = ["MeshClassifier", "MeshUNet"]

@@ -1,0 +1,29 @@
+"""Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
+
+from .bias import FieldBias
+from .blocks import ResidualBlock
+from .gauge_conv import CoefficientTable, GaugeConv
+from .linear import GaugeLinear
+from .nonlinearities import GatedNonlinearity, NormNonlinearity
+from .norm import FieldDropout, FieldNorm
+from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
+from .regular import PolynomialNonlinearity, RegularNonlinearity
+
+__all__ = [
+    "CoefficientTable",
+    "FieldBias",
+    "FieldDropout",
+    "FieldNorm",
+    "GatedNonlinearity",
+    "GaugeConv",
+    "GaugeLinear",
+    "GaugePool",
+    "GaugeUnpool",
+    "GroupPool",
+    "NormNonlinearity",
+    "PolynomialNonlinearity",
+    "RegularNonlinearity",
+    "ResidualBlock",
+    "global_mean",
+    "to_scalars",
+]

@@ -1,0 +1,91 @@
+"""The residual block that the ready networks are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..fields import FieldType
+from .gauge_conv import CoefficientTable, GaugeConv
+from .linear import GaugeLinear
+from .nonlinearities import GatedNonlinearity, NormNonlinearity
+from .norm import FieldDropout, FieldNorm
+from .regular import PolynomialNonlinearity, RegularNonlinearity
+
+NONLINEARITIES = ("polynomial", "regular", "gated", "norm")
+
+
+def make_nonlinearity(type: FieldType, kind: str, activation: str = "relu") -> nn.Module:
+    """A nonlinearity with the given output type: "polynomial", "regular", "gated" or "norm"."""
+    if kind == "polynomial":
+        return PolynomialNonlinearity(type, activation)
+    if kind == "regular":
+        return RegularNonlinearity(type, activation)
+    if kind == "gated":
+        return GatedNonlinearity(type, activation)
+    if kind == "norm":
+        return NormNonlinearity(type, activation)
+    raise ValueError(f"unknown nonlinearity {kind!r}: expected one of {', '.join(NONLINEARITIES)}")
+
+
+def shared_table(conv: GaugeConv, graph, tables: dict | None) -> CoefficientTable:
+    """The table of a convolution, taken from or put into ``tables`` (one dict per graph and forward pass)."""
+    if tables is None or conv.table_key is None:
+        return conv.table(graph)
+    if conv.table_key not in tables:
+        tables[conv.table_key] = conv.table(graph)
+    return tables[conv.table_key]
+
+
+class ResidualBlock(nn.Module):
+    r"""Convolution, norm, nonlinearity, twice, beside a shortcut (He et al. 2016; de Haan et al. 2021, section 5).
+
+    .. math:: out = \sigma(\mathrm{norm}(K_2 \star \sigma(\mathrm{norm}(K_1 \star f))) + S f)
+
+    S is the identity, or an equivariant linear map when the types differ. Unlike the published GEM-CNN block it has biases
+    on invariant parts only, so it is equivariant as shipped.
+
+    Args:
+        in_type, out_type: field types.
+        radial, max_frequency, quadrature: see :class:`GaugeConv`.
+        norm: "batch", "layer" or None.
+        nonlinearity: "polynomial", "regular", "gated" or "norm".
+        activation: its pointwise function.
+        dropout: probability of dropping a copy between the convolutions.
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        *,
+        radial: int | nn.Module = 2,
+        max_frequency: int | None = None,
+        quadrature: int | None = 2,
+        norm: str | None = "batch",
+        nonlinearity: str = "polynomial",
+        activation: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_type, self.out_type = in_type, out_type
+        self.act1 = make_nonlinearity(out_type, nonlinearity, activation)
+        self.act2 = make_nonlinearity(out_type, nonlinearity, activation)
+        hidden = self.act1.in_type
+        options = {"radial": radial, "max_frequency": max_frequency, "quadrature": quadrature}
+        self.conv1 = GaugeConv(in_type, hidden, **options)
+        self.conv2 = GaugeConv(out_type, hidden, **options)
+        self.norm1 = FieldNorm(hidden, norm) if norm else nn.Identity()
+        self.norm2 = FieldNorm(hidden, norm) if norm else nn.Identity()
+        self.shortcut = nn.Identity() if in_type == hidden else GaugeLinear(in_type, hidden)
+        self.dropout = FieldDropout(out_type, dropout)
+
+    def reset_parameters(self) -> None:
+        for module in self.children():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def forward(self, x: Tensor, graph, tables: dict | None = None) -> Tensor:
+        tables = {} if tables is None else tables
+        y = self.act1(self.norm1(self.conv1(x, graph, shared_table(self.conv1, graph, tables))))
+        y = self.conv2(self.dropout(y), graph, shared_table(self.conv2, graph, tables))
+        return self.act2(self.norm2(y) + self.shortcut(x))

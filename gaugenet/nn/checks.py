@@ -1,0 +1,38 @@
+"""Errors at the boundary of a layer: what was expected, what came."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..fields import FieldType
+
+
+def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, layer: str, dim: int = 2) -> None:
+    """Raise TypeError or ValueError unless x is (N, in_type.dim) in the dtype and on the device of the layer."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{layer} expected a torch.Tensor of features, got {type(x).__name__}")
+    if x.dim() != dim or x.shape[1] != in_type.dim:
+        raise ValueError(f"{layer} expected features of shape (N, {in_type.dim}) for {in_type}, got {tuple(x.shape)}")
+    if parameter is None:
+        return
+    if x.dtype != parameter.dtype:
+        raise TypeError(f"{layer} has {parameter.dtype} parameters but got {x.dtype} features: convert one with .to(dtype)")
+    if x.device != parameter.device:
+        raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
+
+
+def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str) -> None:
+    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features."""
+    for name in names:
+        if getattr(graph, name, None) is None:
+            raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
+    if "radius" in names and graph.radius.shape[0] != num_nodes:
+        raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {graph.radius.shape[0]}")
+    if graph.edge_index.device != device:
+        raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
+
+
+def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:
+    """Raise TypeError unless two field types agree."""
+    if actual != expected:
+        raise TypeError(f"{what} expected field type {expected}, got {actual}")

@@ -1,0 +1,144 @@
+"""The GM-convolution on any graph that carries log maps and transporters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from ..fields import FieldType
+from ..kernels.expansion import KernelExpansion
+from ..kernels.quadrature import coefficient_table
+from ..kernels.radial import make_radial
+from ..ops import gauge_aggregate, gauge_messages
+from .bias import FieldBias
+from .checks import check_features, check_graph
+from .linear import GaugeLinear
+
+_NEEDS = ("edge_index", "log", "transport", "weight", "radius")
+
+
+class CoefficientTable(NamedTuple):
+    """Kernel coefficients of a graph: ``edge`` (E, J) of the neighbours, ``node`` (N, J) of the centres."""
+
+    edge: Tensor
+    node: Tensor
+
+
+class GaugeConv(MessagePassing):
+    r"""Gauge-equivariant convolution (Weiler et al. 2021, arXiv 2106.06020; de Haan et al. 2021, arXiv 2003.05425).
+
+    .. math:: out(p) = K_{self} f(p) + \sum_{q \to p} w_{pq}\, K(\log_p q)\, \rho_{in}(g_{pq})\, f(q) + b
+
+    computed aggregate first: the transported neighbours are summed against every (radial, angular) function, then
+    one matrix product per node follows. ``message`` is the readable per-edge form of the same sum.
+
+    Args:
+        in_type, out_type: field types over one group.
+        radial: number of radial functions, or a profile of :mod:`gaugenet.kernels.radial`.
+        max_frequency: angular cut-off of the kernel; by default the sum of the largest orders of both types, beyond
+            which SO(2) and O(2) irreps have no kernels.
+        bias: learn a bias on the invariant part of the output.
+        quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
+        self_interaction: learn the separate weight of the centre, :math:`K_{self}`.
+
+    Shapes:
+        x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), weight (E,), radius (N,), and
+        optionally area (N,), curvature (N,); output (N, out_type.dim). The graph's arrays are cast to the dtype of x.
+
+    Raises:
+        TypeError: for features of another dtype or types of two groups.
+        ValueError: for a graph without transport, or shapes that do not fit.
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        radial: int | nn.Module = 4,
+        max_frequency: int | None = None,
+        bias: bool = True,
+        *,
+        quadrature: int | None = 2,
+        self_interaction: bool = True,
+    ) -> None:
+        super().__init__(aggr="add")
+        self.in_type, self.out_type = in_type, out_type
+        self.radial = make_radial(radial)
+        self.max_frequency = _default_frequency(in_type, out_type) if max_frequency is None else max_frequency
+        self.quadrature = quadrature
+        self.expansion = KernelExpansion(in_type, out_type, self.max_frequency, self.radial.num)
+        self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
+        self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
+        self.bias = FieldBias(out_type) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        # PyG's base constructor calls nothing here; each part resets itself.
+        with torch.no_grad():
+            self.weight.copy_(self.expansion.initial_weight())
+        for part in (self.self_interaction, self.bias, self.radial):
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+
+    @property
+    def table_key(self) -> tuple | None:
+        """Layers with equal keys share a table; None when the radial profile is learnt."""
+        key = self.radial.key
+        return None if key is None else (key, self.max_frequency, self.quadrature)
+
+    def table(self, graph) -> CoefficientTable:
+        """The coefficient table of a graph; compute it once for layers of equal :attr:`table_key`."""
+        check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "GaugeConv")
+        edge, node = coefficient_table(
+            graph.log,
+            graph.weight,
+            graph.radius,
+            graph.edge_index,
+            self.radial,
+            self.max_frequency,
+            area=getattr(graph, "area", None),
+            curvature=getattr(graph, "curvature", None),
+            degree=self.quadrature,
+        )
+        return CoefficientTable(edge, node)
+
+    def forward(self, x: Tensor, graph, table: CoefficientTable | None = None) -> Tensor:
+        check_features(x, self.in_type, self.weight, "GaugeConv")
+        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
+        edge, node = (t.to(x.dtype) for t in (self.table(graph) if table is None else table))
+        transport = graph.transport.to(x.dtype)
+        if self.explain:  # PyG's explainers hook the per-edge messages
+            edge_sum = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=edge)
+            aggregate = edge_sum.view(x.shape[0], -1, x.shape[1]) + node.unsqueeze(2) * x.unsqueeze(1)
+        else:
+            aggregate = self.message_and_aggregate(graph.edge_index, x, transport, edge, node)
+        out = aggregate.flatten(1) @ self.expansion(self.weight).flatten(0, 2)
+        if self.self_interaction is not None:
+            out = out + self.self_interaction(x)
+        return out if self.bias is None else self.bias(out)
+
+    def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
+        return gauge_messages(x_j, transport, edge_table, self.in_type).flatten(1)
+
+    def message_and_aggregate(self, edge_index: Tensor, x: Tensor, transport: Tensor, edge: Tensor, node: Tensor) -> Tensor:
+        return gauge_aggregate(x, self.in_type, edge_index, transport, edge, node)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_type}, {self.out_type}, radial={self.radial}, "
+            f"max_frequency={self.max_frequency}, bias={self.bias is not None}, quadrature={self.quadrature})"
+        )
+
+
+# Cut-off for finite groups, whose kernels have no highest frequency.
+_FINITE_FREQUENCY = 4
+
+
+def _default_frequency(in_type: FieldType, out_type: FieldType) -> int:
+    """Largest angular frequency at which irreps of both types have kernels."""
+    if in_type.group.order is not None:
+        return _FINITE_FREQUENCY
+    return sum(max((rep.degree for _, rep in type.blocks), default=0) for type in (in_type, out_type))

@@ -1,0 +1,123 @@
+"""Equivariant nonlinearities that act on norms and gates: exact for every group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..fields import FieldType
+from .checks import check_features
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "elu": F.elu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "softplus": F.softplus,
+    "tanh": torch.tanh,
+}
+
+
+def activation_function(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The pointwise function of a name (relu, elu, silu, gelu, softplus, tanh), or the callable itself."""
+    if callable(activation):
+        return activation
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}: expected one of {', '.join(_ACTIVATIONS)} or a callable")
+    return _ACTIVATIONS[activation]
+
+
+def is_pointwise(rep) -> bool:
+    """Whether any pointwise function commutes with a representation (permutations, the trivial one included)."""
+    return rep.is_permutation
+
+
+class NormNonlinearity(nn.Module):
+    r"""Acts on the norm of every copy and keeps its direction (Worrall et al. 2017, Harmonic Networks, eq. 11).
+
+    .. math:: f \mapsto \frac{\sigma(|f| + b)}{|f|}\, f
+
+    with a learnt b per copy, at first -0.1 (at 0 a ReLU would do nothing, norms being positive). Representations that
+    permute their components (trivial, regular, quotient) get the activation pointwise.
+
+    Args:
+        type: field type of input and output.
+        activation: name or callable.
+        bias: learn b; without it b = 0.
+        eps: the norm is sqrt(sum f^2 + eps^2), smooth at zero.
+
+    Shapes:
+        (N, type.dim) -> (N, type.dim).
+    """
+
+    def __init__(self, type: FieldType, activation: str | Callable = "relu", bias: bool = True, *, eps: float = 1e-4) -> None:
+        super().__init__()
+        self.in_type = self.out_type = type
+        self.activation, self.act, self.eps = activation, activation_function(activation), eps
+        count = sum(mul for mul, rep in type.blocks if not is_pointwise(rep))
+        self.bias = nn.Parameter(torch.empty(count)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        if self.bias is not None:
+            nn.init.constant_(self.bias, -0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, self.bias, "NormNonlinearity")
+        parts, start = [], 0
+        for (mul, rep), block in zip(self.in_type.blocks, self.in_type.split(x)):
+            if is_pointwise(rep):
+                parts.append(self.act(block))
+                continue
+            norm = (block.square().sum(1, keepdim=True) + self.eps**2).sqrt()
+            shifted = norm if self.bias is None else norm + self.bias[start : start + mul]
+            parts.append(self.act(shifted) / norm * block)
+            start += mul
+        return self.in_type.join(parts)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}"
+
+
+class GatedNonlinearity(nn.Module):
+    r"""Multiplies every copy with a gate made from an extra scalar (Weiler et al. 2018, 3D Steerable CNNs, section 4.2).
+
+    .. math:: f_c \mapsto \mathrm{sigmoid}(s_c)\, f_c
+
+    Representations that permute their components get the activation instead and need no gate. The layer before must
+    produce :attr:`in_type` = ``type`` plus one trivial field per gate.
+
+    Args:
+        type: field type of the output.
+        activation: for the blocks that need no gate.
+        gate: for the gates.
+
+    Shapes:
+        (N, in_type.dim) -> (N, type.dim).
+    """
+
+    def __init__(self, type: FieldType, activation: str | Callable = "silu", gate: str | Callable = torch.sigmoid) -> None:
+        super().__init__()
+        self.out_type = type
+        self.num_gates = sum(mul for mul, rep in type.blocks if not is_pointwise(rep))
+        gates = FieldType(type.group, [(self.num_gates, type.group.trivial)] if self.num_gates else [])
+        self.in_type = type + gates
+        self.activation, self.act, self.gate = activation, activation_function(activation), activation_function(gate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GatedNonlinearity")
+        gates = self.gate(x[:, self.out_type.dim :])
+        parts, start = [], 0
+        for (mul, rep), block in zip(self.out_type.blocks, self.out_type.split(x[:, : self.out_type.dim])):
+            if is_pointwise(rep):
+                parts.append(self.act(block))
+            else:
+                parts.append(block * gates[:, None, start : start + mul])
+                start += mul
+        return self.out_type.join(parts)
+
+    def extra_repr(self) -> str:
+        return f"{self.out_type}, activation={self.activation!r}"
