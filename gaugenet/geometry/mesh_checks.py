@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import MeshError
 from .face_adjacency import EdgeTable, corner_fans, edge_table, face_components, orientation
 from .triangle_mesh import MeshWarning, TriangleMesh
+from .welding import weld_exact
 
 __all__ = ["MeshWarning", "TriangleMesh", "check_arrays", "check_mesh", "mollify", "zero_area_faces"]
 
@@ -149,8 +150,7 @@ def _refuse_soup(
         return
     ends = np.stack([faces.reshape(-1)[open_edges], np.roll(faces, -1, axis=1).reshape(-1)[open_edges]], 1)
     rim, local = np.unique(ends, return_inverse=True)
-    place = np.rint((vertices[rim] - vertices.min(axis=0)) / (SAME_PLACE * diagonal))
-    place = np.unique(place, axis=0, return_inverse=True)[1].reshape(-1)
+    place = weld_exact(np.rint((vertices[rim] - vertices.min(axis=0)) / (SAME_PLACE * diagonal)))[1]
     ends = np.sort(place[local.reshape(ends.shape)], axis=1)
     _, inverse, count = np.unique(ends[:, 0] * rim.size + ends[:, 1], return_inverse=True, return_counts=True)
     # Pairs only: where three sheets were cut apart at one edge (as repair does), the parts are meant to stay apart.
