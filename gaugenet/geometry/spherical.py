@@ -128,7 +128,7 @@ def sphere(
     log, transport = great_circle(unit, frame, source, target)
     distance = np.linalg.norm(log, axis=1)
     if rings is not None:
-        if distance.size and distance.max() > np.pi - _TOLERANCE:
+        if distance.size and not distance.max() <= np.pi - _TOLERANCE:  # NaN at the antipode itself
             raise GeometryError(f"rings={rings} reaches antipodal points, where the log map has no value")
         reach = np.zeros(n)
         np.maximum.at(reach, target, distance)
