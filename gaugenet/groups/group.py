@@ -9,6 +9,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
+from .constants import constant_tensor
 from .representation import Irrep, Permutation, Representation, Standard
 
 
@@ -168,7 +169,7 @@ class FiniteGroup(Group):
 
     @property
     def elements(self) -> torch.Tensor:
-        return torch.from_numpy(_elements(self).copy())
+        return _elements_tensor(self)
 
     def _make_elements(self) -> np.ndarray:
         return closure(self.generators.numpy(), self.dim)
@@ -208,10 +209,10 @@ class FiniteGroup(Group):
         self.check_subgroup(subgroup)
         return Permutation(self, subgroup)
 
-    def coset_table(self, subgroup: Group | None) -> np.ndarray:
+    def coset_table(self, subgroup: Group | None) -> torch.Tensor:
         """(order, cosets) int64: the coset onto which each element moves each coset; with no subgroup, the multiplication
         table."""
-        return _coset_table(self, subgroup)
+        return _coset_tensor(self, subgroup)
 
 
 @lru_cache(maxsize=256)
@@ -221,10 +222,20 @@ def _elements(group: FiniteGroup) -> np.ndarray:
     return elements
 
 
+@torch.compiler.assume_constant_result  # torch.compile must not trace how the elements were found
+def _elements_tensor(group: FiniteGroup) -> torch.Tensor:
+    return constant_tensor(_elements(group))
+
+
+@torch.compiler.assume_constant_result
+def _coset_tensor(group: FiniteGroup, subgroup: Group | None) -> torch.Tensor:
+    return constant_tensor(_coset_table(group, subgroup))
+
+
 @lru_cache(maxsize=256)
 def _coset_table(group: FiniteGroup, subgroup: Group | None) -> np.ndarray:
     elements = group.elements
-    product = _nearest(elements[:, None] @ elements[None], elements).numpy()
+    product = _nearest(elements[:, None] @ elements, elements).numpy()
     if subgroup is None:
         table = product
     else:

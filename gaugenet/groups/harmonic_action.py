@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from .constants import constant_tensor
+
 
 def angular_power(g: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(cos l a, sin l a) of the rotation by a in the upper left 2 x 2 block of g, as polynomials of its first column.
@@ -89,6 +91,12 @@ def gradient_coupling(degree: int) -> np.ndarray:
     return grad
 
 
+@torch.compiler.assume_constant_result  # torch.compile must not trace how it was made
+def gradient_tensor(degree: int) -> torch.Tensor:
+    """`gradient_coupling` as a new tensor (3, 2l-1, 2l+1), float64, CPU."""
+    return constant_tensor(gradient_coupling(degree))
+
+
 def spherical_action(degree: int, g: torch.Tensor) -> torch.Tensor:
     """Wigner matrices of real spherical harmonics, as polynomials of the orthogonal matrix: (..., 3, 3) -> (..., 2l+1, 2l+1).
 
@@ -98,7 +106,7 @@ def spherical_action(degree: int, g: torch.Tensor) -> torch.Tensor:
         return torch.ones_like(g[..., :1, :1])
     matrix = g
     for l in range(2, degree + 1):
-        coupling = torch.tensor(gradient_coupling(l) / math.sqrt(l * (2 * l - 1)), dtype=g.dtype, device=g.device)
+        coupling = (gradient_tensor(l) / math.sqrt(l * (2 * l - 1))).to(g)
         half = torch.einsum("...mp,bpn->...mbn", matrix, coupling)
         half = torch.einsum("...ab,...mbn->...amn", g, half)
         matrix = torch.einsum("amk,...amn->...kn", coupling, half)

@@ -57,11 +57,15 @@ class Representation:
         ValueError when X is not tangent to the group (the Lie algebra of a finite group is {0}).
         """
         self.group.check_lie(x)
-        identity = torch.eye(self.group.dim, dtype=x.dtype, device=x.device)
-        if not len(self.group.lie_generators):
-            return torch.zeros(self.dim, self.dim, dtype=x.dtype, device=x.device)
-        # Along exp(tX) a polynomial's derivative depends on its tangent X only.
-        return torch.func.jvp(self._matrix, (identity,), (x,))[1]
+        with torch.inference_mode(False), torch.enable_grad():
+            identity = torch.eye(self.group.dim, dtype=x.dtype, device=x.device, requires_grad=True)
+            matrix = self._matrix(identity)
+            if not matrix.requires_grad:  # constant: the trivial representation, or a finite group
+                return torch.zeros_like(matrix)
+            # Along exp(tX) the derivative depends on the tangent X only. Two backward passes make one forward derivative.
+            cotangent = torch.zeros_like(matrix, requires_grad=True)
+            (pullback,) = torch.autograd.grad(matrix, identity, cotangent, create_graph=True)
+            return torch.autograd.grad(pullback, cotangent, x.clone(), create_graph=x.requires_grad)[0]
 
     def __add__(self, other: Representation) -> Representation:
         """Direct sum."""
@@ -184,7 +188,7 @@ class Permutation(Representation):
         return self.group.coset_table(self.subgroup).shape[1]
 
     def _matrix(self, g: torch.Tensor) -> torch.Tensor:
-        table = torch.tensor(self.group.coset_table(self.subgroup), device=g.device)
+        table = self.group.coset_table(self.subgroup).to(g.device)
         target = table[self.group.nearest(g, ELEMENT_TOLERANCE)]  # (..., dim): column j holds its one at row target[j]
         rows = torch.arange(table.shape[1], device=g.device)
         return (rows[:, None] == target[..., None, :]).to(g.dtype)

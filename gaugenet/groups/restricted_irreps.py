@@ -33,14 +33,6 @@ class RestrictedIrrep(NamedTuple):
     twisted: bool
     basis: np.ndarray
 
-    def matrix(self, g: torch.Tensor) -> torch.Tensor:
-        """(..., 3, 3) -> (..., n, n)."""
-        matrix = spherical_action(self.degree, g)
-        if len(self.basis) < matrix.shape[-1]:
-            basis = torch.tensor(self.basis, dtype=g.dtype, device=g.device)
-            matrix = torch.einsum("im,...mn,jn->...ij", basis, matrix, basis)
-        return matrix * space_determinant(g)[..., None, None] if self.twisted else matrix
-
 
 @lru_cache(maxsize=64)
 def restricted_irreps(group: FiniteGroup) -> tuple[RestrictedIrrep, ...]:

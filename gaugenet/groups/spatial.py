@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .constants import constant_tensor
 from .group import FiniteGroup, Group
 from .harmonic_action import space_determinant, spherical_action
 from .planar import is_orthogonal, rotations
@@ -158,14 +159,11 @@ class PointGroup(FiniteGroup):
 
     dim = 3
 
-    def _table(self) -> dict[str, RestrictedIrrep]:
-        return {irrep.name: irrep for irrep in restricted_irreps(self)}
-
     def irrep_names(self, max_order: int | None = None) -> tuple[str, ...]:
         return tuple(irrep.name for irrep in restricted_irreps(self) if max_order is None or irrep.degree <= max_order)
 
     def canonical_name(self, name: str | int) -> str | None:
-        if name in self._table():
+        if name in self.irrep_names():
             return name
         match = re.fullmatch(r"(\d+)([eo]?)", str(name))
         if match is None:
@@ -179,18 +177,39 @@ class PointGroup(FiniteGroup):
         return None
 
     def irrep_degree(self, name: str) -> int:
-        return self._table()[name].degree
+        return _find(self, name).degree
 
     def irrep_dim(self, name: str) -> int:
-        return len(self._table()[name].basis)
+        return len(_find(self, name).basis)
 
     def irrep_matrix(self, name: str, g: torch.Tensor) -> torch.Tensor:
-        return self._table()[name].matrix(g)
+        degree, twisted = _where(self, name)
+        matrix = spherical_action(degree, g)
+        basis = _basis(self, name)
+        if len(basis) < matrix.shape[-1]:
+            basis = basis.to(g)
+            matrix = torch.einsum("im,...mn,jn->...ij", basis, matrix, basis)
+        return matrix * space_determinant(g)[..., None, None] if twisted else matrix
 
     @property
     def standard(self) -> Representation:
         name = self.canonical_name(1)
         return Irrep(self, name) if name else super().standard
+
+
+def _find(group: PointGroup, name: str) -> RestrictedIrrep:
+    return next(irrep for irrep in restricted_irreps(group) if irrep.name == name)
+
+
+@torch.compiler.assume_constant_result  # torch.compile must not trace how the irreps were found
+def _where(group: PointGroup, name: str) -> tuple[int, bool]:
+    irrep = _find(group, name)
+    return irrep.degree, irrep.twisted
+
+
+@torch.compiler.assume_constant_result
+def _basis(group: PointGroup, name: str) -> torch.Tensor:
+    return constant_tensor(_find(group, name).basis)
 
 
 def _matrices(*matrices) -> torch.Tensor:

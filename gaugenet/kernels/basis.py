@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..groups import Representation
+from ..groups.constants import constant_tensor
 from ..groups.harmonic_action import harmonic_action
 from ..groups.invariants import invariant_basis
 from .harmonics import harmonic_frequencies, harmonic_size, harmonics
@@ -57,7 +58,7 @@ class SteerableBasis:
 
     @property
     def coefficients(self) -> torch.Tensor:
-        return torch.from_numpy(self._coefficients.copy())
+        return _coefficients(self)
 
     @property
     def frequencies(self) -> torch.Tensor:
@@ -72,7 +73,7 @@ class SteerableBasis:
         d = self.rep_in.group.dim
         if x.shape[-1:] != (d,):
             raise ValueError(f"kernels of {self.rep_in.group} live on vectors (..., {d}), got shape {tuple(x.shape)}")
-        coefficients = torch.tensor(self._coefficients, dtype=x.dtype, device=x.device)
+        coefficients = _coefficients(self).to(x)
         angular = harmonics(x, self.max_frequency) if d in (2, 3) else torch.ones_like(x[..., :1])
         return torch.einsum("koiy,...y->...koi", coefficients, angular)
 
@@ -87,6 +88,11 @@ class SteerableBasis:
 
     def __repr__(self) -> str:
         return f"SteerableBasis({self.rep_in!r} -> {self.rep_out!r}, max_frequency={self.max_frequency}, {len(self)} kernels)"
+
+
+@torch.compiler.assume_constant_result
+def _coefficients(basis: SteerableBasis) -> torch.Tensor:
+    return constant_tensor(basis._coefficients)
 
 
 def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:

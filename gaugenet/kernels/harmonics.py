@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..groups.harmonic_action import gradient_coupling
+from ..groups.harmonic_action import gradient_tensor
 
 
 def harmonics(x: torch.Tensor, max_frequency: int) -> torch.Tensor:
@@ -50,7 +50,7 @@ def spherical_harmonics(x: torch.Tensor, max_frequency: int) -> torch.Tensor:
     degree = torch.ones_like(unit[..., :1])
     columns = [degree]
     for l in range(1, max_frequency + 1):
-        coupling = torch.tensor(gradient_coupling(l) / l, dtype=x.dtype, device=x.device)
+        coupling = (gradient_tensor(l) / l).to(x)
         degree = torch.einsum("...a,...m,amk->...k", unit, degree, coupling)
         columns.append(degree)
     return torch.cat(columns, -1)
@@ -64,7 +64,7 @@ def _direction(x: torch.Tensor) -> torch.Tensor:
     scale = x.detach().abs().amax(-1, keepdim=True)
     x = x / torch.where(scale > 0, scale, 1)
     square = (x * x).sum(-1, keepdim=True)
-    return x * torch.where(square > 0, square, 1).rsqrt()
+    return torch.where(square > 0, x * torch.where(square > 0, square, 1).rsqrt(), 0)
 
 
 def _in_dimension(dim: int, frequency: int, planar, spatial):
