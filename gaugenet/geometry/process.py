@@ -1,0 +1,162 @@
+"""One mesh file -> one LocalGeometry or record: the unit of work of the command line, the transforms and cluster engines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .local_geometry import LocalGeometry
+from .record import record_name, save_record
+
+__all__ = ["ProcessParams", "Processed", "content_sha256", "process_one"]
+
+
+@dataclass(frozen=True)
+class ProcessParams:
+    """Everything that decides what a mesh becomes; a value: hashable, picklable, comparable.
+
+    Args:
+        radius: neighbours are the vertices within this geodesic distance (unit of length, after normalization if any).
+        rings: neighbours are the vertices within this many rings. Exactly one of radius and rings is given.
+        normalize: scale every mesh to unit area first, so that one radius fits all of them.
+        method: of geometry.mesh.
+        smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
+        repair: mend the mesh first (repair_mesh) rather than refuse it.
+        features: names that compute_features understands.
+        levels: number of coarser levels.
+
+    Raises:
+        ValueError, TypeError: for values out of range or of another type.
+    """
+
+    radius: float | None = None
+    rings: int | None = None
+    normalize: bool = False
+    method: str = "exact"
+    smooth: bool = True
+    repair: bool = False
+    features: tuple[str, ...] = ()
+    levels: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.radius is None) == (self.rings is None):
+            raise ValueError(f"expected one of radius and rings, got radius={self.radius}, rings={self.rings}")
+        if self.radius is not None:
+            object.__setattr__(self, "radius", float(self.radius))
+            if not (math.isfinite(self.radius) and self.radius > 0.0):
+                raise ValueError(f"radius must be positive and finite, got {self.radius}")
+        for name, least in (("rings", 1), ("levels", 0)):
+            value = getattr(self, name)
+            if value is None and name == "rings":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+            object.__setattr__(self, name, int(value))
+        for name in ("normalize", "smooth", "repair"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, bool(getattr(self, name)))
+        if isinstance(self.features, str):
+            raise TypeError(f'features must be a sequence of names such as ("hks",), got {self.features!r}')
+        object.__setattr__(self, "features", tuple(str(name) for name in self.features))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the same for equal parameters."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> ProcessParams:
+        """The inverse of to_dict."""
+        return ProcessParams(**{**values, "features": tuple(values.get("features", ()))})
+
+
+class Processed(NamedTuple):
+    """What process_one tells of a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
+
+    record: str
+    nodes: int
+    edges: int
+    levels: int
+    warnings: list[dict]
+
+
+def process_one(
+    path: str | os.PathLike, params: ProcessParams, destination: str | os.PathLike | None = None
+) -> LocalGeometry | Processed:
+    """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
+
+    Args:
+        path: mesh file (.obj, .off, .ply, .stl, .glb).
+        params: what to make of it.
+        destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
+
+    Returns:
+        The LocalGeometry, or with a destination a Processed. The metadata hold ``source`` (the file's name), ``sha256``,
+        ``scale`` (the factor of normalization), ``warnings``, and ``vertex_ids``, the input's number of every node, when
+        vertices were dropped, split or welded.
+
+    Raises:
+        MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
+    """
+    from .loading import EXTENSIONS, load_mesh, parse_mesh
+    from .mesh_checks import check_mesh
+    from .repair import repair_mesh
+    from .surface import mesh as build
+
+    path = Path(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        load_mesh(path)
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
+    del data
+    if params.repair:
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path)
+    else:
+        checked = check_mesh(loaded.vertices, loaded.faces, path=path)
+    scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
+    geometry = build(
+        checked.vertices * scale,
+        checked.faces,
+        radius=params.radius,
+        rings=params.rings,
+        method=params.method,
+        smooth=params.smooth,
+        features=params.features,
+        levels=params.levels,
+    )
+    warnings = [w.to_dict() for w in loaded.warnings + checked.warnings]
+    facts = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
+    if checked.num_vertices != loaded.num_vertices or (checked.vertex_ids != np.arange(loaded.num_vertices)).any():
+        facts["vertex_ids"] = checked.vertex_ids.tolist()
+    geometry = geometry.replace(metadata={**geometry.metadata, **facts})
+    if destination is None:
+        return geometry
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / record_name(sha256, params)
+    save_record(geometry, record, parameters=params.to_dict(), source_sha256=sha256)
+    return Processed(os.fspath(record), geometry.num_nodes, geometry.num_edges, len(geometry.levels()), warnings)
+
+
+def content_sha256(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _area(vertices: np.ndarray, faces: np.ndarray) -> float:
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2.0
