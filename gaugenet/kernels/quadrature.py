@@ -28,13 +28,15 @@ class Quadrature(NamedTuple):
     Attributes:
         edge: (E, J) coefficients of the neighbours.
         node: (N, J) coefficients of the centres; column j = b Y + y.
-        degree: (N,) int64, the degree that is matched at every node, -1 where plain area weights are kept.
+        degree: (N,) int64, the degree that is matched at every node, -1 where not even constants are.
+        fraction: (N,), the part of the correction of the next degree that the bound leaves room for, from 0 to 1.
         amplification: (N,) growth of the coefficients, see :func:`coefficient_table`; 1 where the weights are plain.
     """
 
     edge: Tensor
     node: Tensor
     degree: Tensor
+    fraction: Tensor
     amplification: Tensor
 
 
@@ -65,10 +67,11 @@ def coefficient_table(
     :math:`k^2 = K\,\mathrm{radius}^2` (sinh for K < 0). So the sum is exact for every f that is a polynomial of degree
     <= D in x, and frequencies m >= 1 send constants to zero.
 
-    At every node the largest degree D' <= D is taken whose amplification stays within the bound: the largest, over the
-    frequencies m, of |u'| / |u|, times the part of the ball that the cells of the points cover (at most 1; a neighbourhood
-    with half the points must weigh each of them twice). A disc cut off by a boundary is matched to the whole disc: the
-    signal is continued over the edge as a polynomial of degree D'; the bound lowers D' where too little is known for that.
+    At every node the largest degree D' <= D is taken whose amplification stays within the bound, and then the part of the
+    next correction that still fits, so that the table depends continuously on the points. Amplification is the largest,
+    over the frequencies m, of |u'| / |u|, times the part of the ball that the cells of the points cover (at most 1; a
+    neighbourhood with half the points must weigh each of them twice). A disc cut off by a boundary is matched to the whole
+    disc: the signal is continued over the edge as a polynomial of degree D', lower where too little is known for that.
 
     Args:
         log: (E, d) log maps in the frame of the target.
@@ -146,19 +149,22 @@ def match_moments(
         w = _pad(weight[low:high], here, row, slot)
         plain = w[:, :, None] * _pad(values[:-1], values[-1:].expand(len(here), -1), row, slot)
         if degree is None:
-            table, chosen, growth = plain, torch.full_like(count[start:stop], -1), torch.ones_like(here)
+            table, chosen = plain, torch.full_like(count[start:stop], -1)
+            fraction, growth = torch.zeros_like(here), torch.ones_like(here)
         else:
             goal = kernel_moments(moments, kappa[start:stop], dim, max_frequency, degree)
             points = _pad(polynomials[:-1], polynomials[-1:].expand(len(here), -1), row, slot)
             volume = ball_volume(kappa[start:stop], dim)
-            table, chosen, growth = _match(plain, w, points, goal, volume, dim, max_frequency, degree, max_amplification)
-        parts.append((table[row, slot].to(dtype), table[:, 0].to(dtype), chosen, growth))
+            table, chosen, fraction, growth = _match(
+                plain, w, points, goal, volume, dim, max_frequency, degree, max_amplification
+            )
+        parts.append((table[row, slot].to(dtype), table[:, 0].to(dtype), chosen, fraction.detach(), growth))
     if not parts:
-        return Quadrature(log.new_zeros(0, columns, dtype=dtype), log.new_zeros(0, columns, dtype=dtype), count, radius)
-    edge, node, chosen, growth = (torch.cat(t) for t in zip(*parts))
+        return Quadrature(log.new_zeros(0, columns, dtype=dtype), log.new_zeros(0, columns, dtype=dtype), count, radius, radius)
+    edge, node, chosen, fraction, growth = (torch.cat(t) for t in zip(*parts))
     if order is not None:
         edge = torch.zeros_like(edge).index_copy(0, order, edge)
-    return Quadrature(edge, node, chosen, growth)
+    return Quadrature(edge, node, chosen, fraction, growth)
 
 
 def _at_points(x: Tensor, profile: nn.Module, at_centre: Tensor, max_frequency: int, degree: int | None):
@@ -182,7 +188,7 @@ def _pad(at_edges: Tensor, at_centre: Tensor, row: Tensor, slot: Tensor) -> Tens
 
 
 def _match(plain, weight, points, goal, volume, dim: int, max_frequency: int, degree: int, bound: float):
-    """Table (n, K, J), degree (n,) and amplification (n,) from the plain table (n, K, J).
+    """Table (n, K, J), degree, fraction and amplification (n,) from the plain table (n, K, J).
 
     weight: (n, K). points: (n, K, M) polynomials. goal: (n, M, J). volume: (n,) of the curved ball.
     """
@@ -190,20 +196,46 @@ def _match(plain, weight, points, goal, volume, dim: int, max_frequency: int, de
     weighted = weight[:, :, None] * points
     gram = weighted.transpose(1, 2) @ points
     lack = goal - points.transpose(1, 2) @ plain
+    coverage = (weight.sum(1) / volume).clamp(max=1)
+    before = _inner(plain, plain, dim, max_frequency)
+    before = before + 1e-20 * before.sum(1, keepdim=True)  # a frequency that is zero to rounding stays so
+    limit = ((bound / coverage)[:, None] ** 2 * before).nan_to_num(nan=torch.inf, posinf=torch.inf)
     with torch.no_grad():
         solvable = _solvable(gram, block, degree)
         directions, residual = _whiten(gram, weighted, lack, block, solvable)
-        coverage = (weight.sum(1) / volume).clamp(max=1)
-        before, table = _norms(plain, dim, max_frequency), plain
-        chosen, growth = torch.full_like(solvable, -1), torch.ones_like(coverage)
+        table, chosen = plain, torch.full_like(solvable, -1)
         for d in range(degree + 1):
             part = block == d
             table = table + directions[:, :, part] @ residual[:, part]
-            now = coverage * _growth(_norms(table, dim, max_frequency), before)
-            accepted = (now <= bound) & (solvable >= d)
-            chosen, growth = torch.where(accepted, d, chosen), torch.where(accepted, now, growth)
-    directions, residual = _whiten(gram, weighted, lack, block, chosen)
-    return plain + directions @ residual, chosen, growth
+            accepted = (_inner(table, table, dim, max_frequency) <= limit).all(1) & (solvable >= d)
+            chosen = torch.where(accepted, d, chosen)
+        further = torch.minimum(chosen + 1, solvable)
+    directions, residual = _whiten(gram, weighted, lack, block, further)
+    whole = (block[None] <= chosen[:, None])[:, None].to(plain.dtype)
+    table, fraction = plain + (directions * whole) @ residual, torch.zeros_like(coverage)
+    if bool((further > chosen).any()):
+        step = (directions * (1 - whole)) @ residual
+        longest = _longest_step(
+            *(_inner(*pair, dim, max_frequency) for pair in ((table, table), (table, step), (step, step))), limit
+        )
+        fraction = torch.where(further > chosen, longest, 0)
+        table = table + fraction[:, None, None] * step
+    with torch.no_grad():
+        ratio = (_inner(table, table, dim, max_frequency) / before).nan_to_num(nan=0.0, posinf=torch.inf)
+        growth = torch.where((chosen < 0) & (fraction == 0), 1, coverage * ratio.amax(1).sqrt())
+    return table, chosen, fraction, growth
+
+
+def _longest_step(square: Tensor, mixed: Tensor, step: Tensor, limit: Tensor) -> Tensor:
+    """(n,) largest t in [0, 1] with |a + t b|^2 <= limit in all columns, from (n, F + 1) a.a, a.b, b.b; 0 if a is too long."""
+    room = (limit - square).clamp(min=0)
+    under = mixed**2 + step * room
+    root = torch.where(under > 0, under, 1).sqrt() * (under > 0)
+    down = mixed < 0  # two forms of the root of the quadratic, each without cancellation
+    above = torch.where(down, root - mixed, room)
+    below = torch.where(down, step, root + mixed)
+    t = torch.where(below > 0, above / torch.where(below > 0, below, 1), 1)
+    return torch.where((square <= limit).all(1), t.amin(1).clamp(0, 1), 0)
 
 
 def _whiten(gram: Tensor, weighted: Tensor, lack: Tensor, block: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,17 +262,11 @@ def _solvable(gram: Tensor, block: Tensor, degree: int) -> Tensor:
     return best
 
 
-def _norms(table: Tensor, dim: int, max_frequency: int) -> Tensor:
-    """(n, F + 1) squared norms of the coefficients of each frequency: the same in every frame."""
-    frequency = harmonic_frequencies(dim, max_frequency).to(table.device)
-    columns = table.square().sum(1).view(table.shape[0], -1, len(frequency)).sum(1)
-    return columns.new_zeros(table.shape[0], max_frequency + 1).index_add(1, frequency, columns)
-
-
-def _growth(after: Tensor, before: Tensor) -> Tensor:
-    """(n,) largest ratio of norms; a frequency that is zero to rounding before and after does not count."""
-    ratio = after / (before + 1e-20 * before.sum(1, keepdim=True))
-    return ratio.nan_to_num(nan=0.0, posinf=torch.inf).amax(1).sqrt()
+def _inner(a: Tensor, b: Tensor, dim: int, max_frequency: int) -> Tensor:
+    """(n, F + 1) inner products of two tables over the coefficients of each frequency: the same in every frame."""
+    frequency = harmonic_frequencies(dim, max_frequency).to(a.device)
+    columns = (a * b).sum(1).view(a.shape[0], -1, len(frequency)).sum(1)
+    return columns.new_zeros(a.shape[0], max_frequency + 1).index_add(1, frequency, columns)
 
 
 def _centre_weight(weight: Tensor, radius: Tensor, target: Tensor, count: Tensor, area: Tensor | None, dim: int) -> Tensor:

@@ -128,15 +128,16 @@ def test_curvature_is_averaged_over_the_neighbourhood_and_cut():
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-@pytest.mark.parametrize("degree", [None, 0, 1, 2, 3])
-def test_turning_the_frames_turns_the_columns(dim, degree):
-    (log, weight, radius, edge_index), area = cloud(dim, 30, nodes=6, seed=5)
+@pytest.mark.parametrize(("degree", "count"), [(None, 30), (0, 30), (1, 30), (2, 30), (3, 30), (2, 9)])
+def test_turning_the_frames_turns_the_columns(dim, degree, count):
+    (log, weight, radius, edge_index), area = cloud(dim, count, nodes=6, seed=5)
     h = rotations(6, dim)
     turned = torch.einsum("eji,ej->ei", h[edge_index[1]], log)
     options = {"area": area, "degree": degree, "curvature": 0.3 * torch.ones(6).double()}
     before = match_moments(log, weight, radius, edge_index, GaussianRings(3), 3, **options)
     after = match_moments(turned, weight, radius, edge_index, GaussianRings(3), 3, **options)
     torch.testing.assert_close(after.degree, before.degree)
+    assert count > 9 or 0 < before.fraction.max() < 1  # steps cut short by the bound are among the cases
     # D with Y(h^-1 x) = D Y(x), from many directions
     x = torch.randn(200, dim, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     action = torch.linalg.lstsq(
@@ -215,7 +216,7 @@ def test_the_bound_on_the_amplification_is_kept_by_lowering_the_degree():
     free = match_moments(*arguments, GaussianRings(2), 2, area=area, degree=2, max_amplification=math.inf)
     assert (free.degree == 2).all() and free.amplification.max() > 3
     default = match_moments(*arguments, GaussianRings(2), 2, area=area, degree=2)
-    assert default.amplification.max() <= 1.5
+    assert default.amplification.max() <= 1.5 + 1e-12
     assert set(default.degree.tolist()) >= {0, 1, 2}
     tight = match_moments(*arguments, GaussianRings(2), 2, area=area, degree=2, max_amplification=1.05)
     assert tight.degree.double().mean() < default.degree.double().mean()
@@ -229,10 +230,33 @@ def test_the_bound_on_the_amplification_is_kept_by_lowering_the_degree():
     ratio = (squares[0] / squares[1]).amax(1).sqrt() * covered.clamp(max=1)
     matched = default.degree >= 0
     torch.testing.assert_close(default.amplification[matched], ratio[matched])
+    # where the degree was lowered, the next correction is taken as far as the bound allows
+    lowered = default.degree < 2
+    assert (default.fraction[~lowered] == 0).all() and (default.fraction[lowered] > 0).all() and (default.fraction < 1).all()
+    torch.testing.assert_close(default.amplification[lowered], torch.full_like(ratio[lowered], 1.5))
+    error = [
+        (moments(found, arguments[0] / 1.7, arguments[3], (2, 0)) - exact_moment(GaussianRings(2), 2, 2, (2, 0))).norm(dim=1)
+        for found in (default, match_moments(*arguments, GaussianRings(2), 2, area=area, degree=1))
+    ]
+    one = default.degree == 1
+    assert error[0][one].mean() < 0.7 * error[1][one].mean()
     nothing = match_moments(*arguments, GaussianRings(2), 2, area=area, degree=2, max_amplification=1e-3)
     assert (nothing.degree == -1).all() and (nothing.amplification == 1).all()
     torch.testing.assert_close(nothing.edge, plain[0])
     torch.testing.assert_close(nothing.node, plain[1])
+
+
+def test_the_table_is_continuous_where_the_degree_changes():
+    arguments, area = cloud(count=8, nodes=1, seed=4)
+    full = match_moments(*arguments, GaussianRings(2), 2, area=area, max_amplification=math.inf)
+    bound = float(full.amplification)
+    assert bound > 1.5
+    below, above = (
+        match_moments(*arguments, GaussianRings(2), 2, area=area, max_amplification=bound * (1 + e)) for e in (-1e-9, 1e-9)
+    )
+    assert (int(below.degree), int(above.degree)) == (1, 2)
+    torch.testing.assert_close(below.edge, above.edge, atol=1e-7, rtol=0)
+    torch.testing.assert_close(below.node, above.node, atol=1e-7, rtol=0)
 
 
 def test_degrees_fall_back_where_the_points_say_too_little():
@@ -281,9 +305,10 @@ def test_a_boundary_continues_the_signal():
     assert (area[edge, 1:] - area[middle, 1:]).norm() > area[middle, 1:].norm()
 
 
-def test_gradients_for_a_learnt_profile():
+@pytest.mark.parametrize("bound", [1.5, math.inf])
+def test_gradients_for_a_learnt_profile(bound):
     torch.manual_seed(0)
-    arguments, area = cloud(count=12, nodes=3)
+    arguments, area = cloud(count=7, nodes=3)
     profile = RadialMLP(2, hidden=4, embedding=3).double()
     parameters = dict(profile.named_parameters())
 
@@ -298,16 +323,18 @@ def test_gradients_for_a_learnt_profile():
             return torch.func.functional_call(profile, dict(zip(parameters, self.values)), (r,))
 
     def table(*values):
-        return coefficient_table(*arguments, Bound(values), 2, area=area, degree=1, max_amplification=math.inf)
+        return coefficient_table(*arguments, Bound(values), 2, area=area, max_amplification=bound)
 
+    assert (match_moments(*arguments, profile, 2, area=area, max_amplification=bound).fraction > 0).any() == (bound < 2)
     assert torch.autograd.gradcheck(table, tuple(p.detach().clone().requires_grad_() for p in parameters.values()))
 
 
 def test_gradients_for_the_geometry():
-    (log, weight, radius, edge_index), area = cloud(count=10, nodes=2)
+    (log, weight, radius, edge_index), area = cloud(count=7, nodes=3)
+    assert match_moments(log, weight, radius, edge_index, GaussianRings(2), 2, area=area).fraction.max() > 0
 
     def table(log, weight, radius):
-        return coefficient_table(log, weight, radius, edge_index, GaussianRings(2), 2, area=area, max_amplification=math.inf)
+        return coefficient_table(log, weight, radius, edge_index, GaussianRings(2), 2, area=area)
 
     assert torch.autograd.gradcheck(table, [t.requires_grad_() for t in (log, weight, radius)])
 
