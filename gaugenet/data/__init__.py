@@ -2,6 +2,6 @@
 
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
-from .transforms import MeshToGauge
+from .transforms import KernelTables, MeshToGauge
 
-__all__ = ["GaugeGraph", "GraphLevel", "MeshToGauge", "feature_type"]
+__all__ = ["GaugeGraph", "GraphLevel", "KernelTables", "MeshToGauge", "feature_type"]

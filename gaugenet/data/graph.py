@@ -31,7 +31,11 @@ _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
     "cluster": ("coarse", 0),
     "cluster_transport": (None, 0),
     "batch": ("graph", 0),
+    "edge_table": (None, 0),
+    "node_table": (None, 0),
 }
+# Attributes of the whole graph that its levels show too.
+_SHARED = ("num_graphs", "table_key")
 _LEVEL = re.compile(r"(.+)_(\d+)$")
 
 
@@ -57,10 +61,10 @@ class GraphLevel:
         self._graph, self.level = graph, level
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _ATTRIBUTES and name not in ("num_graphs",):
+        if name in _SHARED:
+            return getattr(self._graph, name)
+        if name not in _ATTRIBUTES:
             raise AttributeError(f"a graph level has no attribute {name!r}")
-        if name == "num_graphs":
-            return self._graph.num_graphs
         return self._graph._at(name, self.level)
 
     @property
@@ -192,6 +196,8 @@ class GaugeGraph(Data):
         if len(changes) > self.num_levels:
             raise ValueError(f"got {len(changes)} gauge changes for {self.num_levels} levels")
         out = self.clone()
+        for key in [k for k in out.to_dict() if _parse(k)[0] in ("edge_table", "node_table") or k == "table_key"]:
+            del out[key]  # they belong to the old frames
         for level, change in enumerate(changes):
             suffix = f"_{level}" if level else ""
             radius = self._at("radius", level)

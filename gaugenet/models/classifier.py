@@ -78,7 +78,7 @@ class MeshClassifier(nn.Module):
         for stage, blocks in enumerate(self.stages):
             if stage:
                 x, graph = self.pool(x, graph), graph.coarse
-            tables: dict = {}
+            plans: dict = {}
             for block in blocks:
-                x = block(x, graph, tables)
+                x = block(x, graph, plans)
         return self.head(global_mean(to_scalars(x, self.hidden), graph))

@@ -70,15 +70,15 @@ class MeshUNet(nn.Module):
 
     def forward(self, x: Tensor, graph) -> Tensor:
         x = self.lift(x)
-        passed, tables, level = [], [], graph
+        passed, plans, level = [], [], graph
         for depth, blocks in enumerate(self.down):
             if depth:
                 x, level = self.pool(x, level), level.coarse
-            tables.append({})
+            plans.append({})
             for block in blocks:
-                x = block(x, level, tables[-1])
+                x = block(x, level, plans[-1])
             passed.append((x, level))
         for depth in reversed(range(len(self.up))):
             skip, level = passed[depth]
-            x = self.up[depth](torch.cat([skip, self.unpool(x, level)], -1), level, tables[depth])
+            x = self.up[depth](torch.cat([skip, self.unpool(x, level)], -1), level, plans[depth])
         return self.project(x)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from .gauge_conv import CoefficientTable, GaugeConv
+from ..ops import EdgePlan
+from .gauge_conv import GaugeConv
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
@@ -27,13 +28,13 @@ def make_nonlinearity(type: FieldType, kind: str, activation: str = "relu") -> n
     raise ValueError(f"unknown nonlinearity {kind!r}: expected one of {', '.join(NONLINEARITIES)}")
 
 
-def shared_table(conv: GaugeConv, graph, tables: dict | None) -> CoefficientTable:
-    """The table of a convolution, taken from or put into ``tables`` (one dict per graph and forward pass)."""
-    if tables is None or conv.table_key is None:
-        return conv.table(graph)
-    if conv.table_key not in tables:
-        tables[conv.table_key] = conv.table(graph)
-    return tables[conv.table_key]
+def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:
+    """The plan of a convolution, taken from or put into ``plans`` (one dict per graph and forward pass)."""
+    if conv.table_key is None:
+        return conv.plan(graph)
+    if conv.table_key not in plans:
+        plans[conv.table_key] = conv.plan(graph)
+    return plans[conv.table_key]
 
 
 class ResidualBlock(nn.Module):
@@ -84,8 +85,8 @@ class ResidualBlock(nn.Module):
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def forward(self, x: Tensor, graph, tables: dict | None = None) -> Tensor:
-        tables = {} if tables is None else tables
-        y = self.act1(self.norm1(self.conv1(x, graph, shared_table(self.conv1, graph, tables))))
-        y = self.conv2(self.dropout(y), graph, shared_table(self.conv2, graph, tables))
+    def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
+        plans = {} if plans is None else plans
+        y = self.act1(self.norm1(self.conv1(x, graph, shared_plan(self.conv1, graph, plans))))
+        y = self.conv2(self.dropout(y), graph, shared_plan(self.conv2, graph, plans))
         return self.act2(self.norm2(y) + self.shortcut(x))

@@ -12,7 +12,7 @@ from ..fields import FieldType
 from ..kernels.expansion import KernelExpansion
 from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
-from ..ops import gauge_aggregate, gauge_messages
+from ..ops import EdgePlan, gauge_convolve, gauge_messages, make_plan
 from .bias import FieldBias
 from .checks import check_features, check_graph
 from .linear import GaugeLinear
@@ -43,6 +43,7 @@ class GaugeConv(MessagePassing):
         bias: learn a bias on the invariant part of the output.
         quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
         self_interaction: learn the separate weight of the centre, :math:`K_{self}`.
+        backend: of :func:`gaugenet.ops.gauge_convolve`: "auto", "reference" or "cpu".
 
     Shapes:
         x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), weight (E,), radius (N,), and
@@ -63,12 +64,13 @@ class GaugeConv(MessagePassing):
         *,
         quadrature: int | None = 2,
         self_interaction: bool = True,
+        backend: str = "auto",
     ) -> None:
         super().__init__(aggr="add")
         self.in_type, self.out_type = in_type, out_type
         self.radial = make_radial(radial)
         self.max_frequency = _default_frequency(in_type, out_type) if max_frequency is None else max_frequency
-        self.quadrature = quadrature
+        self.quadrature, self.backend = quadrature, backend
         self.expansion = KernelExpansion(in_type, out_type, self.max_frequency, self.radial.num)
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
@@ -92,6 +94,9 @@ class GaugeConv(MessagePassing):
     def table(self, graph) -> CoefficientTable:
         """The coefficient table of a graph; compute it once for layers of equal :attr:`table_key`."""
         check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "GaugeConv")
+        stored = getattr(graph, "table_key", None)
+        if stored is not None and set(stored if isinstance(stored, list) else [stored]) == {str(self.table_key)}:
+            return CoefficientTable(graph.edge_table, graph.node_table)
         edge, node = coefficient_table(
             graph.log,
             graph.weight,
@@ -105,17 +110,24 @@ class GaugeConv(MessagePassing):
         )
         return CoefficientTable(edge, node)
 
-    def forward(self, x: Tensor, graph, table: CoefficientTable | None = None) -> Tensor:
+    def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
+        """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
+        edge, node = self.table(graph) if table is None else table
+        return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics)
+
+    def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")
         check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
-        edge, node = (t.to(x.dtype) for t in (self.table(graph) if table is None else table))
-        transport = graph.transport.to(x.dtype)
+        plan = self.plan(graph) if plan is None else plan
+        weight = self.expansion(self.weight).flatten(0, 1)
         if self.explain:  # PyG's explainers hook the per-edge messages
-            edge_sum = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=edge)
-            aggregate = edge_sum.view(x.shape[0], -1, x.shape[1]) + node.unsqueeze(2) * x.unsqueeze(1)
+            edges, node = plan.forward, plan.node_table.to(x.dtype)
+            transport, table = edges.transport.to(x.dtype), edges.table.to(x.dtype)
+            neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)
+            aggregate = neighbours.view(x.shape[0], -1, x.shape[1]) + node.unsqueeze(2) * x.unsqueeze(1)
+            out = aggregate.flatten(1) @ weight.flatten(0, 1)
         else:
-            aggregate = self.message_and_aggregate(graph.edge_index, x, transport, edge, node)
-        out = aggregate.flatten(1) @ self.expansion(self.weight).flatten(0, 2)
+            out = self.message_and_aggregate(x, weight, plan)
         if self.self_interaction is not None:
             out = out + self.self_interaction(x)
         return out if self.bias is None else self.bias(out)
@@ -123,8 +135,8 @@ class GaugeConv(MessagePassing):
     def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
         return gauge_messages(x_j, transport, edge_table, self.in_type).flatten(1)
 
-    def message_and_aggregate(self, edge_index: Tensor, x: Tensor, transport: Tensor, edge: Tensor, node: Tensor) -> Tensor:
-        return gauge_aggregate(x, self.in_type, edge_index, transport, edge, node)
+    def message_and_aggregate(self, x: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor:
+        return gauge_convolve(x, weight, plan, self.in_type, self.out_type, self.backend)
 
     def __repr__(self) -> str:
         return (

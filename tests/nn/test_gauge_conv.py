@@ -171,9 +171,9 @@ def test_compiles_without_graph_breaks():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a, radial=2), sphere_graph().float()
     x = torch.randn(162, a.dim)
-    table = conv.table(graph)
+    plan = conv.plan(graph)
     compiled = torch.compile(conv, fullgraph=True, backend="aot_eager")
-    assert torch.allclose(compiled(x, graph, table), conv(x, graph, table), atol=1e-5)
+    assert torch.allclose(compiled(x, graph, plan), conv(x, graph, plan), atol=1e-5)
 
 
 def test_errors_say_what_was_expected():

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gaugenet.ops.cpu as cpu
+from gaugenet import FieldType, groups, kernels
+from gaugenet.nn import GaugeConv
+from gaugenet.ops import gauge_convolve
+from tests.graphs import random_graph, sphere_graph
+from tests.nn.test_gauge_conv import CASES, randomise
+
+
+def both(conv: GaugeConv, graph, dtype):
+    """Outputs and gradients (features, weights) of the reference and of the fused loop."""
+    generator = torch.Generator().manual_seed(0)
+    nodes = graph.radius.shape[0]
+    x = torch.randn(nodes, conv.in_type.dim, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    upstream = torch.randn(nodes, conv.out_type.dim, generator=generator, dtype=torch.float64).to(dtype)
+    results = []
+    for backend in ("reference", "cpu"):
+        conv.backend = backend
+        out = conv(x, graph)
+        results.append((out, *torch.autograd.grad((out * upstream).sum(), (x, conv.weight))))
+    return results
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_fused_equals_reference(case, dtype):
+    """Values and both gradients: the backward pass is the convolution over the transposed edges."""
+    group, a, b = case
+    conv = randomise(GaugeConv(FieldType(group, a), FieldType(group, b), radial=2)).to(dtype)
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-5
+    for r, f in zip(*both(conv, random_graph(group), dtype)):
+        assert (r - f).abs().max() <= tolerance * r.abs().max()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("chunk", [1, 1 << 23])
+def test_chunks_and_threads_do_not_matter(threads, chunk, monkeypatch):
+    monkeypatch.setattr(cpu, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    a, b = (FieldType(groups.O2(), s) for s in ("3x0 + 2x0- + 2x1", "2x0 + 3x2"))
+    conv = randomise(GaugeConv(a, b)).double()
+    for r, f in zip(*both(conv, sphere_graph(3), torch.float64)):
+        assert torch.allclose(r, f, rtol=1e-11, atol=1e-11)
+
+
+def test_one_parameter_at_a_time():
+    """Gradients to the features alone and to the weights alone."""
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv, graph = randomise(GaugeConv(a, a)).double(), sphere_graph()
+    x = torch.randn(162, a.dim, dtype=torch.float64)
+    conv(x, graph).sum().backward()
+    assert conv.weight.grad.abs().max() > 0
+    conv.requires_grad_(False)
+    x.requires_grad_()
+    conv(x, graph).sum().backward()
+    assert x.grad.abs().max() > 0
+
+
+def test_second_derivatives_take_the_reference():
+    a = FieldType(groups.SO2(), "1x0 + 1x1")
+    conv, graph = randomise(GaugeConv(a, a, radial=1, backend="cpu")).double(), random_graph(groups.SO2(), 6, 3)
+    x = torch.randn(6, a.dim, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: conv(x, graph).square(), x)
+
+
+def test_half_precision_takes_the_reference():
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv, graph = GaugeConv(a, a).bfloat16(), sphere_graph()
+    x = torch.randn(162, a.dim)
+    expected = conv.float()(x, graph)
+    out = conv.bfloat16()(x.bfloat16(), graph).float()
+    assert (out - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_backends_are_checked():
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv, graph = GaugeConv(a, a), sphere_graph()
+    weight = conv.expansion(conv.weight).flatten(0, 1)
+    with pytest.raises(ValueError, match="auto, reference, cpu"):
+        gauge_convolve(torch.randn(162, 4), weight, conv.plan(graph), a, a, "cuda2")
+    with pytest.raises(ValueError, match="float32 and float64"):
+        gauge_convolve(torch.randn(162, 4).half(), weight.half(), conv.plan(graph), a, a, "cpu")
+
+
+def test_a_learnt_table_takes_the_reference():
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv, graph = GaugeConv(a, a, radial=kernels.RadialMLP(2)), sphere_graph()
+    assert conv.plan(graph).forward.table.requires_grad
+    conv(torch.randn(162, 4), graph).sum().backward()
+    assert all(p.grad is not None for p in conv.radial.parameters())
