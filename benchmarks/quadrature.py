@@ -197,7 +197,8 @@ def main():
         "# Quadrature: the sum against the integral",
         f"`python benchmarks/quadrature.py`, {datetime.date.today().isoformat()}; {platform.machine()} CPU, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__.split('+')[0]}, float64.",
-        f"Relative error of the responses of frequency m against the exact integral: sphere with {10 * 4**options.level + 2:,} points, "
+        "Relative error of the responses of frequency m against the exact integral: sphere with "
+        f"{10 * 4**options.level + 2:,} points, "
         "five random signals of degree <= 8 with equal power in every degree, discs of 3 edge lengths. `matched`: nodes that "
         "reach the degree asked for; `growth`: largest amplification of the coefficients; `time`: to make the table.",
     ]
@@ -208,9 +209,9 @@ def main():
         header = ["mesh (vertices)", "compared with", "quadrature", "m=0", "m=1", "m=2", "m=3", "lower degree"]
         out += [
             "## Remeshing",
-            "Relative change of the size of the response (a number that no frame enters) to five smooth scalar signals, mixed over "
-            "4 radial functions by random weights, when the mesh is replaced by another one of the same surface; discs of 4 mean "
-            "edges of the original. Part of the change is that of the surface itself and of interpolating between vertices.",
+            "Relative change of the size of the response (a number that no frame enters) to five smooth scalar signals, mixed "
+            "over 4 radial functions by random weights, when the mesh is replaced by another of the same surface; discs of 4 "
+            "mean edges of the original. Part of the change is that of the surface itself and of interpolating between vertices.",
             markdown(header, remesh_rows(shared)),
         ]
     text = "\n\n".join(out) + "\n"
