@@ -211,7 +211,7 @@ def main():
             "## Remeshing",
             "Relative change of the size of the response (a number that no frame enters) to five smooth scalar signals, mixed "
             "over 4 radial functions by random weights, when the mesh is replaced by another of the same surface; discs of 4 "
-            "mean edges of the original. Part of the change is that of the surface itself and of interpolating between vertices.",
+            "mean edges of the original. Part of the change is that of the surface and of interpolating between vertices.",
             markdown(header, remesh_rows(shared)),
         ]
     text = "\n\n".join(out) + "\n"
