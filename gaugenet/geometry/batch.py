@@ -64,6 +64,7 @@ def find_meshes(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
             for folder, below, files in os.walk(source):
                 below[:] = sorted(name for name in below if not name.startswith("."))
                 names += [Path(folder, n) for n in files if Path(n).suffix.lower() in EXTENSIONS and not n.startswith(".")]
+            names = [path for path in names if path.is_file()]
             prefix = Path(source.resolve().name) if len(sources) > 1 else Path()
             entries = {(prefix / path.relative_to(source)).as_posix(): path for path in sorted(names)}
         elif source.exists():

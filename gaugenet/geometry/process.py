@@ -110,7 +110,6 @@ def process_one(
     from .loading import EXTENSIONS, load_mesh, parse_mesh
     from .mesh_checks import check_mesh
     from .repair import repair_mesh
-    from .surface import mesh as build
 
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
@@ -124,7 +123,10 @@ def process_one(
     else:
         checked = check_mesh(loaded.vertices, loaded.faces, path=path)
     scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
-    geometry = build(
+    # After the checks: it imports numba, and a bad file need not wait for that.
+    from .surface import mesh
+
+    geometry = mesh(
         checked.vertices * scale,
         checked.faces,
         radius=params.radius,

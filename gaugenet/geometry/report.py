@@ -76,16 +76,16 @@ class MeshReport:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"{self.path or 'mesh'}: {'ok' if self.ok else 'not usable: ' + self.error['message']}"]
+        lines = [f"{self.path or 'mesh'}: {'ok' if self.ok else 'not usable: ' + _told(self.error)}"]
         for name, value in self.to_dict().items():
             if name in ("path", "ok", "error", "warnings", "repair") or value is None:
                 continue
             lines.append(f"  {name.replace('_', ' ')}: {_plain(value)}")
-        lines += [f"  warning: {w['message']} ({w['count']})" for w in self.warnings]
+        lines += [f"  warning: {_told(w)}" for w in self.warnings]
         if self.repair is None:
             lines.append("  repair: cannot mend this")
         else:
-            lines += [f"  repair would: {a['kind']}, {a['message']} ({a['count']})" for a in self.repair]
+            lines += [f"  repair: {_told(a)}" for a in self.repair]
         return "\n".join(lines)
 
 
@@ -217,6 +217,14 @@ def _measures(vertices: np.ndarray, faces: np.ndarray, table: EdgeTable) -> dict
         "volume": volume if balanced else None,
         "bounding_box": [points.min(axis=(0, 1)).tolist(), points.max(axis=(0, 1)).tolist()],
     }
+
+
+def _told(fact: dict) -> str:
+    """Message and first ids of an error, warning or action."""
+    if not fact["ids"]:
+        return fact["message"]
+    more = ", ..." if fact["count"] > len(fact["ids"]) else ""
+    return f"{fact['message']} (ids {', '.join(map(str, fact['ids']))}{more}; {fact['count']} in all)"
 
 
 def _plain(value) -> str:

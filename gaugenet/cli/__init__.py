@@ -1,0 +1,127 @@
+"""The ``gaugenet`` command. Only argparse is imported until a command runs: help must come at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = "exit status: 0 all well, 1 a mesh failed, 2 wrong usage, 130 interrupted"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    Results go to stdout (``--json`` for machines), progress and errors to stderr. A bad file is one line, never a traceback.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    # argparse has printed help, the version or what is wrong with the usage.
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    from ..errors import GaugenetError
+
+    run = importlib.import_module(f".{arguments.module}", __name__).run
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except UsageError as error:
+        return fail(str(error), EXIT_USAGE)
+    except (GaugenetError, OSError) as error:
+        return fail(describe(error))
+
+
+class UsageError(Exception):
+    """A command that cannot be meant: exit status 2."""
+
+
+def describe(error: Exception) -> str:
+    """The message of an error; of the system's errors the file first, as in all the others."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def fail(message: str, status: int = EXIT_FAILED) -> int:
+    """One line on stderr; returns the status."""
+    print(f"gaugenet: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gaugenet", description="Gauge-equivariant learning on meshes.", epilog=_EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, module: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, epilog=_EPILOG)
+        sub.set_defaults(module=module)
+        sub.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+        return sub
+
+    sub = command("preprocess", "preprocess", "make one record of every mesh, in worker processes")
+    sub.add_argument("source", metavar="SRC", nargs="+", help="mesh files, or folders of them")
+    sub.add_argument("destination", metavar="DST", help="folder for the records and index.json")
+    _add_neighbourhood(sub, required=True)
+    sub.add_argument("--normalize", action="store_true", help="scale every mesh to unit area first")
+    sub.add_argument("--features", default="", metavar="NAMES", help="input features to store, such as hks,curvature")
+    sub.add_argument("--levels", type=_number(int, 0), default=0, metavar="N", help="number of coarser levels (default 0)")
+    sub.add_argument("--jobs", type=_number(int, 1), metavar="N", help="worker processes (default: one a core)")
+    sub.add_argument(
+        "--timeout", type=_number(float, 0, open=True), metavar="S", help="seconds for each mesh (default: no limit)"
+    )
+    sub.add_argument("--repair", action="store_true", help="mend meshes rather than refuse them")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("inspect", "inspection", "tell what a mesh or a record is like, and what repair would do")
+    sub.add_argument("file", metavar="FILE", help="mesh file or record")
+
+    sub = command("check", "check", "test the gauge equivariance of a small random network on a mesh or a record")
+    sub.add_argument("file", metavar="FILE", help="mesh file or record")
+    _add_neighbourhood(sub, required=False)
+    sub.add_argument("--repair", action="store_true", help="mend the mesh first")
+    sub.add_argument("--order", type=_number(int, 0), default=2, help="largest order of the fields (default 2)")
+    sub.add_argument("--channels", type=_number(int, 1), default=4, help="copies of every order (default 4)")
+    sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
+    sub.add_argument(
+        "--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10, for records 1e-5)"
+    )
+    return parser
+
+
+def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool) -> None:
+    group = parser.add_mutually_exclusive_group(required=required)
+    group.add_argument("--radius", type=_number(float, 0, open=True), metavar="R", help="neighbours within geodesic distance R")
+    text = "neighbours within K rings" + ("" if required else " (default 2)")
+    group.add_argument("--rings", type=_number(int, 1), metavar="K", help=text)
+
+
+def _number(kind: type, least: float, open: bool = False) -> Callable[[str], float]:
+    """An argparse type: a finite number of at least (or, when open, above) the least."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or value < least or (open and value == least):
+            what = "an integer" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {what} {'above' if open else 'of at least'} {least}, got {text!r}")
+        return value
+
+    return convert
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *_):
+        from .. import __version__
+
+        print(f"gaugenet {__version__}")
+        parser.exit()

@@ -1,0 +1,80 @@
+"""``gaugenet check``"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+
+from . import EXIT_FAILED, EXIT_OK
+
+# A mesh is computed in float64; a record was rounded to float32, which its rotations feel.
+_TOLERANCE, _RECORD_TOLERANCE = 1e-10, 1e-5
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Report the gauge-equivariance error; status 1 when it is above the tolerance."""
+    import numpy as np
+
+    from ..geometry import LocalGeometry
+    from ..geometry.process import ProcessParams, process_one
+    from ..geometry.record import load_record
+
+    stored = Path(arguments.file).suffix == ".safetensors"
+    if stored:
+        geometry: LocalGeometry = load_record(arguments.file, np.float64)
+    else:
+        rings = 2 if arguments.radius is None and arguments.rings is None else arguments.rings
+        geometry = process_one(arguments.file, ProcessParams(radius=arguments.radius, rings=rings, repair=arguments.repair))
+    error = _equivariance_error(geometry, arguments.order, arguments.channels, arguments.seed)
+    tolerance = arguments.tolerance or (_RECORD_TOLERANCE if stored else _TOLERANCE)
+    # A NaN does not pass.
+    ok = bool(error <= tolerance)
+    facts = {
+        "path": arguments.file,
+        "ok": ok,
+        "equivariance_error": error if np.isfinite(error) else None,
+        "tolerance": tolerance,
+        "nodes": geometry.num_nodes,
+        "edges": geometry.num_edges,
+    }
+    if arguments.json:
+        print(json.dumps(facts))
+    else:
+        verdict = "ok" if ok else "FAILED"
+        sizes = f"{geometry.num_nodes} nodes, {geometry.num_edges} edges"
+        print(f"{arguments.file}: {verdict}: gauge-equivariance error {error:.3g} (tolerance {tolerance:g}; {sizes})")
+    return EXIT_OK if ok else EXIT_FAILED
+
+
+def _equivariance_error(geometry, order: int, channels: int, seed: int) -> float:
+    """Of a random residual network with vectors in and out, in float64, under random frames at every node."""
+    import torch
+
+    from ..fields import FieldType
+    from ..groups import SO2
+    from ..nn import ResidualBlock
+    from ..testing import equivariance_error
+
+    class Network(torch.nn.Module):
+        def __init__(self, *types):
+            super().__init__()
+            self.blocks = torch.nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(types))
+
+        def forward(self, x, graph):
+            for block in self.blocks:
+                x = block(x, graph)
+            return x
+
+    ends = FieldType(SO2(), "1x0 + 1x1")
+    inside = FieldType(SO2(), " + ".join(f"{channels}x{k}" for k in range(order + 1)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(ends, inside, ends).double()
+        # Biases start at zero, and would hide a layer that puts one where it must not.
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    graph = geometry.to_graph(dtype=torch.float64)
+    return equivariance_error(network, graph, ends, ends, seed=seed)
