@@ -6,15 +6,18 @@ import importlib
 
 from .local_geometry import Feature, LocalGeometry, Pooling
 
-# Late, so that `import gaugenet.geometry` stays cheap: name -> module.
+# Late, so that `import gaugenet.geometry` stays cheap: name -> module. A module must not have the name of a function here.
 _LATE = {
-    "mesh": "mesh",
+    "mesh": "surface",
     "load_mesh": "loading",
+    "check_mesh": "mesh_checks",
     "inspect_mesh": "report",
     "repair_mesh": "repair",
-    "icosphere": "sphere",
-    "sphere": "sphere",
+    "icosphere": "spherical",
+    "sphere": "spherical",
     "process_one": "process",
+    "ProcessParams": "process",
+    "preprocess": "batch",
     "build_hierarchy": "hierarchy",
     "compute_features": "features",
 }
