@@ -60,9 +60,12 @@ def read_obj(data: bytes) -> Polygons:
                 continue
             keyword = parts[0]
             if keyword == b"v":
-                x, y, z = parts[1:4]
-                coordinates += (x, y, z)
+                if len(parts) < 4:
+                    raise ValueError("a vertex with fewer than three numbers")
+                coordinates += parts[1:4]
             elif keyword == b"f":
+                if len(parts) < 4:
+                    raise ValueError("a face with fewer than three corners")
                 if b"/" in line:
                     row = [int(token.partition(b"/")[0]) for token in parts[1:]]
                 else:
@@ -115,8 +118,9 @@ def read_off(data: bytes) -> Polygons:
     try:
         tokens: list[bytes] = []
         for k in range(1, 1 + num_vertices):
-            x, y, z = lines[k][:3]
-            tokens += (x, y, z)
+            if len(lines[k]) < 3:
+                raise ValueError("a vertex with fewer than three numbers")
+            tokens += lines[k][:3]
         vertices = np.array(list(map(float, tokens)), dtype=np.float64).reshape(-1, 3)
         corners: list[int] = []
         counts: list[int] = []

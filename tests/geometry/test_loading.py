@@ -263,3 +263,40 @@ def test_unknown_extension_and_missing_file(tmp_path):
     assert info.value.kind == "unknown_format"
     with pytest.raises(FileNotFoundError):
         load_mesh(tmp_path / "none.obj")
+
+
+PLY = trimesh.Trimesh(*sphere(1), process=False).export(file_type="ply")
+PLY_TEXT = trimesh.Trimesh(*sphere(1), process=False).export(file_type="ply", encoding="ascii")
+OFF = trimesh.Trimesh(*sphere(1), process=False).export(file_type="off").encode()
+OBJ = trimesh.Trimesh(*sphere(1), process=False).export(file_type="obj").encode()
+GLB1 = trimesh.Trimesh(*sphere(1), process=False).export(file_type="glb")
+SAMPLES = {".obj": [OBJ], ".off": [OFF], ".ply": [PLY, PLY_TEXT], ".stl": [STL, STL_TEXT], ".glb": [GLB1]}
+
+
+@pytest.mark.parametrize("extension", list(SAMPLES))
+def test_any_damage_is_a_mesh_error_or_a_mesh(extension):
+    """Truncations, flipped bits, deleted and doubled stretches: never another exception, never an index out of range."""
+    rng = np.random.default_rng(0)
+    refused = 0
+    for data in SAMPLES[extension]:
+        for k in range(150):
+            a, b = np.sort(rng.integers(0, len(data), 2))
+            b = min(b, a + 40)
+            broken = bytearray(data)
+            if k % 4 == 0:
+                broken = broken[:a]
+            elif k % 4 == 1:
+                broken[a] ^= 1 << int(rng.integers(8))
+            elif k % 4 == 2:
+                del broken[a:b]
+            else:
+                broken[a:a] = broken[a:b]
+            try:
+                mesh = parse_mesh(bytes(broken), extension, "a")
+            except MeshError as error:
+                assert error.path == "a"
+                refused += 1
+            else:
+                assert np.isfinite(mesh.vertices).all()
+                assert mesh.faces.min() >= 0 and mesh.faces.max() < mesh.num_vertices
+    assert refused > 40
