@@ -1,0 +1,379 @@
+"""Exact local geodesics by window propagation, one source at a time (numba).
+
+Xin & Wang 2009, "Improving Chen & Han's algorithm on the discrete geodesic problem": windows are unfolded over the faces in
+order of distance, pruned against the distances of the vertices that are known already. Everything is intrinsic: edge
+lengths and angles only. Cut at a radius, the work is proportional to the neighbourhood.
+
+The plane of a window has its (pseudo-)source at the origin. A window enters the face of halfedge ``h`` across it, a = tail(h)
+on the left and b = head(h) on the right as seen from the origin; the rays lo (right) and hi (left) bound what the source sees.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+TIE = 1e-9  # relative difference of lengths under which two geodesics count as equally short
+SAME = 1e-6  # angles closer than this belong to one geodesic that two windows found
+MAX_TIES = 4
+SIGHT = 1e-12  # slack of the test whether a ray is inside of a window, so that none falls between two
+INSIDE = 1e-9  # relative slack of the radius, so that vertices exactly on it do not come and go with rounding
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross(ax, ay, bx, by):
+    return ax * by - ay * bx
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _push(heap_key, heap_id, size, key, item):
+    """Binary min-heap; returns the arrays (grown if needed) and the size."""
+    if size == heap_key.shape[0]:
+        bigger_key = np.empty(2 * size, heap_key.dtype)
+        bigger_id = np.empty(2 * size, heap_id.dtype)
+        bigger_key[:size] = heap_key
+        bigger_id[:size] = heap_id
+        heap_key, heap_id = bigger_key, bigger_id
+    i = size
+    while i > 0:
+        up = (i - 1) >> 1
+        if heap_key[up] <= key:
+            break
+        heap_key[i] = heap_key[up]
+        heap_id[i] = heap_id[up]
+        i = up
+    heap_key[i] = key
+    heap_id[i] = item
+    return heap_key, heap_id, size + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pop(heap_key, heap_id, size):
+    """Remove the smallest; returns (key, item, new size)."""
+    key, item = heap_key[0], heap_id[0]
+    size -= 1
+    last_key, last_id = heap_key[size], heap_id[size]
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap_key[child + 1] < heap_key[child]:
+            child += 1
+        if heap_key[child] >= last_key:
+            break
+        heap_key[i] = heap_key[child]
+        heap_id[i] = heap_id[child]
+        i = child
+    heap_key[i] = last_key
+    heap_id[i] = last_id
+    return key, item, size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _wrap(angle):
+    """To (-pi, pi]."""
+    return angle - 2.0 * math.pi * math.ceil((angle - math.pi) / (2.0 * math.pi))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _offer(slot, length, theta, carry, edge, crossing, best, count, angles, edges, crossings):
+    """A geodesic to the vertex of ``slot``: keep it if shortest, keep both if equally short.
+
+    angles[slot, i] = (theta, carry); edges[slot, i] the halfedge it crossed last (or -1) at parameter crossings[slot, i].
+    Returns whether the distance went down.
+    """
+    if count[slot] > 0 and length > best[slot] * (1.0 + TIE):
+        return False
+    shorter = count[slot] == 0 or length < best[slot] * (1.0 - TIE)
+    if shorter:
+        count[slot] = 0
+    else:
+        for i in range(count[slot]):
+            if abs(_wrap(angles[slot, i, 0] - theta)) < SAME and abs(_wrap(angles[slot, i, 1] - carry)) < SAME:
+                # One geodesic found twice, by windows on both sides of it.
+                less = length < best[slot]
+                if less:
+                    best[slot] = length
+                return False
+        if count[slot] == MAX_TIES:
+            return False
+    i = count[slot]
+    angles[slot, i, 0] = theta
+    angles[slot, i, 1] = carry
+    edges[slot, i] = edge
+    crossings[slot, i] = crossing
+    count[slot] += 1
+    if shorter or length < best[slot]:
+        best[slot] = length
+    return shorter
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_angles(slot, count, angles):
+    """Circular means of the directions and of the transporters of equally short geodesics."""
+    if count[slot] == 1:
+        return angles[slot, 0, 0], angles[slot, 0, 1]
+    c = s = cc = ss = 0.0
+    for i in range(count[slot]):
+        c += math.cos(angles[slot, i, 0])
+        s += math.sin(angles[slot, i, 0])
+        cc += math.cos(angles[slot, i, 1])
+        ss += math.sin(angles[slot, i, 1])
+    return math.atan2(s, c), math.atan2(ss, cc)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _nearest(ax, ay, bx, by, lox, loy, hix, hiy):
+    """Distance from the origin to the visible part of the edge: (least, right end x, y, left end x, y)."""
+    dx, dy = bx - ax, by - ay
+    # where the rays lo and hi meet the line through a and b
+    t = _cross(ax, ay, lox, loy) / -_cross(dx, dy, lox, loy)
+    u = _cross(ax, ay, hix, hiy) / -_cross(dx, dy, hix, hiy)
+    t = min(max(t, 0.0), 1.0)
+    u = min(max(u, 0.0), 1.0)
+    rx, ry = ax + t * dx, ay + t * dy
+    lx, ly = ax + u * dx, ay + u * dy
+    foot = -(ax * dx + ay * dy) / (dx * dx + dy * dy)
+    foot = min(max(foot, min(t, u)), max(t, u))
+    return math.hypot(ax + foot * dx, ay + foot * dy), rx, ry, lx, ly
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def grown(array, size):
+    out = np.empty((size, *array.shape[1:]), array.dtype)
+    out[: array.shape[0]] = array
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _visible_corner(start, corner, back, total, boundary):
+    """The part [low, high] of a corner at a pseudo-source into which geodesics continue straight or bent away.
+
+    A shortest path through a saddle or boundary vertex leaves angles of at least pi on both sides (Mitchell, Mount &
+    Papadimitriou 1987). ``start`` is where the corner begins around the vertex and ``back`` the direction the path came from,
+    both unscaled. Returns low > high when nothing of the corner is visible.
+    """
+    slack = 1e-9
+    low, high = 0.0, corner
+    offset = start - back
+    if boundary:
+        if offset + corner >= math.pi - slack and offset + corner > 0.0:
+            return max(low, math.pi - slack - offset), high
+        if offset <= -math.pi + slack:
+            return low, min(high, -math.pi + slack - offset)
+        return 1.0, 0.0
+    offset -= total * math.floor(offset / total)
+    first, last = math.pi - slack, total - math.pi + slack
+    a, b = max(low, first - offset), min(high, last - offset)
+    if a > b:
+        a, b = max(low, first - offset + total), min(high, last - offset + total)
+    return a, b
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
+    """All shortest geodesics from one vertex up to a length.
+
+    Args:
+        source: vertex id.
+        radius: cut-off; may be inf when marks end the search.
+        mark: (N,) bool scratch; ``wanted`` vertices of it are True and must be reached before stopping (rings); with
+            wanted = 0 the radius ends the search.
+        mesh: the intrinsic mesh, see :func:`intrinsic_arrays`.
+        slot_of: (N,) int64 scratch of -1, left as it was found.
+
+    Returns:
+        (n, vertex, length, count, angles, edges, crossings, order): n vertices by slot in ``vertex``; ``order`` the slots by
+        length; ``angles[slot, i]`` = (theta, carry) of up to MAX_TIES equally short geodesics, theta the scaled direction at the
+        source and carry the angle to add to a vector's angle at the vertex to bring it to the source; ``edges`` and
+        ``crossings`` where it crossed the last edge (halfedge entered, parameter from its tail), -1 when it came along an edge.
+    """
+    faces, twin, length, corner, cumulative, total, scale, boundary, out_ptr, out_halfedge, arrival = mesh
+    limit = radius * (1.0 + INSIDE)
+    capacity = 256
+    vertex = np.empty(capacity, np.int64)
+    best = np.empty(capacity)
+    count = np.empty(capacity, np.int64)
+    angles = np.empty((capacity, MAX_TIES, 2))
+    edges = np.empty((capacity, MAX_TIES), np.int64)
+    crossings = np.empty((capacity, MAX_TIES))
+    final = np.empty(capacity, np.bool_)
+    order = np.empty(capacity, np.int64)
+    heap_key, heap_id, size = np.empty(256), np.empty(256, np.int64), 0
+    plane = np.empty((256, 9))  # ax, ay, bx, by, lox, loy, hix, hiy, base of every window
+    entered = np.empty((256, 2), np.int64)  # halfedge, root slot
+    windows = popped = 0
+
+    vertex[0], best[0], count[0], final[0] = source, 0.0, 1, False
+    angles[0, 0, 0] = angles[0, 0, 1] = 0.0
+    edges[0, 0], crossings[0, 0] = -1, 0.0
+    slot_of[source] = 0
+    slots = 1
+    heap_key, heap_id, size = _push(heap_key, heap_id, size, 0.0, np.int64(-1))
+
+    while size > 0:
+        key, item, size = _pop(heap_key, heap_id, size)
+        if key > limit:
+            break
+        if item < 0:
+            at = -item - 1
+            if final[at] or key > best[at] * (1.0 + TIE):
+                continue
+            v = vertex[at]
+            final[at] = True
+            order[popped] = at
+            popped += 1
+            if wanted > 0 and mark[v]:
+                wanted -= 1
+                if wanted == 0:
+                    # Whatever is equally short must still come in.
+                    limit = min(limit, best[at] * (1.0 + INSIDE))
+            is_source = at == 0
+            if not (is_source or boundary[v] or total[v] > 2.0 * math.pi):
+                continue
+            theta_v, carry_v = _mean_angles(at, count, angles)
+            back = (theta_v - carry_v - math.pi) / scale[v]
+            room = slots + 2 * (out_ptr[v + 1] - out_ptr[v]) + 2
+            if room > capacity:
+                capacity = 2 * room
+                vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
+                angles, edges = grown(angles, capacity), grown(edges, capacity)
+                crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
+            for i in range(out_ptr[v], out_ptr[v + 1]):
+                h = out_halfedge[i]
+                k = h % 3
+                nxt, prv = h - k + (k + 1) % 3, h - k + (k + 2) % 3
+                v1, v2 = faces[nxt // 3, nxt % 3], faces[prv // 3, prv % 3]
+                low, high = 0.0, corner[h]
+                if not is_source:
+                    low, high = _visible_corner(cumulative[h], corner[h], back, total[v], boundary[v])
+                    if low > high:
+                        continue
+                ax, ay = length[prv] * math.cos(corner[h]), length[prv] * math.sin(corner[h])
+                bx, by = length[h], 0.0
+                for side in range(2):
+                    if side == 0:
+                        if low > 0.0:
+                            continue
+                        target, reach, turn, back_at_target = v1, length[h], 0.0, arrival[h]
+                    else:
+                        if high < corner[h]:
+                            continue
+                        target, reach, turn, back_at_target = v2, length[prv], corner[h], scale[v2] * cumulative[prv]
+                    theta = scale[v] * (cumulative[h] + turn)
+                    carry = theta - back_at_target - math.pi
+                    if not is_source:
+                        x = best[at] * math.cos(theta_v) + reach * math.cos(carry_v + theta)
+                        y = best[at] * math.sin(theta_v) + reach * math.sin(carry_v + theta)
+                        theta, carry = math.atan2(y, x), carry_v + carry
+                    slot = slot_of[target]
+                    if slot < 0:
+                        slot = slots
+                        slots += 1
+                        slot_of[target], vertex[slot], count[slot], best[slot], final[slot] = slot, target, 0, np.inf, False
+                    if _offer(slot, best[at] + reach, theta, carry, np.int64(-1), 0.0, best, count, angles, edges, crossings):
+                        heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
+                if twin[nxt] < 0:
+                    continue
+                lox, loy, hix, hiy = bx, by, ax, ay
+                if low > 0.0:
+                    lox, loy = math.cos(low), math.sin(low)
+                if high < corner[h]:
+                    hix, hiy = math.cos(high), math.sin(high)
+                least = best[at] + _nearest(ax, ay, bx, by, lox, loy, hix, hiy)[0]
+                if least <= limit:
+                    if windows == plane.shape[0]:
+                        plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
+                    _store(plane, entered, windows, ax, ay, bx, by, lox, loy, hix, hiy, cumulative[h], twin[nxt], at)
+                    heap_key, heap_id, size = _push(heap_key, heap_id, size, least, np.int64(windows))
+                    windows += 1
+        else:
+            ax, ay, bx, by = plane[item, 0], plane[item, 1], plane[item, 2], plane[item, 3]
+            lox, loy, hix, hiy = plane[item, 4], plane[item, 5], plane[item, 6], plane[item, 7]
+            base, h, root = plane[item, 8], entered[item, 0], entered[item, 1]
+            sigma = best[root]
+            k = h % 3
+            nxt, prv = h - k + (k + 1) % 3, h - k + (k + 2) % 3
+            va, vb, vc = faces[h // 3, k], faces[nxt // 3, nxt % 3], faces[prv // 3, prv % 3]
+            # third corner in the plane: left of a -> b, by the angle at a
+            ex, ey = (bx - ax) / length[h], (by - ay) / length[h]
+            c0, s0 = math.cos(corner[h]), math.sin(corner[h])
+            cx = ax + length[prv] * (ex * c0 - ey * s0)
+            cy = ay + length[prv] * (ex * s0 + ey * c0)
+            reach = math.hypot(cx, cy)
+            right = _cross(lox, loy, cx, cy) / (math.hypot(lox, loy) * reach)
+            left = _cross(cx, cy, hix, hiy) / (math.hypot(hix, hiy) * reach)
+            if right >= -SIGHT and left >= -SIGHT and sigma + reach <= limit:
+                v = vertex[root]
+                theta = scale[v] * (base + math.atan2(cy, cx))
+                # at c: from the outgoing halfedge c -> a counter-clockwise to the origin
+                turn = math.atan2(_cross(ax - cx, ay - cy, -cx, -cy), -(ax - cx) * cx - (ay - cy) * cy)
+                carry = theta - scale[vc] * (cumulative[prv] + max(turn, 0.0)) - math.pi
+                if root > 0:
+                    theta_v, carry_v = _mean_angles(root, count, angles)
+                    x = sigma * math.cos(theta_v) + reach * math.cos(carry_v + theta)
+                    y = sigma * math.sin(theta_v) + reach * math.sin(carry_v + theta)
+                    theta, carry = math.atan2(y, x), carry_v + carry
+                slot = slot_of[vc]
+                if slot < 0:
+                    if slots == capacity:
+                        capacity *= 2
+                        vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
+                        angles, edges = grown(angles, capacity), grown(edges, capacity)
+                        crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
+                    slot = slots
+                    slots += 1
+                    slot_of[vc], vertex[slot], count[slot], best[slot], final[slot] = slot, vc, 0, np.inf, False
+                # where the geodesic crosses a -> b
+                crossing = _cross(ax, ay, cx, cy) / (_cross(ax, ay, cx, cy) - _cross(bx, by, cx, cy))
+                if _offer(slot, sigma + reach, theta, carry, h, crossing, best, count, angles, edges, crossings):
+                    heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
+            # children: through b -> c on the right of c, and through c -> a on its left
+            for side in range(2):
+                if side == 0:
+                    if right <= 0.0:
+                        continue
+                    enter, px, py, qx, qy = twin[nxt], cx, cy, bx, by
+                    rx, ry, lx, ly = lox, loy, hix, hiy
+                    if left > 0.0:
+                        lx, ly = cx, cy
+                    va_, vb_ = vc, vb
+                else:
+                    if left <= 0.0:
+                        continue
+                    enter, px, py, qx, qy = twin[prv], ax, ay, cx, cy
+                    rx, ry, lx, ly = lox, loy, hix, hiy
+                    if right > 0.0:
+                        rx, ry = cx, cy
+                    va_, vb_ = va, vc
+                if enter < 0:
+                    continue
+                least, rex, rey, lex, ley = _nearest(px, py, qx, qy, rx, ry, lx, ly)
+                if sigma + least > limit:
+                    continue
+                # Xin & Wang 2009, theorem 3.2: an end of the edge reaches all that the window does, sooner.
+                slot_a, slot_b = slot_of[va_], slot_of[vb_]
+                far_right, far_left = sigma + math.hypot(rex, rey), sigma + math.hypot(lex, ley)
+                if slot_a >= 0 and best[slot_a] + math.hypot(rex - px, rey - py) < far_right * (1.0 - TIE):
+                    continue
+                if slot_b >= 0 and best[slot_b] + math.hypot(lex - qx, ley - qy) < far_left * (1.0 - TIE):
+                    continue
+                if windows == plane.shape[0]:
+                    plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
+                _store(plane, entered, windows, px, py, qx, qy, rx, ry, lx, ly, base, enter, root)
+                heap_key, heap_id, size = _push(heap_key, heap_id, size, sigma + least, np.int64(windows))
+                windows += 1
+
+    for i in range(slots):
+        slot_of[vertex[i]] = -1
+    return popped, vertex, best, count, angles, edges, crossings, order
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _store(plane, entered, i, ax, ay, bx, by, lox, loy, hix, hiy, base, halfedge, root):
+    plane[i, 0], plane[i, 1], plane[i, 2], plane[i, 3] = ax, ay, bx, by
+    plane[i, 4], plane[i, 5], plane[i, 6], plane[i, 7], plane[i, 8] = lox, loy, hix, hiy, base
+    entered[i, 0], entered[i, 1] = halfedge, root

@@ -1,0 +1,222 @@
+"""geometry.mesh: frames, log maps, transport and weights of a triangle mesh."""
+
+from __future__ import annotations
+
+import os
+import warnings as python_warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+from .exact import Geodesics, local_geodesics
+from .features import compute_features, parse_feature_names
+from .frames import ambient_frames, edge_lengths, ring_angles, vertex_areas
+from .hierarchy import build_hierarchy
+from .loading import load_mesh
+from .local_geometry import LocalGeometry
+from .mesh_checks import check_mesh, mollify, zero_area_faces
+from .repair import repair_mesh
+from .topology import Topology
+from .triangle_mesh import TriangleMesh
+
+METHODS = ("exact", "potpourri3d")
+# Default radius in units of the edge of the equilateral triangulation with as much area per vertex: about 30 neighbours.
+_DEFAULT_RADIUS = 3.0
+
+
+def mesh(
+    path_or_vertices: str | os.PathLike | np.ndarray,
+    faces: np.ndarray | None = None,
+    radius: float | np.ndarray | None = None,
+    rings: int | None = None,
+    method: str = "exact",
+    smooth: bool = True,
+    *,
+    frames: np.ndarray | None = None,
+    repair: bool = False,
+    features: str | Iterable[str] = (),
+    levels: int = 0,
+    ratio: float = 0.25,
+    threads: int | None = None,
+) -> LocalGeometry:
+    r"""The local geometry of a triangle mesh, one node per vertex (docs/conventions.md).
+
+    Log maps and transport are exact on the polyhedron, then second order against the smooth surface
+    (:func:`gaugenet.geometry.exact.local_geodesics`). Vertex areas are a third of the incident faces', curvature is the
+    angle defect over the area (0 at the boundary).
+
+    Args:
+        path_or_vertices: a file (obj, off, ply, stl, glb), or (V, 3) vertices.
+        faces: (F, 3), with vertices.
+        radius: neighbours are the vertices within this geodesic distance: a number, or one per vertex.
+        rings: neighbours are the vertices within this many edges; the radius of p is then (rings + 1/2) / rings times its
+            farthest neighbour's distance. With neither, radius is 3 times the edge length of the equilateral triangulation
+            that has the mesh's mean area per vertex (about 30 neighbours).
+        method: "exact", or "potpourri3d" for the vector heat method (approximate and slow; the optional backend).
+        smooth: False gives the raw polyhedral angles, for comparison.
+        frames: (V, 3, 2) orthonormal frames to use; by default the first vector is along an edge.
+        repair: mend the mesh first instead of refusing it.
+        features: names for :func:`gaugenet.geometry.features.compute_features`.
+        levels: number of coarser levels; ratio: coarse nodes per fine node.
+        threads: number of threads, by default one per core.
+
+    Returns:
+        LocalGeometry in float64. ``metadata`` holds the parameters, the warnings and, where vertices were dropped or split,
+        ``vertex_ids`` (the number of each node in the input).
+
+    Raises:
+        MeshError: a mesh that cannot be used, naming the elements.
+        GeometryError: frames that do not fit.
+        ValueError, TypeError: arguments out of range.
+    """
+    _check_options(radius, rings, method, levels)
+    parse_feature_names(features)
+    triangles, input_count = _prepare(path_or_vertices, faces, repair)
+    vertices, count = triangles.vertices, triangles.num_vertices
+    for warning in triangles.warnings:
+        python_warnings.warn(str(warning), stacklevel=2)
+
+    topology = Topology.of(triangles.faces, count)
+    lengths = edge_lengths(vertices, topology.faces)
+    flat = zero_area_faces(vertices, topology.faces)
+    if flat.size:
+        lengths = mollify(lengths)
+    angles = ring_angles(topology, lengths)
+    frame, offset = ambient_frames(vertices, topology, angles, _kept(frames, triangles, input_count))
+    area = vertex_areas(topology, lengths)
+    reach = _radius(radius, rings, area, triangles, input_count)
+    if method == "exact":
+        found = local_geodesics(topology, lengths, None, reach, rings=rings, smooth=smooth, angles=angles, threads=threads)
+    else:
+        from .potpourri import heat_geodesics
+
+        found = heat_geodesics(vertices, topology, angles, reach, rings)
+    geometry = assemble(found, offset, area, reach, rings)
+    defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
+    geometry = geometry.replace(
+        positions=vertices,
+        frame=frame,
+        curvature=defect / np.where(area > 0.0, area, 1.0),
+        faces=topology.faces,
+        metadata=_metadata(triangles, input_count, radius, rings, method, smooth, repair),
+    )
+    if parse_feature_names(features):
+        geometry = geometry.replace(features=compute_features(vertices, topology.faces, frame, features))
+    if levels:
+        geometry = build_hierarchy(geometry, topology, lengths, levels, ratio, ring_to_frame=_rotation(offset), smooth=smooth)
+    return geometry
+
+
+def assemble(
+    found: Geodesics, offset: np.ndarray, area: np.ndarray, radius: np.ndarray | None, rings: int | None
+) -> LocalGeometry:
+    """Edges, log maps and transport in the frames from geodesics in the ring frames (all vertices are sources).
+
+    Args:
+        found: geodesics; offset: (N,) direction in the frame = direction in the ring + offset.
+        area: (N,); radius: (N,) or None with rings.
+    """
+    count = len(area)
+    p = np.repeat(np.arange(count), np.diff(found.ptr))
+    q = found.target
+    theta = found.theta + offset[p]
+    turn = _symmetric(p, q, found.transport + offset[p] - offset[q], count)
+    if radius is None:
+        farthest = np.zeros(count)
+        np.maximum.at(farthest, p, found.r)
+        radius = farthest * (rings + 0.5) / rings
+        radius[farthest == 0.0] = 1.0  # a lone vertex: any radius will do
+    return LocalGeometry(
+        edge_index=np.stack([q, p]),
+        log=found.r[:, None] * np.stack([np.cos(theta), np.sin(theta)], -1),
+        transport=_rotation(turn),
+        weight=area[q] / (np.pi * radius[p] ** 2),
+        radius=np.array(radius, float),
+        area=area,
+    )
+
+
+def _symmetric(p: np.ndarray, q: np.ndarray, turn: np.ndarray, count: int) -> np.ndarray:
+    """Transport angles of which those of reverse edges are opposite: the mean of both ends' answers, where both exist."""
+    if p.size == 0:
+        return turn
+    key = p * count + q
+    back = np.minimum(np.searchsorted(key, q * count + p), key.size - 1)
+    both = key[back] == q * count + p
+    forth = np.where(p < q, 1.0, -1.0)
+    # The same expression for both directions, so that they are opposite to the last digit.
+    low, high = np.where(p < q, turn, turn[back]), np.where(p < q, turn[back], turn)
+    mean = np.angle(np.exp(1j * low) + np.exp(-1j * high))
+    return np.where(both, forth * mean, turn)
+
+
+def _check_options(radius, rings, method, levels) -> None:
+    if radius is not None and rings is not None:
+        raise ValueError("give radius or rings, not both")
+    if rings is not None and (isinstance(rings, bool) or int(rings) != rings or rings < 1):
+        raise ValueError(f"rings must be an integer of at least 1, got {rings!r}")
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    if isinstance(levels, bool) or int(levels) != levels or levels < 0:
+        raise ValueError(f"levels must be an integer from 0, got {levels!r}")
+
+
+def _prepare(path_or_vertices, faces, repair: bool) -> tuple[TriangleMesh, int]:
+    """The checked mesh, and the number of vertices that came."""
+    path, loaded = None, []
+    if isinstance(path_or_vertices, str | os.PathLike):
+        if faces is not None:
+            raise TypeError("faces come with an array of vertices, not with a file")
+        mesh_file = load_mesh(path_or_vertices)
+        vertices, faces, path, loaded = mesh_file.vertices, mesh_file.faces, mesh_file.path, mesh_file.warnings
+    elif faces is None:
+        raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3)")
+    else:
+        vertices = path_or_vertices
+    checked = repair_mesh(vertices, faces, path=path)[0] if repair else check_mesh(vertices, faces, path=path)
+    checked.warnings[:0] = loaded
+    return checked, len(vertices)
+
+
+def _kept(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+    """Per-vertex input of the user, for the vertices that are left."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    if values.ndim and len(values) == input_count and triangles.vertex_ids is not None:
+        return values[triangles.vertex_ids]
+    return values
+
+
+def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+    if rings is not None:
+        return None
+    if radius is None:
+        radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
+    radius = np.asarray(_kept(radius, triangles, input_count) if np.ndim(radius) else radius, float)
+    if radius.ndim and radius.shape != area.shape:
+        raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
+    if not (np.isfinite(radius) & (radius > 0)).all():
+        raise ValueError(f"radius must be positive and finite, got {radius if not radius.ndim else radius.min()}")
+    return np.broadcast_to(radius, area.shape)
+
+
+def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, smooth, repair) -> dict:
+    facts = {
+        "manifold": "mesh",
+        "radius": float(radius) if radius is not None and not np.ndim(radius) else None,
+        "rings": rings,
+        "method": method,
+        "smooth": smooth,
+        "repair": repair,
+        "warnings": [w.to_dict() for w in triangles.warnings],
+    }
+    ids = triangles.vertex_ids
+    if ids is not None and not np.array_equal(ids, np.arange(input_count)):
+        facts["vertex_ids"] = ids.tolist()
+    return facts
+
+
+def _rotation(angle: np.ndarray) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
