@@ -6,6 +6,7 @@ import argparse
 import importlib
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
@@ -29,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = importlib.import_module(f".{arguments.module}", __name__).run
     try:
-        return run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return run(arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except UsageError as error:
@@ -53,6 +56,11 @@ def fail(message: str, status: int = EXIT_FAILED) -> int:
     """One line on stderr; returns the status."""
     print(f"gaugenet: error: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _warn(message: Warning | str, *_) -> None:
+    """One line without the source line that Python shows."""
+    print(f"gaugenet: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

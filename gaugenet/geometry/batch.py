@@ -136,9 +136,9 @@ def preprocess(
             with contextlib.suppress(OSError):
                 left.unlink()
 
-    work = functools.partial(_work, params=params, destination=os.fspath(folder))
-    warm_up = functools.partial(_warm_up, params)
     count = min(jobs or _cores(), max(1, len(meshes)))
+    work = functools.partial(_work, params=params, destination=os.fspath(folder), threads=max(1, _cores() // count))
+    warm_up = functools.partial(_warm_up, params)
     interrupted = False
     try:
         with contextlib.closing(
@@ -158,9 +158,9 @@ def preprocess(
     return Summary(done, skipped, failed, interrupted, seconds, list(entries.values()), os.fspath(folder / INDEX))
 
 
-def _work(item: tuple[str, str], params: ProcessParams, destination: str) -> dict:
+def _work(item: tuple[str, str], params: ProcessParams, destination: str, threads: int) -> dict:
     """In a worker: one mesh to its record."""
-    done = process_one(item[1], params, destination)
+    done = process_one(item[1], params, destination, threads=threads)
     return {**done._asdict(), "record": Path(done.record).name}
 
 

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 
@@ -90,7 +91,11 @@ class Processed(NamedTuple):
 
 
 def process_one(
-    path: str | os.PathLike, params: ProcessParams, destination: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    params: ProcessParams,
+    destination: str | os.PathLike | None = None,
+    *,
+    threads: int | None = None,
 ) -> LocalGeometry | Processed:
     """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
 
@@ -98,6 +103,7 @@ def process_one(
         path: mesh file (.obj, .off, .ply, .stl, .glb).
         params: what to make of it.
         destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
+        threads: of geometry.mesh; the result does not depend on it.
 
     Returns:
         The LocalGeometry, or with a destination a Processed. The metadata hold ``source`` (the file's name), ``sha256``,
@@ -122,6 +128,11 @@ def process_one(
         checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path)
     else:
         checked = check_mesh(loaded.vertices, loaded.faces, path=path)
+    notes = loaded.warnings + checked.warnings
+    for note in notes:
+        # Of faces without area, mesh warns itself.
+        if note.kind != "zero_area":
+            warn(f"{path}: {note}", stacklevel=2)
     scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
     # After the checks: it imports numba, and a bad file need not wait for that.
     from .surface import mesh
@@ -135,8 +146,9 @@ def process_one(
         smooth=params.smooth,
         features=params.features,
         levels=params.levels,
+        threads=threads,
     )
-    warnings = [w.to_dict() for w in loaded.warnings + checked.warnings]
+    warnings = [w.to_dict() for w in notes]
     facts = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
     if checked.num_vertices != loaded.num_vertices or (checked.vertex_ids != np.arange(loaded.num_vertices)).any():
         facts["vertex_ids"] = checked.vertex_ids.tolist()
