@@ -116,3 +116,21 @@ def local_geodesics(
         return Geodesics(np.zeros(1, np.int64), np.zeros(0, np.int64), empty, empty, empty)
     sizes, target, r, theta, transport = (np.concatenate([p[i] for p in parts]) for i in range(5))
     return Geodesics(np.concatenate([[0], np.cumsum(sizes)]), target, r, theta, transport)
+
+
+def symmetric_transport(p: np.ndarray, q: np.ndarray, turn: np.ndarray, count: int) -> np.ndarray:
+    """Transport angles of which those of reverse edges are opposite: the mean of both ends' answers, where both exist.
+
+    Args:
+        p, q: (E,) target and source of the edges, sorted by p, then q; turn: (E,) radians; count: number of nodes.
+    """
+    if p.size == 0:
+        return turn
+    key = p * count + q
+    back = np.minimum(np.searchsorted(key, q * count + p), key.size - 1)
+    both = key[back] == q * count + p
+    forth = np.where(p < q, 1.0, -1.0)
+    # The same expression for both directions, so that they are opposite to the last digit.
+    low, high = np.where(p < q, turn, turn[back]), np.where(p < q, turn[back], turn)
+    mean = np.angle(np.exp(1j * low) + np.exp(-1j * high))
+    return np.where(both, forth * mean, turn)

@@ -187,8 +187,8 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
 
     Returns:
         (n, vertex, length, count, angles, edges, crossings, order): n vertices by slot in ``vertex``; ``order`` the slots by
-        length; ``angles[slot, i]`` = (theta, carry) of up to MAX_TIES equally short geodesics, theta the scaled direction at the
-        source and carry the angle to add to a vector's angle at the vertex to bring it to the source; ``edges`` and
+        length; ``angles[slot, i]`` = (theta, carry) of up to MAX_TIES equally short geodesics, theta the scaled direction at
+        the source and carry the angle to add to a vector's angle at the vertex to bring it to the source; ``edges`` and
         ``crossings`` where it crossed the last edge (halfedge entered, parameter from its tail), -1 when it came along an edge.
     """
     faces, twin, length, corner, cumulative, total, scale, boundary, out_ptr, out_halfedge, arrival = mesh

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from ..errors import GeometryError
-from .exact import local_geodesics
+from .exact import local_geodesics, symmetric_transport
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -102,25 +102,29 @@ class _Surface(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Geodesics: index of the source, target vertex, distance, log (., 2) and transport (., 2, 2) in the frames."""
+    """Geodesics: index of the source, target vertex, distance, log (., 2) in the frame, transport angle in the ring frames."""
 
     row: np.ndarray
     target: np.ndarray
     distance: np.ndarray
     log: np.ndarray
-    transport: np.ndarray
+    turn: np.ndarray
 
 
 def _geodesics(surface: _Surface, sources: np.ndarray, radius: np.ndarray, targets: np.ndarray) -> _Pairs:
-    """All geodesics no longer than radius[s] from each source to the targets (vertex ids), in the frames of the geometry."""
+    """All geodesics no longer than radius[s] from each source to the targets (vertex ids), log maps in the frames of the geometry."""
     mask = np.zeros(len(surface.ring_to_frame), bool)
     mask[targets] = True
     found = local_geodesics(surface.topology, surface.edge_lengths, sources, radius, targets=mask, smooth=surface.smooth)
     row = np.repeat(np.arange(len(sources)), np.diff(found.ptr))
-    to_p, to_q = surface.ring_to_frame[sources[row]], surface.ring_to_frame[found.target]
     direction = np.stack([np.cos(found.theta), np.sin(found.theta)], -1)
-    log = found.r[:, None] * np.einsum("eij,ej->ei", to_p, direction)
-    return _Pairs(row, found.target, found.r, log, to_p @ _rotation(found.transport) @ np.swapaxes(to_q, 1, 2))
+    log = found.r[:, None] * np.einsum("eij,ej->ei", surface.ring_to_frame[sources[row]], direction)
+    return _Pairs(row, found.target, found.r, log, found.transport)
+
+
+def _transport(surface: _Surface, to: np.ndarray, at: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Matrices, in the frames, of the transport from vertices ``at`` to vertices ``to`` by an angle in the ring frames."""
+    return surface.ring_to_frame[to] @ _rotation(turn) @ np.swapaxes(surface.ring_to_frame[at], 1, 2)
 
 
 def _coarsen(
@@ -139,15 +143,16 @@ def _coarsen(
 
     q = position[pairs.target]
     edge = (q >= 0) & (q != pairs.row) & (pairs.distance <= radius[pairs.row])
-    p, q, log, carried = pairs.row[edge], q[edge], pairs.log[edge], pairs.transport[edge]
+    p, q, log, turn = pairs.row[edge], q[edge], pairs.log[edge], pairs.turn[edge]
     order = np.lexsort((q, p))
     p, q = p[order], q[order]
+    turn = symmetric_transport(p, q, turn[order], count)
     area = np.bincount(cluster, fine.area, minlength=count)
     at = np.searchsorted(fine_nodes, nodes)
     coarse = LocalGeometry(
         edge_index=np.stack([q, p]).astype(np.int64),
         log=log[order],
-        transport=carried[order],
+        transport=_transport(surface, nodes[p], nodes[q], turn),
         weight=area[q] / (np.pi * radius[p] ** 2),
         radius=radius,
         area=area,
@@ -170,9 +175,10 @@ def _clusters(
     best = order[first]
     size = len(sample.cell)
     cluster, transport = np.full(size, -1), np.zeros((size, 2, 2))
-    cluster[targets], transport[targets] = pairs.row[best], pairs.transport[best]
-    # A coarse node is its own.
     nodes = sample.nodes[rank]
+    cluster[targets] = pairs.row[best]
+    transport[targets] = _transport(surface, nodes[pairs.row[best]], targets, pairs.turn[best])
+    # A coarse node is its own.
     cluster[nodes], transport[nodes] = np.arange(len(nodes)), np.eye(2)
     missing = fine_nodes[cluster[fine_nodes] < 0]
     if missing.size:
@@ -200,11 +206,12 @@ def _follow_paths(surface, sample, rank, missing, cluster, transport) -> None:
     radius = np.zeros(len(sources))
     np.maximum.at(radius, row, length * (1 + _TIE))
     steps = _geodesics(surface, sources, radius, path)
-    step = {(s, t): k for k, (s, t) in enumerate(zip(sources[steps.row], steps.target))}
+    matrices = _transport(surface, sources[steps.row], steps.target, steps.turn)
+    step = dict(zip(zip(sources[steps.row], steps.target), matrices))
     for node, parent in zip(path, parents):
         if (parent, node) not in step:
             raise GeometryError(f"no geodesic was found from vertex {parent} to its neighbour {node}")
-        along[node] = along[parent] @ steps.transport[step[parent, node]]
+        along[node] = along[parent] @ step[parent, node]
     cluster[missing] = position[sample.cell[missing]]
     transport[missing] = along[missing]
 
@@ -242,8 +249,10 @@ def _cell_reach(graph: sparse.csr_matrix, sample: Samples, fine_nodes: np.ndarra
 
 def _mean(feature: Feature, area: np.ndarray, cluster: np.ndarray, transport: np.ndarray, count: int) -> Feature:
     """Area-weighted mean over every cluster of the features carried to its centre."""
-    total = np.bincount(cluster, area, minlength=count)
-    share = area / total[cluster]
+    # A cluster of no area (degenerate faces only) takes the plain mean.
+    flat = np.bincount(cluster, area, minlength=count)[cluster] <= 0
+    share = np.where(flat, 1.0, area)
+    share = share / np.bincount(cluster, share, minlength=count)[cluster]
     gather = sparse.csr_matrix((share, (cluster, np.arange(len(cluster)))), shape=(count, len(cluster)))
     out, start = [], 0
     for mul, order in parse_orders(feature.type):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .exact import Geodesics, local_geodesics
+from .exact import Geodesics, local_geodesics, symmetric_transport
 from .features import compute_features, parse_feature_names
 from .frames import ambient_frames, edge_lengths, ring_angles, vertex_areas
 from .hierarchy import build_hierarchy
@@ -120,7 +120,7 @@ def assemble(
     p = np.repeat(np.arange(count), np.diff(found.ptr))
     q = found.target
     theta = found.theta + offset[p]
-    turn = _symmetric(p, q, found.transport + offset[p] - offset[q], count)
+    turn = symmetric_transport(p, q, found.transport + offset[p] - offset[q], count)
     if radius is None:
         farthest = np.zeros(count)
         np.maximum.at(farthest, p, found.r)
@@ -134,20 +134,6 @@ def assemble(
         radius=np.array(radius, float),
         area=area,
     )
-
-
-def _symmetric(p: np.ndarray, q: np.ndarray, turn: np.ndarray, count: int) -> np.ndarray:
-    """Transport angles of which those of reverse edges are opposite: the mean of both ends' answers, where both exist."""
-    if p.size == 0:
-        return turn
-    key = p * count + q
-    back = np.minimum(np.searchsorted(key, q * count + p), key.size - 1)
-    both = key[back] == q * count + p
-    forth = np.where(p < q, 1.0, -1.0)
-    # The same expression for both directions, so that they are opposite to the last digit.
-    low, high = np.where(p < q, turn, turn[back]), np.where(p < q, turn[back], turn)
-    mean = np.angle(np.exp(1j * low) + np.exp(-1j * high))
-    return np.where(both, forth * mean, turn)
 
 
 def _check_options(radius, rings, method, levels) -> None:
