@@ -29,7 +29,7 @@ def check_oriented(faces: np.ndarray, num_vertices: int) -> None:
         )
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def max_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     r"""Unit normals at the vertices, exact for vertices on a sphere (Max 1999, "Weights for computing vertex normals").
 
     .. math:: n_i \propto \sum_{t = (i, j, k)} \frac{(x_j - x_i) \times (x_k - x_i)}{|x_j - x_i|^2 |x_k - x_i|^2}
@@ -51,14 +51,14 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def fitted_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     r"""Unit normals of second order: of a quadric fitted to two rings (osculating jets, Cazals, Pouget 2005).
 
-    The height over the plane of :func:`vertex_normals` is fitted by least squares, weight :math:`e^{-|x|^2 / s^2}` with s the
+    The height over the plane of :func:`max_normals` is fitted by least squares, weight :math:`e^{-|x|^2 / s^2}` with s the
     root mean square distance, by a full quadratic polynomial, whose gradient tilts the normal. Averaged face normals have an
     error of first order on irregular meshes, so that curvatures from them do not converge; from these they do.
 
     Where the fit is not determined, or tilts the normal by more than 45 degrees (a crease), the normal of
-    :func:`vertex_normals` stays. A vertex whose second ring is huge (it touches a hub) is fitted to one ring.
+    :func:`max_normals` stays. A vertex whose second ring is huge (it touches a hub) is fitted to one ring.
     """
-    count, normals = len(vertices), vertex_normals(vertices, faces)
+    count, normals = len(vertices), max_normals(vertices, faces)
     faces = faces[_has_area(vertices, faces)]
     tail, head = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     ones = np.ones(2 * len(tail))

@@ -13,8 +13,9 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import GeometryError
-from .curvature import check_oriented, second_fundamental_form, vertex_normals
-from .laplacian import eigenpairs, face_areas, mesh_laplacian
+from .curvature import check_oriented, max_normals, second_fundamental_form
+from .frames import edge_lengths, face_areas
+from .laplacian import eigenpairs, mesh_laplacian
 from .local_geometry import Feature
 
 # Relative distance below which eigenvalues count as one.
@@ -63,7 +64,7 @@ def compute_features(
     vertices, faces, frame = np.asarray(vertices, np.float64), np.asarray(faces), np.asarray(frame, np.float64)
     if frame.shape != (len(vertices), 3, 2):
         raise GeometryError(f"features expected a frame of shape {(len(vertices), 3, 2)}, got {frame.shape}")
-    area = face_areas(vertices, faces).sum()
+    area = face_areas(edge_lengths(vertices, faces)).sum()
     if not area > 0:
         raise GeometryError("features need a surface of positive area")
     # Centred and in units of r_A from here on; every area is 4 pi.
@@ -96,7 +97,7 @@ def parse_feature_names(names: str | Iterable[str]) -> dict[str, int | None]:
 
 def area_centroid(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(3,) centroid of the surface."""
-    areas = face_areas(vertices, faces)
+    areas = face_areas(edge_lengths(vertices, faces))
     return areas @ vertices[faces].mean(axis=1) / areas.sum()
 
 
@@ -184,7 +185,7 @@ def position_feature(vertices: np.ndarray, faces: np.ndarray, frame: np.ndarray)
 def outward_normals(vertices: np.ndarray, faces: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """(N, 3) unit normals of the frames, on the side that the faces say (also for a left-handed frame)."""
     normals = np.cross(frame[..., 0], frame[..., 1])
-    side = (normals * vertex_normals(vertices, faces)).sum(-1, keepdims=True)
+    side = (normals * max_normals(vertices, faces)).sum(-1, keepdims=True)
     return np.where(side < 0, -normals, normals)
 
 

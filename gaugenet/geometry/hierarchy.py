@@ -112,7 +112,7 @@ class _Pairs(NamedTuple):
 
 
 def _geodesics(surface: _Surface, sources: np.ndarray, radius: np.ndarray, targets: np.ndarray) -> _Pairs:
-    """All geodesics no longer than radius[s] from each source to the targets (vertex ids), log maps in the frames of the geometry."""
+    """All geodesics no longer than radius[s] from each source to the targets (vertex ids)."""
     mask = np.zeros(len(surface.ring_to_frame), bool)
     mask[targets] = True
     found = local_geodesics(surface.topology, surface.edge_lengths, sources, radius, targets=mask, smooth=surface.smooth)

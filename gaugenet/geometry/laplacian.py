@@ -10,15 +10,10 @@ import numpy as np
 import scipy.sparse as sparse
 
 from ..errors import GeometryError
+from .frames import edge_lengths, face_areas
 
 # Below this many vertices a dense solve is faster than ARPACK and has no limit on the number of pairs.
 _DENSE_VERTICES = 300
-
-
-def face_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) areas of the triangles."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
 
 
 def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sparse.csc_matrix, np.ndarray]:
@@ -39,10 +34,9 @@ def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sparse
         GeometryError: a face has zero area.
     """
     count = len(vertices)
-    areas = face_areas(vertices, faces)
-    edges = vertices[np.roll(faces, -1, axis=1)] - vertices[faces]
-    longest = (edges**2).sum(-1).max(axis=1)
-    flat = np.flatnonzero(~(areas > 1e-14 * longest))
+    lengths = edge_lengths(vertices, faces)
+    areas = face_areas(lengths)
+    flat = np.flatnonzero(~(areas > 1e-14 * lengths.max(axis=1) ** 2))
     if flat.size:
         raise GeometryError(
             f"the cotangent Laplacian needs faces of positive area, face {flat[0]} has none; use method='robust'"

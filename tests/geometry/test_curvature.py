@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaugenet.errors import GeometryError
-from gaugenet.geometry.curvature import check_oriented, fitted_normals, second_fundamental_form, vertex_normals
+from gaugenet.geometry.curvature import check_oriented, fitted_normals, max_normals, second_fundamental_form
 
 from ..corpus import moebius, octahedron, sphere, tetrahedron
 
@@ -51,14 +51,14 @@ def test_max_normals_are_exact_on_a_sphere():
     corners = points[faces]
     flip = (np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * corners[:, 0]).sum(-1) < 0
     faces[flip] = faces[flip][:, [0, 2, 1]]
-    np.testing.assert_allclose(vertex_normals(points, faces), points, atol=1e-12)
+    np.testing.assert_allclose(max_normals(points, faces), points, atol=1e-12)
 
 
 def test_fitted_normals_converge_on_an_irregular_mesh():
     errors = []
     for n in (40, 80, 160):
         vertices, faces, _, normal = jittered_torus(n, int(0.4 * n), 0.5)
-        errors.append([np.abs(f(vertices, faces) - normal).mean() for f in (fitted_normals, vertex_normals)])
+        errors.append([np.abs(f(vertices, faces) - normal).mean() for f in (fitted_normals, max_normals)])
     errors = np.array(errors)
     assert errors[0, 0] / errors[2, 0] > 12  # second order: 16
     assert errors[0, 1] / errors[2, 1] < 6  # first order, the reason for the fit
@@ -95,7 +95,7 @@ def test_torus_converges(jitter, order):
 
 def test_tensor_lies_in_the_plane_that_is_asked_for():
     vertices, faces, _, _ = jittered_torus(40, 16, 0.5)
-    normals = vertex_normals(vertices, faces)
+    normals = max_normals(vertices, faces)
     asked, default = second_fundamental_form(vertices, faces, normals), second_fundamental_form(vertices, faces)
     assert np.abs(np.einsum("nij,nj->ni", asked, normals)).max() < 1e-12
     assert np.abs(np.einsum("nij,nj->ni", default, normals)).max() > 1e-3
@@ -105,7 +105,7 @@ def test_tensor_lies_in_the_plane_that_is_asked_for():
 @pytest.mark.parametrize("mesh", [tetrahedron(), octahedron()])
 def test_meshes_too_small_for_the_fit(mesh):
     vertices, faces = mesh
-    np.testing.assert_allclose(fitted_normals(vertices, faces), vertex_normals(vertices, faces), atol=1e-12)
+    np.testing.assert_allclose(fitted_normals(vertices, faces), max_normals(vertices, faces), atol=1e-12)
     mean, _ = mean_and_gaussian(second_fundamental_form(vertices, faces))
     np.testing.assert_allclose(mean, 1 / np.linalg.norm(vertices[0]), rtol=1e-9)  # they lie on spheres
 

@@ -7,7 +7,7 @@ import pytest
 
 from gaugenet.errors import GeometryError
 from gaugenet.geometry import Feature, compute_features
-from gaugenet.geometry.curvature import vertex_normals
+from gaugenet.geometry.curvature import max_normals
 from gaugenet.geometry.features import heat_kernel_signature, parse_feature_names
 from gaugenet.geometry.laplacian import mesh_laplacian
 from gaugenet.geometry.local_geometry import _transform_feature
@@ -19,7 +19,7 @@ IN_FRAMES = ALL[1:]
 
 
 def any_frame(vertices, faces):
-    normal = vertex_normals(vertices, faces)
+    normal = max_normals(vertices, faces)
     u = np.cross(normal, np.random.default_rng(0).standard_normal(normal.shape))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     return np.stack([u, np.cross(normal, u)], -1)
