@@ -226,8 +226,8 @@ def test_rotating_points_and_frames_changes_no_local_quantity():
         np.testing.assert_allclose(getattr(turned, name), getattr(geometry, name), atol=1e-13)
 
 
-def test_transport_there_and_back_is_the_identity():
-    geometry = sphere(random_points(60), radius=1.2)
+def test_transport_there_and_back_is_the_identity_and_results_validate():
+    geometry = sphere(random_points(60), radius=1.2).validate()
     edge = {(s, t): e for e, (s, t) in enumerate(geometry.edge_index.T)}
     back = np.array([edge[t, s] for s, t in geometry.edge_index.T])
     np.testing.assert_allclose(geometry.transport @ geometry.transport[back], np.tile(np.eye(2), (len(back), 1, 1)), atol=1e-14)
