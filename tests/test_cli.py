@@ -287,6 +287,17 @@ def test_check_passes_on_sound_meshes(folder, processed, capsys):
     assert ": ok: gauge-equivariance error" in capsys.readouterr().out
 
 
+def test_check_fails_on_what_is_not_equivariant(folder, capsys, monkeypatch):
+    """A layer that adds a constant to the coordinates of a vector, the bug that the command is there to find."""
+    from gaugenet.nn import ResidualBlock
+
+    forward = ResidualBlock.forward
+    monkeypatch.setattr(ResidualBlock, "forward", lambda self, *inputs, **more: forward(self, *inputs, **more) + 0.1)
+    assert main(["check", str(folder / "round" / "ball.obj"), "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert not facts["ok"] and facts["equivariance_error"] > 1e-3
+
+
 def test_check_options(folder, capsys):
     mesh = str(folder / "round" / "ball.obj")
 

@@ -98,9 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--order", type=_number(int, 0), default=2, help="largest order of the fields (default 2)")
     sub.add_argument("--channels", type=_number(int, 1), default=4, help="copies of every order (default 4)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
-    sub.add_argument(
-        "--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10, for records 1e-5)"
-    )
+    sub.add_argument("--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10)")
     return parser
 
 

@@ -111,6 +111,7 @@ def test_record(ball, tmp_path):
     done = process_one(ball, RINGS, tmp_path / "deep" / "folder")
     assert isinstance(done, Processed) and (done.nodes, done.levels, done.warnings) == (66, 1, [])
     geometry = LocalGeometry.load(done.record)
+    geometry.validate()
     same(geometry, process_one(ball, RINGS), 1e-6)
     assert done.edges == geometry.num_edges
     assert geometry.metadata["record"]["parameters"] == json.loads(json.dumps(RINGS.to_dict()))
