@@ -7,13 +7,14 @@ exact ones of the *original* surface; so each level is a geometry like any other
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sparse
 
 from ..errors import GeometryError
 from .exact import local_geodesics, symmetric_transport
+from .frames import ring_angles
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -32,6 +33,7 @@ def build_hierarchy(
     *,
     ring_to_frame: np.ndarray | None = None,
     smooth: bool = True,
+    threads: int | None = None,
 ) -> LocalGeometry:
     r"""The geometry with ``levels`` coarser ones chained at ``.coarse``.
 
@@ -53,6 +55,7 @@ def build_hierarchy(
         ring_to_frame: (N, 2, 2) orthogonal, coordinates_frame = ring_to_frame[p] @ coordinates in the ring frame of p
             (direction 0 along the first halfedge of the fan); by default the frames are the ring frames.
         smooth: of :func:`gaugenet.geometry.exact.local_geodesics`; take the one of the fine geometry.
+        threads: number of threads, by default one per core.
 
     Returns:
         the fine geometry with ``coarse`` set.
@@ -80,7 +83,8 @@ def build_hierarchy(
     sizes = [max(len(starts), round(ratio**level * count)) for level in range(1, levels + 1)]
     samples = farthest_points(graph, starts, sizes[::-1])[::-1]
 
-    surface = _Surface(topology, edge_lengths, graph, ring_to_frame, smooth)
+    options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths)}
+    surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
     nodes, fine, steps = np.arange(count), geometry, []
     for level, sample in enumerate(samples, 1):
         radius = np.maximum(geometry.radius[np.sort(sample.nodes)] * ratio ** (-level / 2), _reach(graph, sample))
@@ -98,7 +102,7 @@ class _Surface(NamedTuple):
     edge_lengths: np.ndarray
     graph: sparse.csr_matrix
     ring_to_frame: np.ndarray
-    smooth: bool
+    options: dict[str, Any]
 
 
 class _Pairs(NamedTuple):
@@ -115,7 +119,7 @@ def _geodesics(surface: _Surface, sources: np.ndarray, radius: np.ndarray, targe
     """All geodesics no longer than radius[s] from each source to the targets (vertex ids)."""
     mask = np.zeros(len(surface.ring_to_frame), bool)
     mask[targets] = True
-    found = local_geodesics(surface.topology, surface.edge_lengths, sources, radius, targets=mask, smooth=surface.smooth)
+    found = local_geodesics(surface.topology, surface.edge_lengths, sources, radius, targets=mask, **surface.options)
     row = np.repeat(np.arange(len(sources)), np.diff(found.ptr))
     direction = np.stack([np.cos(found.theta), np.sin(found.theta)], -1)
     log = found.r[:, None] * np.einsum("eij,ej->ei", surface.ring_to_frame[sources[row]], direction)

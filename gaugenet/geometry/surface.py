@@ -103,7 +103,9 @@ def mesh(
     if parse_feature_names(features):
         geometry = geometry.replace(features=compute_features(vertices, topology.faces, frame, features))
     if levels:
-        geometry = build_hierarchy(geometry, topology, lengths, levels, ratio, ring_to_frame=_rotation(offset), smooth=smooth)
+        geometry = build_hierarchy(
+            geometry, topology, lengths, levels, ratio, ring_to_frame=_rotation(offset), smooth=smooth, threads=threads
+        )
     return geometry
 
 

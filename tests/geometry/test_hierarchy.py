@@ -288,6 +288,18 @@ def test_nodes_out_of_reach_follow_the_path(monkeypatch):
     np.testing.assert_allclose(pooling.geometry.frame[pooling.cluster] @ pooling.transport, geom.frame, atol=1e-11)
 
 
+def test_threads_are_passed_on(monkeypatch):
+    exact, seen = hierarchy.local_geodesics, []
+
+    def spy(*arguments, threads, **options):
+        seen.append(threads)
+        return exact(*arguments, threads=threads, **options)
+
+    monkeypatch.setattr(hierarchy, "local_geodesics", spy)
+    geometry.mesh(*bumpy(), rings=1, levels=2, threads=1)
+    assert seen == [1, 1]
+
+
 def test_wrong_arguments():
     geom, topology, lengths = setup(*bumpy(1))
     for levels in (-1, 1.5, True):
