@@ -79,10 +79,11 @@ def _wrap(angle):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _offer(slot, length, theta, carry, edge, crossing, best, count, angles, edges, crossings):
+def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles, edges, crossings):
     """A geodesic to the vertex of ``slot``: keep it if shortest, keep both if equally short.
 
-    angles[slot, i] = (theta, carry); edges[slot, i] the halfedge it crossed last (or -1) at parameter crossings[slot, i].
+    angles[slot, i] = (theta, carry, back direction at the vertex, unscaled); edges[slot, i] the halfedge it crossed last
+    (or -1) at parameter crossings[slot, i].
     Returns whether the distance went down.
     """
     if count[slot] > 0 and length > best[slot] * (1.0 + TIE):
@@ -103,6 +104,7 @@ def _offer(slot, length, theta, carry, edge, crossing, best, count, angles, edge
     i = count[slot]
     angles[slot, i, 0] = theta
     angles[slot, i, 1] = carry
+    angles[slot, i, 2] = back
     edges[slot, i] = edge
     crossings[slot, i] = crossing
     count[slot] += 1
@@ -187,9 +189,10 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
 
     Returns:
         (n, vertex, length, count, angles, edges, crossings, order): n vertices by slot in ``vertex``; ``order`` the slots by
-        length; ``angles[slot, i]`` = (theta, carry) of up to MAX_TIES equally short geodesics, theta the scaled direction at
-        the source and carry the angle to add to a vector's angle at the vertex to bring it to the source; ``edges`` and
-        ``crossings`` where it crossed the last edge (halfedge entered, parameter from its tail), -1 when it came along an edge.
+        length; ``angles[slot, i]`` = (theta, carry, back) of up to MAX_TIES equally short geodesics: theta the scaled
+        direction at the source, carry the angle to add to a vector's angle at the vertex to bring it to the source, back the
+        unscaled direction at the vertex that it came from; ``edges`` and ``crossings`` where it crossed the last edge
+        (halfedge entered, parameter from its tail), -1 when it came along an edge.
     """
     faces, twin, length, corner, cumulative, total, scale, boundary, out_ptr, out_halfedge, arrival = mesh
     limit = radius * (1.0 + INSIDE)
@@ -197,7 +200,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     vertex = np.empty(capacity, np.int64)
     best = np.empty(capacity)
     count = np.empty(capacity, np.int64)
-    angles = np.empty((capacity, MAX_TIES, 2))
+    angles = np.empty((capacity, MAX_TIES, 3))
     edges = np.empty((capacity, MAX_TIES), np.int64)
     crossings = np.empty((capacity, MAX_TIES))
     final = np.empty(capacity, np.bool_)
@@ -208,7 +211,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     windows = popped = 0
 
     vertex[0], best[0], count[0], final[0] = source, 0.0, 1, False
-    angles[0, 0, 0] = angles[0, 0, 1] = 0.0
+    angles[0, 0, 0] = angles[0, 0, 1] = angles[0, 0, 2] = 0.0
     edges[0, 0], crossings[0, 0] = -1, 0.0
     slot_of[source] = 0
     slots = 1
@@ -235,21 +238,22 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
             if not (is_source or boundary[v] or total[v] > 2.0 * math.pi):
                 continue
             theta_v, carry_v = _mean_angles(at, count, angles)
-            back = (theta_v - carry_v - math.pi) / scale[v]
-            room = slots + 2 * (out_ptr[v + 1] - out_ptr[v]) + 2
+            fan, ways = out_ptr[v + 1] - out_ptr[v], 1 if is_source else count[at]
+            room = slots + 2 * fan + 2
             if room > capacity:
                 capacity = 2 * room
                 vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
                 angles, edges = grown(angles, capacity), grown(edges, capacity)
                 crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
-            for i in range(out_ptr[v], out_ptr[v + 1]):
-                h = out_halfedge[i]
+            # Every corner, for each of the equally short ways in which geodesics arrived.
+            for i in range(fan * ways):
+                h = out_halfedge[out_ptr[v] + i % fan]
                 k = h % 3
                 nxt, prv = h - k + (k + 1) % 3, h - k + (k + 2) % 3
                 v1, v2 = faces[nxt // 3, nxt % 3], faces[prv // 3, prv % 3]
                 low, high = 0.0, corner[h]
                 if not is_source:
-                    low, high = _visible_corner(cumulative[h], corner[h], back, total[v], boundary[v])
+                    low, high = _visible_corner(cumulative[h], corner[h], angles[at, i // fan, 2], total[v], boundary[v])
                     if low > high:
                         continue
                 ax, ay = length[prv] * math.cos(corner[h]), length[prv] * math.sin(corner[h])
@@ -258,13 +262,13 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     if side == 0:
                         if low > 0.0:
                             continue
-                        target, reach, turn, back_at_target = v1, length[h], 0.0, arrival[h]
+                        target, reach, turn, back = v1, length[h], 0.0, arrival[h] / scale[v1]
                     else:
                         if high < corner[h]:
                             continue
-                        target, reach, turn, back_at_target = v2, length[prv], corner[h], scale[v2] * cumulative[prv]
+                        target, reach, turn, back = v2, length[prv], corner[h], cumulative[prv]
                     theta = scale[v] * (cumulative[h] + turn)
-                    carry = theta - back_at_target - math.pi
+                    carry = theta - scale[target] * back - math.pi
                     if not is_source:
                         x = best[at] * math.cos(theta_v) + reach * math.cos(carry_v + theta)
                         y = best[at] * math.sin(theta_v) + reach * math.sin(carry_v + theta)
@@ -274,7 +278,8 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                         slot = slots
                         slots += 1
                         slot_of[target], vertex[slot], count[slot], best[slot], final[slot] = slot, target, 0, np.inf, False
-                    if _offer(slot, best[at] + reach, theta, carry, np.int64(-1), 0.0, best, count, angles, edges, crossings):
+                    r = best[at] + reach
+                    if _offer(slot, r, theta, carry, back, np.int64(-1), 0.0, best, count, angles, edges, crossings):
                         heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
                 if twin[nxt] < 0:
                     continue
@@ -311,7 +316,8 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 theta = scale[v] * (base + math.atan2(cy, cx))
                 # at c: from the outgoing halfedge c -> a counter-clockwise to the origin
                 turn = math.atan2(_cross(ax - cx, ay - cy, -cx, -cy), -(ax - cx) * cx - (ay - cy) * cy)
-                carry = theta - scale[vc] * (cumulative[prv] + max(turn, 0.0)) - math.pi
+                back = cumulative[prv] + max(turn, 0.0)
+                carry = theta - scale[vc] * back - math.pi
                 if root > 0:
                     theta_v, carry_v = _mean_angles(root, count, angles)
                     x = sigma * math.cos(theta_v) + reach * math.cos(carry_v + theta)
@@ -329,7 +335,8 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     slot_of[vc], vertex[slot], count[slot], best[slot], final[slot] = slot, vc, 0, np.inf, False
                 # where the geodesic crosses a -> b
                 crossing = _cross(ax, ay, cx, cy) / (_cross(ax, ay, cx, cy) - _cross(bx, by, cx, cy))
-                if _offer(slot, sigma + reach, theta, carry, h, crossing, best, count, angles, edges, crossings):
+                r = sigma + reach
+                if _offer(slot, r, theta, carry, back, h, crossing, best, count, angles, edges, crossings):
                     heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
             # children: through b -> c on the right of c, and through c -> a on its left
             for side in range(2):
