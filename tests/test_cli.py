@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -149,11 +149,11 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory) -> Path:
-    """A quick mesh, and one that takes minutes."""
+    """A quick mesh, a bad one, and one that takes minutes."""
     root = tmp_path_factory.mktemp("slow")
     write(root / "a_quick.obj", sphere(2))
-    v, f = sphere(6)
-    write(root / "b_slow.obj", (v, f))
+    write(root / "b_bad.obj", CASES["nan"])
+    write(root / "c_slow.obj", sphere(6))
     return root
 
 
@@ -161,14 +161,17 @@ SLOW = ["--rings", "40", "--jobs", "1", "--json"]
 
 
 def start(slow: Path, out: Path) -> subprocess.Popen:
-    """The command, caught when the quick mesh is done and the slow one under way."""
+    """The command, caught when the first two meshes are settled and the slow one is up."""
     run = subprocess.Popen(
         [*MODULE, "preprocess", str(slow), str(out), *SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    end = time.monotonic() + 240
-    while not list(out.glob("*.safetensors")):
-        assert run.poll() is None and time.monotonic() < end, run.communicate()
-        time.sleep(0.05)
+    watchdog = threading.Timer(240, run.kill)
+    watchdog.start()
+    for line in run.stderr:
+        if "b_bad.obj: failed" in line:
+            break
+    watchdog.cancel()
+    assert run.poll() is None
     return run
 
 
@@ -180,9 +183,11 @@ def test_interrupt_leaves_whole_files(slow, tmp_path):
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130 and "Traceback" not in err
-    assert json.loads(out)["interrupted"] and json.loads(out)["done"] == 1
+    summary = json.loads(out)
+    assert summary["interrupted"] and (summary["done"], summary["failed"]) == (1, 1)
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
-    assert [m["source"] for m in json.loads((tmp_path / "index.json").read_text())["meshes"]] == ["a_quick.obj"]
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert [m["source"] for m in index["meshes"]] == ["a_quick.obj", "b_bad.obj"]
     for worker in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
@@ -194,15 +199,17 @@ def test_a_killed_worker_costs_one_mesh(slow, tmp_path):
     os.kill(spawn_workers(run.pid)[0], signal.SIGKILL)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 1 and "Traceback" not in err
-    (failure,) = json.loads(out)["failures"]
-    assert (failure["source"], failure["status"]) == ("b_slow.obj", "crashed") and "SIGKILL" in failure["reason"]
+    bad, killed = json.loads(out)["failures"]
+    assert (bad["source"], bad["status"]) == ("b_bad.obj", "failed")
+    assert (killed["source"], killed["status"]) == ("c_slow.obj", "crashed") and "SIGKILL" in killed["reason"]
 
 
 def test_timeout_costs_one_mesh(slow, tmp_path, capsys):
     assert main(["preprocess", str(slow), str(tmp_path), *SLOW, "--timeout", "4", "--quiet"]) == 1
     summary = json.loads(capsys.readouterr().out)
     assert summary["done"] == 1
-    assert (summary["failures"][0]["status"], summary["failures"][0]["reason"]) == ("timeout", "took longer than 4 s")
+    late = summary["failures"][1]
+    assert (late["source"], late["status"], late["reason"]) == ("c_slow.obj", "timeout", "took longer than 4 s")
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,16 @@ def test_record(ball, tmp_path):
     assert done.record == str(tmp_path / "deep" / "folder" / record_name(content_sha256(ball), RINGS))
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_records_of_any_scale(tmp_path, scale):
+    v, f = sphere(2)
+    done = process_one(write(tmp_path / "a.obj", v * scale, f), RINGS, tmp_path)
+    geometry, exact = LocalGeometry.load(done.record), mesh(v, f, rings=2)
+    np.testing.assert_allclose(geometry.log / scale, exact.log, atol=1e-6)
+    np.testing.assert_allclose(geometry.area / scale**2, exact.area, rtol=1e-6)
+    np.testing.assert_allclose(geometry.curvature * scale**2, exact.curvature, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -123,3 +123,21 @@ def test_moebius_when_allowed():
     v, f = moebius()
     fixed, _ = repair_mesh(*soup((v, f)), allow_nonorientable=True)
     assert fixed.num_vertices == len(v) and not fixed.orientable
+
+
+def test_random_faces_come_out_sound():
+    """Any handful of triangles, with coincident vertices and every kind of clash, is mended or refused for a named reason."""
+    rng = np.random.default_rng(0)
+    mended = 0
+    for k in range(400):
+        count = int(rng.integers(4, 9))
+        v, f = rng.standard_normal((count, 3)), rng.integers(0, count, (int(rng.integers(1, 14)), 3))
+        try:
+            mesh, _ = repair_mesh(np.round(v) if k % 3 == 0 else v, f, allow_nonorientable=True)
+        except MeshError as error:
+            assert error.kind in ("empty", "zero_size")
+            continue
+        again = check_mesh(mesh.vertices, mesh.faces, allow_nonorientable=True)
+        assert again.num_vertices == mesh.num_vertices and again.orientable == mesh.orientable
+        mended += 1
+    assert mended > 300
