@@ -1,7 +1,7 @@
 """The twelve shape families: each function builds one posed shape from a random generator.
 
 A family fixes the parts; individuals differ in girth and in the lengths of limbs, and every shape has its own pose.
-x is lateral, y forward, z up. Dog, giraffe, lizard and sauropod differ in the lengths of legs, neck and tail, in ears and crest.
+x is lateral, y forward, z up. Dog, giraffe, lizard and sauropod differ in the lengths of legs, neck and tail, ears and crest.
 """
 
 from __future__ import annotations

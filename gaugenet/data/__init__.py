@@ -2,6 +2,19 @@
 
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
+from .princeton import Princeton
+from .shape_dataset import ShapeDataset
+from .shape_sets import SHREC11, EmbeddedShapes
 from .transforms import KernelTables, MeshToGauge
 
-__all__ = ["GaugeGraph", "GraphLevel", "KernelTables", "MeshToGauge", "feature_type"]
+__all__ = [
+    "SHREC11",
+    "EmbeddedShapes",
+    "GaugeGraph",
+    "GraphLevel",
+    "KernelTables",
+    "MeshToGauge",
+    "Princeton",
+    "ShapeDataset",
+    "feature_type",
+]
