@@ -187,7 +187,7 @@ class FiniteGroup(Group):
         (Frobenius)."""
         elements = self.elements.to(g)
         index = _nearest(g, elements)
-        if not torch.compiler.is_compiling() and g.numel():
+        if g.numel() and not g.is_meta and not torch.compiler.is_compiling():
             far = torch.linalg.vector_norm(g.detach() - elements[index], dim=(-2, -1))
             worst = float(far.max())
             if not worst <= tol:

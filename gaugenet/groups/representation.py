@@ -28,8 +28,7 @@ class Representation:
         group: G.
         name: what `FieldType` strings and prints call it.
         dim: the dimension n of the space it acts on.
-        degree: the highest frequency of its entries along a one-parameter subgroup (0 for representations of finite groups
-            only).
+        degree: the highest frequency of its entries along a one-parameter subgroup.
     """
 
     group: Group
@@ -171,7 +170,7 @@ class Permutation(Representation):
     """A finite group permuting its cosets: rho(g) e_{aH} = e_{gaH}; the regular representation when H is trivial (``None``).
 
     The basis is in the order of ``group.elements`` (for cosets: of their first element). A matrix is matched to the nearest
-    element; ValueError when none lies within `ELEMENT_TOLERANCE`.
+    element; ValueError when none lies within `ELEMENT_TOLERANCE` (more in half precision).
     """
 
     group: Group
@@ -189,7 +188,8 @@ class Permutation(Representation):
 
     def _matrix(self, g: torch.Tensor) -> torch.Tensor:
         table = self.group.coset_table(self.subgroup).to(g.device)
-        target = table[self.group.nearest(g, ELEMENT_TOLERANCE)]  # (..., dim): column j holds its one at row target[j]
+        tolerance = max(ELEMENT_TOLERANCE, 8 * torch.finfo(g.dtype).eps)
+        target = table[self.group.nearest(g, tolerance)]  # (..., dim): column j holds its one at row target[j]
         rows = torch.arange(table.shape[1], device=g.device)
         return (rows[:, None] == target[..., None, :]).to(g.dtype)
 

@@ -193,6 +193,21 @@ def test_default_device_does_not_matter():
             assert rep.invariant_vectors().device.type == "cpu" and group.sample(2, seeded()).device.type == "cpu"
 
 
+@pytest.mark.parametrize("group", ALL, ids=str)
+def test_device_is_preserved(group):
+    """On the meta device, which every machine has: a constant left on the CPU would raise."""
+    g = group.sample(3, seeded()).to("meta")
+    for rep in representations(group):
+        assert rep(g).device.type == "meta" and rep(g).shape == (3, rep.dim, rep.dim)
+
+
+def test_half_precision():
+    group = groups.Cyclic(8)
+    g = group.sample(6, seeded(), dtype=torch.bfloat16)
+    assert g.dtype == group.irrep(2)(g).dtype == torch.bfloat16
+    assert torch.equal(group.regular(g).double(), group.regular(group.sample(6, seeded())))
+
+
 def test_under_compile():
     """Whole, without graph breaks, for every kind of representation; the constants they need are not traced."""
     d3, so3, cube = groups.Dihedral(3), groups.SO3(), groups.FullOctahedral()
