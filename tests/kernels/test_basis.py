@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gaugenet import groups
+from gaugenet.groups.harmonic_action import harmonic_action
 from gaugenet.kernels import SteerableBasis, harmonic_frequencies, self_basis
 from gaugenet.kernels.basis import _solve, _solve_frequency
 
@@ -139,6 +140,36 @@ def test_same_span_as_gem_cnn_for_whole_fields(shared, n, m):
     assert len(ours) == len(theirs)
     flat, ours = theirs.reshape(len(theirs), -1), ours.flatten(1).numpy()
     np.testing.assert_allclose(flat @ ours.T @ ours, flat, atol=1e-6)
+
+
+def _null_space_dimension(rep_in, rep_out, frequency: int) -> int:
+    """The other way to the kernel space: one linear equation per generator, and the rank of them all."""
+    group = rep_in.group
+    factors = (rep_out, rep_in, lambda g: harmonic_action(group.dim, frequency, g))
+    identity = torch.eye(group.dim, dtype=torch.float64)
+    ones = [factor(identity) for factor in factors]
+    equations = [torch.zeros(1, int(np.prod([len(one) for one in ones])), dtype=torch.float64)]
+    for g in group.generators:
+        product = torch.kron(torch.kron(*(factor(g) for factor in factors[:2])), factors[2](g))
+        equations.append(product - torch.eye(len(product), dtype=torch.float64))
+    for x in group.lie_generators:
+        step = 1e-5  # central differences: independent of rep.lie
+        plus, minus = torch.linalg.matrix_exp(step * x), torch.linalg.matrix_exp(-step * x)
+        slopes = [(factor(plus) - factor(minus)) / (2 * step) for factor in factors]
+        terms = [[slopes[i] if i == j else ones[i] for i in range(3)] for j in range(3)]
+        equations.append(sum(torch.kron(torch.kron(a, b), c) for a, b, c in terms))
+    system = torch.cat(equations)
+    return system.shape[1] - int(torch.linalg.matrix_rank(system, atol=1e-6, rtol=0))
+
+
+@pytest.mark.parametrize("group", [g for g in ALL if g.order is None or g.order <= 60], ids=str)
+def test_dimensions_against_the_null_space_of_the_generators(group):
+    reps = group.irreps(3 if group.dim == 2 else 2)
+    for rep_in in reps:
+        for rep_out in reps:
+            frequencies = SteerableBasis(rep_in, rep_out, 3).frequencies
+            for f in range(4):
+                assert int((frequencies == f).sum()) == _null_space_dimension(rep_in, rep_out, f), (rep_in, rep_out, f)
 
 
 def test_counts_of_the_design():
