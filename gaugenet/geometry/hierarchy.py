@@ -41,8 +41,10 @@ def build_hierarchy(
       l has :math:`\max(\text{components}, \operatorname{round}(r^l N))` nodes, r the ratio; every component keeps one.
     - **Clusters**: each node goes to the coarse node of smallest exact geodesic distance.
     - **Transport** (cluster and coarse edges): along the geodesic on the original surface, as in the fine geometry.
-    - **Radius**: :math:`\rho_l = \rho_0 \, r^{-l/2}`, so the number of neighbours stays about the same; at least 1.25 times the
-      mean distance to the adjacent cells' centres, so that nobody is alone where the fine mesh was denser than the samples.
+    - **Radius**: :math:`\rho_l = r^{-l/2} \, \rho_0`, with :math:`\rho_0` the radius of the fine geometry where it is one
+      number; otherwise (rings) that of the disc that holds as many evenly spaced nodes as the fine neighbourhoods do on
+      average, since the samples are evenly spaced however uneven the mesh. At least 1.25 times the mean distance to the
+      centres of the adjacent cells, so that nobody is left alone.
     - **Area**: sum over the cluster; **weight** area[q] / (pi radius[p]^2).
     - **Frames**, positions, curvature: those of the vertex. **Features**: mean over the cluster by area, after transport.
 
@@ -85,9 +87,10 @@ def build_hierarchy(
 
     options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths)}
     surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
+    typical = _typical_radius(geometry)
     nodes, fine, steps = np.arange(count), geometry, []
     for level, sample in enumerate(samples, 1):
-        radius = np.maximum(geometry.radius[np.sort(sample.nodes)] * ratio ** (-level / 2), _reach(graph, sample))
+        radius = np.maximum(typical * ratio ** (-level / 2), _reach(graph, sample))
         nodes, pooling = _coarsen(surface, fine, nodes, sample, radius)
         fine = pooling.geometry
         steps.append(pooling)
@@ -218,6 +221,14 @@ def _follow_paths(surface, sample, rank, missing, cluster, transport) -> None:
         along[node] = along[parent] @ step[parent, node]
     cluster[missing] = position[sample.cell[missing]]
     transport[missing] = along[missing]
+
+
+def _typical_radius(geometry: LocalGeometry) -> float:
+    """The common radius, or sqrt(n A / (pi N)) for neighbourhoods of n of the N nodes on the area average."""
+    if np.ptp(geometry.radius) <= _TIE * geometry.radius.max():
+        return geometry.radius[0]
+    size = np.bincount(geometry.edge_index[1], minlength=geometry.num_nodes) + 1
+    return np.sqrt(geometry.area @ size / (np.pi * geometry.num_nodes))
 
 
 def _border(graph: sparse.csr_matrix, sample: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
