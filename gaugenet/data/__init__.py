@@ -5,14 +5,13 @@ from .graph import GaugeGraph, GraphLevel
 from .princeton import Princeton
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
-from .transforms import KernelTables, MeshToGauge
+from .transforms import MeshToGauge
 
 __all__ = [
     "SHREC11",
     "EmbeddedShapes",
     "GaugeGraph",
     "GraphLevel",
-    "KernelTables",
     "MeshToGauge",
     "Princeton",
     "ShapeDataset",

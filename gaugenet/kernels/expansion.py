@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from .constants import ConstantModule
 from .basis import SteerableBasis, self_basis
+from .constants import ConstantModule
 
 
 class KernelExpansion(ConstantModule):

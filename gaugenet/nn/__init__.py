@@ -8,6 +8,7 @@ from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
+from .tables import KernelTables
 
 __all__ = [
     "CoefficientTable",
@@ -20,6 +21,7 @@ __all__ = [
     "GaugePool",
     "GaugeUnpool",
     "GroupPool",
+    "KernelTables",
     "NormNonlinearity",
     "PolynomialNonlinearity",
     "RegularNonlinearity",
