@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from baselines import nearest_neighbour_accuracy
+from baselines import spectral_baseline
 from torch import nn
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
@@ -238,12 +238,10 @@ def run_split(dataset: ShapeDataset, split: str, index: int, args) -> dict:
         result["models"][name] = entry
         print(line, flush=True)
     if args.baselines:
-        accuracy = 100 * nearest_neighbour_accuracy(*parts)
+        accuracy = 100 * spectral_baseline(dataset, split, (index,))[0]
         result["models"]["learning-free"] = {"accuracy": accuracy}
-        print(
-            f"{split}_{index} {'learning-free':10s} test accuracy {accuracy:6.2f} %   (1-NN on 20 Laplacian eigenvalues)",
-            flush=True,
-        )
+        title = f"{split}_{index} {'learning-free':10s}"
+        print(f"{title} test accuracy {accuracy:6.2f} %   (1-NN on 20 Laplacian eigenvalues)", flush=True)
     result["confusion"] = matrix.tolist()
     draw(matrix, dataset.classes, curves, args.out)
     return result
