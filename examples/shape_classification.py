@@ -23,7 +23,7 @@ from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
 from gaugenet import testing
-from gaugenet.data import SHREC11, EmbeddedShapes, Princeton, ShapeDataset, feature_type
+from gaugenet.data import SHREC11, EmbeddedShapes, FeatureScaler, Princeton, ShapeDataset, feature_type
 from gaugenet.geometry import ProcessParams
 from gaugenet.models import MeshClassifier
 from gaugenet.nn import KernelTables, global_mean
@@ -105,20 +105,6 @@ def load_data(args) -> tuple[ShapeDataset, str]:
     if args.data.name.endswith(".tar.gz") or (args.data / "shrec_16.tar.gz").is_file() or (args.data / "shrec_16").is_dir():
         return SHREC11(args.data, ProcessParams(**options), jobs=args.jobs), "split10"
     return ShapeDataset(args.data, ProcessParams(**options, repair=True), jobs=args.jobs), "split10"
-
-
-def standardise(train: list, rest: list, names: list[str]) -> None:
-    """Set x: scalars lose the mean of the training set; every field is divided by its training standard deviation."""
-    mean_std = {}
-    for name in names:
-        values = torch.cat([g[f"feature_{name}"] for g in train])
-        scalar = "x0" in train[0].feature_types[name] and "+" not in train[0].feature_types[name]
-        mean = values.mean(0) if scalar else torch.zeros(values.shape[1])
-        # One factor for fields with directions: it must commute with the rotations.
-        std = (values - mean).std(0) if scalar else values.square().mean().sqrt()
-        mean_std[name] = (mean, std.clamp_min(1e-8))
-    for graph in train + rest:
-        graph.x = torch.cat([(graph[f"feature_{n}"] - mean_std[n][0]) / mean_std[n][1] for n in names], 1)
 
 
 # ---------------------------------------------------------------------------------------------------- training
@@ -214,7 +200,8 @@ def run_split(dataset: ShapeDataset, split: str, index: int, args) -> dict:
     torch.manual_seed(seed)
     tables = KernelTables(gauge(in_type, dataset.num_classes, args))
     fit, test = ([tables(graph) for graph in part] for part in parts)
-    standardise(fit, test, args.features)
+    scaler = FeatureScaler(args.features).fit(fit)
+    fit, test = [scaler(graph) for graph in fit], [scaler(graph) for graph in test]
     result: dict = {"split": f"{split}_{index}", "seed": seed, "train": len(fit), "test": len(test), "models": {}}
     names = list(dict.fromkeys([*args.models, *(MODELS if args.baselines else [])]))
     curves, matrix = {}, None

@@ -3,6 +3,7 @@
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
 from .princeton import Princeton
+from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
 from .transforms import MeshToGauge
@@ -10,6 +11,7 @@ from .transforms import MeshToGauge
 __all__ = [
     "SHREC11",
     "EmbeddedShapes",
+    "FeatureScaler",
     "GaugeGraph",
     "GraphLevel",
     "MeshToGauge",
