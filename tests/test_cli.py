@@ -18,7 +18,7 @@ import gaugenet
 from gaugenet.cli import main
 from gaugenet.geometry import LocalGeometry
 
-from .corpus import cases, sphere, torus
+from .corpus import cases, moebius, sphere, torus
 
 CASES = cases()
 MODULE = [sys.executable, "-m", "gaugenet.cli"]
@@ -303,6 +303,18 @@ def test_check_fails_on_what_is_not_equivariant(folder, capsys, monkeypatch):
     assert main(["check", str(folder / "round" / "ball.obj"), "--json"]) == 1
     facts = json.loads(capsys.readouterr().out)
     assert not facts["ok"] and facts["equivariance_error"] > 1e-3
+
+
+def test_surfaces_without_orientation(tmp_path, capsys):
+    path = write(tmp_path / "strip.obj", moebius(20, 4))
+    assert main(["check", str(path)]) == 1
+    assert "--structure O2" in capsys.readouterr().err
+    assert main(["check", str(path), "--structure", "O2"]) == 0
+    capsys.readouterr()
+    assert main(["preprocess", str(path), str(tmp_path / "out"), "--rings", "2", "--structure", "O2", "--quiet"]) == 0
+    (record,) = (tmp_path / "out").glob("*.safetensors")
+    assert LocalGeometry.load(record).metadata["structure"] == "O2"
+    assert main(["check", str(record)]) == 0  # the record knows its structure
 
 
 def test_check_options(folder, capsys):

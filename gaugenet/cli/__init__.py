@@ -103,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool) -> None:
+    text = "structure group: SO2 (default), or O2, which admits surfaces that are not orientable"
+    parser.add_argument("--structure", choices=("SO2", "O2"), default="SO2", help=text)
     group = parser.add_mutually_exclusive_group(required=required)
     group.add_argument("--radius", type=_number(float, 0, open=True), metavar="R", help="neighbours within geodesic distance R")
     text = "neighbours within K rings" + ("" if required else " (default 2)")

@@ -25,8 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
         geometry: LocalGeometry = load_record(arguments.file, np.float64)
     else:
         rings = 2 if arguments.radius is None and arguments.rings is None else arguments.rings
-        geometry = process_one(arguments.file, ProcessParams(radius=arguments.radius, rings=rings, repair=arguments.repair))
-    error = _equivariance_error(geometry, arguments.order, arguments.channels, arguments.seed)
+        params = ProcessParams(radius=arguments.radius, rings=rings, repair=arguments.repair, structure=arguments.structure)
+        geometry = process_one(arguments.file, params)
+    structure = geometry.metadata.get("structure", arguments.structure)
+    error = _equivariance_error(geometry, structure, arguments.order, arguments.channels, arguments.seed)
     tolerance = arguments.tolerance or _TOLERANCE
     # A NaN does not pass.
     ok = bool(error <= tolerance)
@@ -47,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK if ok else EXIT_FAILED
 
 
-def _equivariance_error(geometry, order: int, channels: int, seed: int) -> float:
+def _equivariance_error(geometry, structure: str, order: int, channels: int, seed: int) -> float:
     """Of a random residual network with vectors in and out, in float64, under random frames at every node."""
     import torch
 
+    from .. import groups
     from ..fields import FieldType
-    from ..groups import SO2
     from ..nn import ResidualBlock
     from ..testing import equivariance_error
 
@@ -66,8 +68,9 @@ def _equivariance_error(geometry, order: int, channels: int, seed: int) -> float
                 x = block(x, graph)
             return x
 
-    ends = FieldType(SO2(), "1x0 + 1x1")
-    inside = FieldType(SO2(), " + ".join(f"{channels}x{k}" for k in range(order + 1)))
+    group = getattr(groups, structure)()
+    ends = FieldType(group, "1x0 + 1x1")
+    inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in range(order + 1)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(ends, inside, ends).double()

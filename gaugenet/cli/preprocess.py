@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
             repair=arguments.repair,
             features=_features(arguments.features),
             levels=arguments.levels,
+            structure=arguments.structure,
         )
         count = len(find_meshes(arguments.source))
     except (ValueError, FileNotFoundError) as error:

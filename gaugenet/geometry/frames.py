@@ -134,20 +134,19 @@ def ambient_frames(
         frame (N, 3, 2), and offset (N,): direction in the frame = direction in the ring + offset.
 
     Raises:
-        GeometryError: when frames are not orthonormal (N, 3, 2).
+        GeometryError: when frames are not orthonormal (N, 3, 2), or not right-handed.
     """
     if frames is None:
         normal = vertex_normals(vertices, topology, angles.corner)
         x = _any_tangent(normal)
         basis = np.stack([x, np.cross(normal, x)], -1)
     else:
-        basis = _checked_frames(frames, len(vertices))
-    tail, head = topology.tail, topology.head
-    phase = np.exp(-1j * angles.departure(tail))
-    mean = _projected_sum(vertices, basis, tail, head, phase)
-    # The last edge of a boundary fan is no outgoing halfedge; it counts like the others.
-    rim = previous_halfedge(topology.ring_halfedge[topology.ring_ptr[1:][topology.is_boundary] - 1])
-    mean += _projected_sum(vertices, basis, head[rim], tail[rim], np.exp(-1j * angles.arrival[rim]))
+        basis = checked_frames(frames, len(vertices))
+        left = left_handed(basis, vertices, topology, angles)
+        if left.any():
+            text = 'must be right-handed with the normal that the faces give (mixed hands need structure="O2")'
+            raise GeometryError(f"frames {text}: at vertex {int(left.argmax())} they are not")
+    mean = _alignment(basis, vertices, topology, angles)
     offset = np.where(np.abs(mean) > 0, np.angle(mean), 0.0)
     if frames is not None:
         return basis, offset
@@ -155,6 +154,24 @@ def ambient_frames(
     c, s = np.cos(offset), np.sin(offset)
     turn = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
     return basis @ turn, np.zeros(len(vertices))
+
+
+def left_handed(basis: np.ndarray, vertices: np.ndarray, topology: Topology, angles: RingAngles) -> np.ndarray:
+    """(N,) bool: frames against the orientation of the faces, by the order of the edges and by the normal."""
+    mirrored = basis * [1.0, -1.0]
+    better = np.abs(_alignment(mirrored, vertices, topology, angles)) > np.abs(_alignment(basis, vertices, topology, angles))
+    normal = vertex_normals(vertices, topology, angles.corner)
+    return better & (np.einsum("ni,ni->n", np.cross(basis[..., 0], basis[..., 1]), normal) < 0)
+
+
+def _alignment(basis: np.ndarray, vertices: np.ndarray, topology: Topology, angles: RingAngles) -> np.ndarray:
+    """(N,) complex: sum over the edges of their direction in the basis, turned back by that in the ring."""
+    tail, head = topology.tail, topology.head
+    phase = np.exp(-1j * angles.departure(tail))
+    mean = _projected_sum(vertices, basis, tail, head, phase)
+    # The last edge of a boundary fan is no outgoing halfedge; it counts like the others.
+    rim = previous_halfedge(topology.ring_halfedge[topology.ring_ptr[1:][topology.is_boundary] - 1])
+    return mean + _projected_sum(vertices, basis, head[rim], tail[rim], np.exp(-1j * angles.arrival[rim]))
 
 
 def _projected_sum(vertices, basis, at, to, phase) -> np.ndarray:
@@ -174,7 +191,8 @@ def _any_tangent(normal: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def _checked_frames(frames: np.ndarray, count: int) -> np.ndarray:
+def checked_frames(frames: np.ndarray, count: int) -> np.ndarray:
+    """(N, 3, 2) float frames; GeometryError unless they have that shape and are orthonormal."""
     frames = np.asarray(frames, float)
     if frames.shape != (count, 3, 2):
         raise GeometryError(f"frames must have shape ({count}, 3, 2), got {frames.shape}")

@@ -32,6 +32,7 @@ def build_hierarchy(
     ratio: float = 0.25,
     *,
     ring_to_frame: np.ndarray | None = None,
+    samples: list[Samples] | None = None,
     smooth: bool = True,
     threads: int | None = None,
 ) -> LocalGeometry:
@@ -56,6 +57,7 @@ def build_hierarchy(
         ratio: coarse nodes per fine node, in (0, 1).
         ring_to_frame: (N, 2, 2) orthogonal, coordinates_frame = ring_to_frame[p] @ coordinates in the ring frame of p
             (direction 0 along the first halfedge of the fan); by default the frames are the ring frames.
+        samples: the nodes of every coarser level, by default those of :func:`sample_levels`.
         smooth: of :func:`gaugenet.geometry.exact.local_geodesics`; take the one of the fine geometry.
         threads: number of threads, by default one per core.
 
@@ -66,10 +68,7 @@ def build_hierarchy(
         ValueError: levels or ratio out of range.
         GeometryError: the geometry has no area, or does not have the topology's vertices.
     """
-    if isinstance(levels, bool) or int(levels) != levels or levels < 0:
-        raise ValueError(f"levels must be an integer from 0, got {levels!r}")
-    if not 0 < ratio < 1:
-        raise ValueError(f"ratio, the coarse nodes per fine node, must lie between 0 and 1, got {ratio!r}")
+    _check_levels(levels, ratio)
     if geometry.area is None:
         raise GeometryError("build_hierarchy needs the area of every node")
     count = geometry.num_nodes
@@ -81,9 +80,8 @@ def build_hierarchy(
         ring_to_frame = np.broadcast_to(np.eye(2), (count, 2, 2))
 
     graph = edge_graph(topology.faces, edge_lengths, count)
-    starts = component_starts(graph, geometry.positions, geometry.area)
-    sizes = [max(len(starts), round(ratio**level * count)) for level in range(1, levels + 1)]
-    samples = farthest_points(graph, starts, sizes[::-1])[::-1]
+    if samples is None:
+        samples = sample_levels(graph, geometry.positions, geometry.area, levels, ratio)
 
     options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths)}
     surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
@@ -98,6 +96,23 @@ def build_hierarchy(
     for pooling in reversed(steps):
         coarse = dataclasses.replace(pooling, geometry=pooling.geometry.replace(coarse=coarse))
     return geometry.replace(coarse=coarse)
+
+
+def sample_levels(
+    graph: sparse.csr_matrix, positions: np.ndarray | None, area: np.ndarray, levels: int, ratio: float
+) -> list[Samples]:
+    """The nested samples of every coarser level, finest first (arguments as for build_hierarchy; graph: edge lengths)."""
+    _check_levels(levels, ratio)
+    starts = component_starts(graph, positions, area)
+    sizes = [max(len(starts), round(ratio**level * len(area))) for level in range(1, levels + 1)]
+    return farthest_points(graph, starts, sizes[::-1])[::-1]
+
+
+def _check_levels(levels: int, ratio: float) -> None:
+    if isinstance(levels, bool) or int(levels) != levels or levels < 0:
+        raise ValueError(f"levels must be an integer from 0, got {levels!r}")
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio, the coarse nodes per fine node, must lie between 0 and 1, got {ratio!r}")
 
 
 class _Surface(NamedTuple):

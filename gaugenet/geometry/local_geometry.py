@@ -11,6 +11,9 @@ import numpy as np
 
 from ..errors import GeometryError
 
+# Structure groups of surfaces, by the names of their classes in gaugenet.groups.
+STRUCTURES = ("SO2", "O2")
+
 
 class Feature(NamedTuple):
     """A feature field given in the frames of a geometry.

@@ -198,7 +198,7 @@ def orient(
     part = face_components(faces, table)
     flip, conflict = orientation(faces, table, part)
     if conflict.size and not allow_nonorientable:
-        text = "the surface is not orientable (a Moebius strip or Klein bottle): it needs an O(2) structure; at faces"
+        text = 'the surface is not orientable (as a Moebius strip): it needs structure="O2" (--structure O2); at faces'
         raise MeshError(text, kind="non_orientable", ids=np.unique(face_ids[conflict // 3]), path=path)
     if flip.any():
         warnings.append(MeshWarning.of("flipped", "flipped faces wound against their neighbours", face_ids[flip]))

@@ -13,7 +13,7 @@ from warnings import warn
 
 import numpy as np
 
-from .local_geometry import LocalGeometry
+from .local_geometry import STRUCTURES, LocalGeometry
 from .record import record_name, save_record
 
 __all__ = ["ProcessParams", "Processed", "content_sha256", "process_one"]
@@ -32,6 +32,7 @@ class ProcessParams:
         repair: mend the mesh first (repair_mesh) rather than refuse it.
         features: names that compute_features understands.
         levels: number of coarser levels.
+        structure: of geometry.mesh: "SO2", or "O2", which admits surfaces that are not orientable.
 
     Raises:
         ValueError, TypeError: for values out of range or of another type.
@@ -45,6 +46,7 @@ class ProcessParams:
     repair: bool = False
     features: tuple[str, ...] = ()
     levels: int = 0
+    structure: str = "SO2"
 
     def __post_init__(self) -> None:
         if (self.radius is None) == (self.rings is None):
@@ -66,6 +68,8 @@ class ProcessParams:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
             object.__setattr__(self, name, bool(getattr(self, name)))
+        if self.structure not in STRUCTURES:
+            raise ValueError(f"unknown structure {self.structure!r}: expected one of {', '.join(STRUCTURES)}")
         if isinstance(self.features, str):
             raise TypeError(f'features must be a sequence of names such as ("hks",), got {self.features!r}')
         object.__setattr__(self, "features", tuple(str(name) for name in self.features))
@@ -124,10 +128,11 @@ def process_one(
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
+    options = {"path": path, "allow_nonorientable": params.structure == "O2"}
     if params.repair:
-        checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path)
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, **options)
     else:
-        checked = check_mesh(loaded.vertices, loaded.faces, path=path)
+        checked = check_mesh(loaded.vertices, loaded.faces, **options)
     notes = loaded.warnings + checked.warnings
     for note in notes:
         # Of faces without area, mesh warns itself.
@@ -146,6 +151,7 @@ def process_one(
         smooth=params.smooth,
         features=params.features,
         levels=params.levels,
+        structure=params.structure,
         threads=threads,
     )
     warnings = [w.to_dict() for w in notes]

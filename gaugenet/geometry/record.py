@@ -19,7 +19,7 @@ from .local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 
 __all__ = ["SCHEMA", "load_record", "read_record_header", "record_name", "save_record", "write_atomic"]
 
-SCHEMA = 1
+SCHEMA = 2
 # The header is JSON: names, shapes, parameters and facts, never the arrays.
 _MAX_HEADER = 64 * 2**20
 _MAX_LEVELS = 32

@@ -8,14 +8,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .double_cover import MIRROR, cover_frames, lift_samples, orientation_cover, project
 from .exact import Geodesics, local_geodesics, symmetric_transport
 from .features import compute_features, parse_feature_names
-from .frames import ambient_frames, edge_lengths, ring_angles, vertex_areas
-from .hierarchy import build_hierarchy
+from .frames import ambient_frames, checked_frames, edge_lengths, left_handed, ring_angles, vertex_areas
+from .hierarchy import build_hierarchy, sample_levels
 from .loading import load_mesh
-from .local_geometry import LocalGeometry
+from .local_geometry import STRUCTURES, LocalGeometry
 from .mesh_checks import check_mesh, mollify, zero_area_faces
 from .repair import repair_mesh
+from .sampling import edge_graph
 from .topology import Topology
 from .triangle_mesh import TriangleMesh
 
@@ -32,6 +34,7 @@ def mesh(
     method: str = "exact",
     smooth: bool = True,
     *,
+    structure: str = "SO2",
     frames: np.ndarray | None = None,
     repair: bool = False,
     features: str | Iterable[str] = (),
@@ -54,7 +57,9 @@ def mesh(
             that has the mesh's mean area per vertex (about 30 neighbours).
         method: "exact", or "potpourri3d" for the vector heat method (approximate and slow; the optional backend).
         smooth: False gives the raw polyhedral angles, for comparison.
-        frames: (V, 3, 2) orthonormal frames to use; by default the first vector is along an edge.
+        structure: "SO2" needs an oriented surface. "O2" takes any, a Moebius strip too (through its double cover, with
+            transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.
+        frames: (V, 3, 2) orthonormal frames to use, right-handed; by default the first vector is along an edge.
         repair: mend the mesh first instead of refusing it.
         features: names for :func:`gaugenet.geometry.features.compute_features`.
         levels: number of coarser levels; ratio: coarse nodes per fine node.
@@ -69,20 +74,26 @@ def mesh(
         GeometryError: frames that do not fit.
         ValueError, TypeError: arguments out of range.
     """
-    _check_options(radius, rings, method, levels)
+    _check_options(radius, rings, method, levels, structure)
     parse_feature_names(features)
-    triangles, input_count = _prepare(path_or_vertices, faces, repair)
-    vertices, count = triangles.vertices, triangles.num_vertices
+    triangles, input_count = _prepare(path_or_vertices, faces, repair, structure)
     for warning in triangles.warnings:
         python_warnings.warn(str(warning), stacklevel=2)
+    if not triangles.orientable and method != "exact":
+        raise ValueError(f'a surface without orientation needs method="exact", got {method!r}')
 
-    topology = Topology.of(triangles.faces, count)
-    lengths = edge_lengths(vertices, topology.faces)
-    flat = zero_area_faces(vertices, topology.faces)
-    if flat.size:
+    vertices, count = triangles.vertices, triangles.num_vertices
+    covered = not triangles.orientable
+    points = np.concatenate([vertices, vertices]) if covered else vertices
+    topology = Topology.of(orientation_cover(triangles.faces, count) if covered else triangles.faces, len(points))
+    lengths = edge_lengths(points, topology.faces)
+    if zero_area_faces(vertices, triangles.faces).size:
         lengths = mollify(lengths)
     angles = ring_angles(topology, lengths)
-    frame, offset = ambient_frames(vertices, topology, angles, _kept(frames, triangles, input_count))
+    frames, left = _oriented(_kept(frames, triangles, input_count), structure, points, topology, angles)
+    frame, offset = ambient_frames(points, topology, angles, frames)
+    if covered and frames is None:
+        frame, offset = ambient_frames(points, topology, angles, cover_frames(frame[:count]))
     area = vertex_areas(topology, lengths)
     reach = _radius(radius, rings, area, triangles, input_count)
     if method == "exact":
@@ -90,23 +101,36 @@ def mesh(
     else:
         from .potpourri import heat_geodesics
 
-        found = heat_geodesics(vertices, topology, angles, reach, rings)
-    geometry = assemble(found, offset, area, reach, rings)
+        found = heat_geodesics(points, topology, angles, reach, rings)
     defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
-    geometry = geometry.replace(
-        positions=vertices,
-        frame=frame,
-        curvature=defect / np.where(area > 0.0, area, 1.0),
-        faces=topology.faces,
-        metadata=_metadata(triangles, input_count, radius, rings, method, smooth, repair),
+    geometry = assemble(found, offset, area, reach, rings).replace(
+        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0)
     )
     if parse_feature_names(features):
-        geometry = geometry.replace(features=compute_features(vertices, topology.faces, frame, features))
+        values = compute_features(vertices, triangles.faces, frame[:count], features)
+        geometry = geometry.replace(features={k: f._replace(values=_doubled(f.values, covered)) for k, f in values.items()})
     if levels:
+        samples = None
+        if covered:
+            graph = edge_graph(triangles.faces, lengths[: len(triangles.faces)], count)
+            samples = sample_levels(graph, vertices, area[:count], levels, ratio)
+            samples = [lift_samples(sample, topology.faces, count) for sample in samples]
         geometry = build_hierarchy(
-            geometry, topology, lengths, levels, ratio, ring_to_frame=_rotation(offset), smooth=smooth, threads=threads
+            geometry,
+            topology,
+            lengths,
+            levels,
+            ratio,
+            ring_to_frame=_rotation(offset),
+            samples=samples,
+            smooth=smooth,
+            threads=threads,
         )
-    return geometry
+    geometry = project(geometry) if covered else geometry
+    if left is not None and left.any():
+        geometry = geometry.gauge_transform(np.where(left[:, None, None], MIRROR, np.eye(2)))
+    facts = _metadata(triangles, input_count, radius, rings, method, smooth, repair)
+    return geometry.replace(faces=triangles.faces, metadata={**facts, "structure": structure})
 
 
 def assemble(
@@ -138,7 +162,26 @@ def assemble(
     )
 
 
-def _check_options(radius, rings, method, levels) -> None:
+def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, angles) -> tuple:
+    """Frames of the user as right-handed ones on the (covered) mesh, and which (V,) of them were not."""
+    if frames is None or structure == "SO2":
+        return frames, None
+    count = len(frames)
+    frames = checked_frames(frames, count)
+    covered = len(points) == 2 * count
+    left = left_handed(cover_frames(frames) if covered else frames, points, topology, angles)[:count]
+    frames = np.where(left[:, None, None], frames @ MIRROR, frames)
+    return cover_frames(frames) if covered else frames, left
+
+
+def _doubled(values: np.ndarray, covered: bool) -> np.ndarray:
+    """Invariant values on the sheets of the cover."""
+    return np.concatenate([values, values]) if covered else values
+
+
+def _check_options(radius, rings, method, levels, structure) -> None:
+    if structure not in STRUCTURES:
+        raise ValueError(f"unknown structure {structure!r}: expected one of {', '.join(STRUCTURES)}")
     if radius is not None and rings is not None:
         raise ValueError("give radius or rings, not both")
     if rings is not None and (isinstance(rings, bool) or int(rings) != rings or rings < 1):
@@ -149,7 +192,7 @@ def _check_options(radius, rings, method, levels) -> None:
         raise ValueError(f"levels must be an integer from 0, got {levels!r}")
 
 
-def _prepare(path_or_vertices, faces, repair: bool) -> tuple[TriangleMesh, int]:
+def _prepare(path_or_vertices, faces, repair: bool, structure: str) -> tuple[TriangleMesh, int]:
     """The checked mesh, and the number of vertices that came."""
     path, loaded = None, []
     if isinstance(path_or_vertices, str | os.PathLike):
@@ -161,7 +204,8 @@ def _prepare(path_or_vertices, faces, repair: bool) -> tuple[TriangleMesh, int]:
         raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3)")
     else:
         vertices = path_or_vertices
-    checked = repair_mesh(vertices, faces, path=path)[0] if repair else check_mesh(vertices, faces, path=path)
+    options = {"path": path, "allow_nonorientable": structure == "O2"}
+    checked = repair_mesh(vertices, faces, **options)[0] if repair else check_mesh(vertices, faces, **options)
     checked.warnings[:0] = loaded
     return checked, len(vertices)
 
@@ -182,11 +226,12 @@ def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_coun
     if radius is None:
         radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
     radius = np.asarray(_kept(radius, triangles, input_count) if np.ndim(radius) else radius, float)
-    if radius.ndim and radius.shape != area.shape:
-        raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
+    if radius.ndim and radius.shape != (triangles.num_vertices,):
+        raise ValueError(f"radius must be a number or have shape {(triangles.num_vertices,)}, got {radius.shape}")
     if not (np.isfinite(radius) & (radius > 0)).all():
         raise ValueError(f"radius must be positive and finite, got {radius if not radius.ndim else radius.min()}")
-    return np.broadcast_to(radius, area.shape)
+    sheets = 2 if radius.ndim and len(area) == 2 * len(radius) else 1
+    return np.broadcast_to(np.concatenate([radius] * sheets) if radius.ndim else radius, area.shape)
 
 
 def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, smooth, repair) -> dict:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..fields import FieldType
+from ..groups import Group
+
+# How far a transporter may be from the group: records hold float32, and products of a few of them add up.
+_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 
 
 def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, layer: str, dim: int = 2) -> None:
@@ -30,6 +35,22 @@ def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: st
         raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {graph.radius.shape[0]}")
     if graph.edge_index.device != device:
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
+
+
+def check_transport(group: Group, transport: Tensor, layer: str, name: str = "transport") -> None:
+    """Raise ValueError unless every transporter lies in the structure group (not looked at while compiling)."""
+    if torch.compiler.is_compiling() or transport.is_meta or transport.numel() == 0:
+        return
+    d = transport.shape[-1]
+    if d != group.dim:
+        raise ValueError(f"{layer} has the structure group {group} of dimension {group.dim}, but {name} is {d} x {d}")
+    inside = group.contains(transport.detach(), _TOLERANCE[transport.dtype])
+    if not bool(inside.all()):
+        edge = int((~inside).nonzero()[0, 0])
+        raise ValueError(
+            f"{layer} has the structure group {group}, but {name}[{edge}] = {transport[edge].tolist()} does not lie in it; "
+            "take a group that contains the transporters, or a geometry whose frames reduce to the group"
+        )
 
 
 def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:

@@ -14,7 +14,7 @@ from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
 from ..ops import EdgePlan, gauge_convolve, gauge_messages, make_plan
 from .bias import FieldBias
-from .checks import check_features, check_graph
+from .checks import check_features, check_graph, check_transport
 from .linear import GaugeLinear
 
 _NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -112,6 +112,7 @@ class GaugeConv(MessagePassing):
 
     def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
         """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
+        check_transport(self.in_type.group, graph.transport, "GaugeConv")
         edge, node = self.table(graph) if table is None else table
         return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics)
 

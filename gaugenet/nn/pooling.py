@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from .checks import check_features
+from .checks import check_features, check_transport
 
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
@@ -39,6 +39,7 @@ class GaugePool(nn.Module):
         coarse = graph.coarse
         if coarse is None:
             raise ValueError(_COARSE)
+        check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
         carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x)
         num_coarse = coarse.radius.shape[0]
         if self.reduce == "mean":
@@ -70,6 +71,7 @@ class GaugeUnpool(nn.Module):
         check_features(x, self.in_type, None, "GaugeUnpool")
         if graph.coarse is None:
             raise ValueError(_COARSE)
+        check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
         inverse = graph.cluster_transport.to(x.dtype).transpose(-1, -2)
         return self.in_type.transform(inverse, x[graph.cluster])
 

@@ -274,10 +274,11 @@ def test_files_levels_and_features(tmp_path):
 def test_dropped_vertices_are_mapped():
     vertices, faces = bumpy(1)
     vertices = np.concatenate([[[9.0, 9, 9]], vertices])
-    frames = np.tile(np.eye(3)[:, :2], (len(vertices), 1, 1))
+    frames = np.concatenate([np.eye(3)[None, :, :2], geometry.mesh(*bumpy(1), rings=1).frame])
     radius = np.linspace(0.5, 1.0, len(vertices))
     with pytest.warns(UserWarning, match="no face uses"):
         geom = geometry.mesh(vertices, faces + 1, radius=radius, frames=frames)
+    assert np.array_equal(geom.frame, frames[1:])
     assert geom.metadata["vertex_ids"] == list(range(1, len(vertices))) and np.array_equal(geom.radius, radius[1:])
 
 
