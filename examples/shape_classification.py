@@ -28,27 +28,28 @@ from gaugenet.geometry import ProcessParams
 from gaugenet.models import MeshClassifier
 from gaugenet.nn import KernelTables, global_mean
 
+FEATURES = ["hks", "curvature", "second_fundamental_form"]
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, help="SHREC'11 (archive or folder), Princeton (folder), or folders of meshes by class"
-    )
+    parser.add_argument("--data", type=Path, help="SHREC'11, Princeton, or folders of meshes by class (default: embedded)")
     parser.add_argument("--split", help='"split10", "split16", "split8", ...: training shapes per class (default by data set)')
     parser.add_argument("--splits", type=int, default=1, help="number of splits; each has its own seed")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["gauge"])
     parser.add_argument("--baselines", action="store_true", help="also train the baselines and run the learning-free one")
-    parser.add_argument("--features", nargs="+", default=["hks"], help="input fields, see docs/features.md")
+    parser.add_argument("--features", nargs="+", default=FEATURES, help="input fields, see docs/features.md")
     parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
     parser.add_argument("--levels", type=int, default=1, help="coarser levels")
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--batch-size", type=int, default=12)
-    parser.add_argument("--lr", type=float, default=5e-3)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--records", type=Path, help="folder of preprocessed records (default: the user's cache)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/shape_classification"))
@@ -68,7 +69,9 @@ class PointwiseNet(nn.Module):
         for a, b in [(in_dim, width), (width, width), (width, width)]:
             layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]
         self.point = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, num_classes))
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(width), nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, num_classes)
+        )
 
     def forward(self, x, graph):
         return self.head(global_mean(self.point(x), graph))
@@ -98,13 +101,14 @@ MODELS = {"gauge": gauge, "isotropic": isotropic, "pointwise": pointwise}
 def load_data(args) -> tuple[ShapeDataset, str]:
     """The data set and its usual split."""
     options = {"rings": args.rings, "normalize": True, "features": tuple(args.features), "levels": args.levels}
+    kept = {"records": args.records, "jobs": args.jobs}
     if args.data is None:
-        return EmbeddedShapes(params=ProcessParams(**options), jobs=args.jobs), "split10"
+        return EmbeddedShapes(params=ProcessParams(**options), **kept), "split10"
     if args.data.suffix == ".npz" or list(args.data.glob("psb_*.npz")):
-        return Princeton(args.data, ProcessParams(**options, repair=True), jobs=args.jobs), "split8"
+        return Princeton(args.data, ProcessParams(**options, repair=True), **kept), "split8"
     if args.data.name.endswith(".tar.gz") or (args.data / "shrec_16.tar.gz").is_file() or (args.data / "shrec_16").is_dir():
-        return SHREC11(args.data, ProcessParams(**options), jobs=args.jobs), "split10"
-    return ShapeDataset(args.data, ProcessParams(**options, repair=True), jobs=args.jobs), "split10"
+        return SHREC11(args.data, ProcessParams(**options), **kept), "split10"
+    return ShapeDataset(args.data, ProcessParams(**options, repair=True), **kept), "split10"
 
 
 # ---------------------------------------------------------------------------------------------------- training

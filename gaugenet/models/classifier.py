@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..nn import GaugeLinear, GaugePool, ResidualBlock, global_mean, to_scalars
 from .stages import hidden_type
+
+
+class _MeshNorm(nn.BatchNorm1d):
+    """Batch norm over meshes; a batch of one has no variance and takes the running one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[0] == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(x)
 
 
 class MeshClassifier(nn.Module):
@@ -23,7 +33,7 @@ class MeshClassifier(nn.Module):
         order: largest order of the hidden fields; 0 makes the network isotropic.
         blocks: residual blocks per stage, one entry a stage; stages after the first run on the coarser levels of the graph.
         radial, max_frequency, quadrature: see :class:`gaugenet.nn.GaugeConv`.
-        norm: "batch", "layer" or None.
+        norm: "batch", "layer" or None; of the blocks and of the read-out.
         nonlinearity: "polynomial", "regular", "gated" or "norm".
         activation: its pointwise function.
         dropout: in the blocks and in the read-out.
@@ -66,7 +76,11 @@ class MeshClassifier(nn.Module):
         )
         self.pool = GaugePool(self.hidden)
         copies = sum(mul for mul, _ in self.hidden.blocks)
-        self.head = nn.Sequential(nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(dropout), nn.Linear(copies, num_classes))
+        # Means over a surface differ little from mesh to mesh: without a common scale the read-out learns slowly.
+        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[norm](copies)
+        self.head = nn.Sequential(
+            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(dropout), nn.Linear(copies, num_classes)
+        )
 
     def reset_parameters(self) -> None:
         for module in self.modules():

@@ -1,0 +1,41 @@
+"""The example of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_example_runs(capsys):
+    (example,) = blocks("python")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 30
+    torch.manual_seed(0)
+    exec(compile(example, "README.md", "exec"), {})
+    shape, error, logits = capsys.readouterr().out.splitlines()
+    assert shape == "torch.Size([642, 80]) 80"
+    assert float(error) < 1e-12
+    assert logits == "torch.Size([1, 10])"
+
+
+def test_length_and_links():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (README.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("command", ["preprocess", "inspect", "check"])
+def test_commands_exist(command):
+    from gaugenet.cli import _parser
+
+    (line,) = [line for line in "".join(blocks("bash")).splitlines() if line.startswith(f"gaugenet {command}")]
+    _parser().parse_args(line.split("#")[0].split()[1:])
