@@ -145,7 +145,7 @@ def test_it_learns():
 def test_a_batch_of_one_mesh_trains():
     graph = two_level_graph(2, 0).float()
     in_type = FieldType(groups.SO2(), "2x0")
-    net = models.MeshClassifier(in_type, 3, channels=4, blocks=(1,)).train()
+    net = MeshClassifier(in_type, 3, channels=4, blocks=(1,)).train()
     before = net.head[0].running_mean.clone()
     net(torch.randn(graph.num_nodes, 2), graph).sum().backward()
     assert torch.equal(net.head[0].running_mean, before)  # one mesh has no variance: nothing is learnt from it
