@@ -8,6 +8,7 @@ from torch import Tensor
 from ..fields import FieldType
 from .basis import SteerableBasis, self_basis
 from .constants import ConstantModule
+from .reduction import reduction
 
 
 class KernelExpansion(ConstantModule):
@@ -30,15 +31,19 @@ class KernelExpansion(ConstantModule):
             raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
         self.in_type, self.out_type = in_type, out_type
         self.max_frequency, self.num_radial = max_frequency, num_radial
-        self._paths: list[tuple[int, int, int, int]] = []  # (in block, out block, start, stop) in the flat vector
+        #: (in block, out block, start, stop) in the flat vector
+        self.paths: list[tuple[int, int, int, int]] = []
         start = 0
         for i, (mul_in, rep_in) in enumerate(in_type.blocks):
             for o, (mul_out, rep_out) in enumerate(out_type.blocks):
                 basis = _basis(rep_in, rep_out, max_frequency)
                 count = num_radial * basis.shape[0] * mul_in * mul_out
-                self._paths.append((i, o, start, start + count))
+                self.paths.append((i, o, start, start + count))
                 if count:
                     self.register_constant(f"basis_{i}_{o}", basis)
+                    for transposed in (0, 1) if max_frequency is not None else ():
+                        spread = reduction(rep_in, rep_out, max_frequency, bool(transposed))[1]
+                        self.register_constant(f"spread{transposed}_{i}_{o}", spread)
                 start += count
         self.num_weights = start
         #: number of harmonics Y: columns per radial function
@@ -47,11 +52,11 @@ class KernelExpansion(ConstantModule):
     def initial_weight(self) -> Tensor:
         """Random weights that keep the variance of the output near that of the input: (num_weights,)."""
         fan = [0] * len(self.out_type.blocks)
-        for i, o, start, stop in self._paths:
+        for i, o, start, stop in self.paths:
             if stop > start:
                 fan[o] += self.in_type.blocks[i][0] * getattr(self, f"basis_{i}_{o}").shape[0]
         weight = torch.randn(self.num_weights)
-        for _, o, start, stop in self._paths:
+        for _, o, start, stop in self.paths:
             if stop > start:
                 # A basis element has unit Frobenius norm: sqrt(dim_out) brings each output component to unit variance.
                 weight[start:stop] *= (self.out_type.blocks[o][1].dim / fan[o]) ** 0.5
@@ -60,7 +65,7 @@ class KernelExpansion(ConstantModule):
     def forward(self, weight: Tensor) -> Tensor:
         """(num_weights,) -> (B, Y, in_type.dim, out_type.dim)."""
         rows: list[list[Tensor]] = [[] for _ in self.in_type.blocks]
-        for i, o, start, stop in self._paths:
+        for i, o, start, stop in self.paths:
             (mul_in, rep_in), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
             shape = (self.num_radial, self.num_harmonics, rep_in.dim * mul_in, rep_out.dim * mul_out)
             if stop == start:
@@ -70,6 +75,30 @@ class KernelExpansion(ConstantModule):
             path = weight[start:stop].view(self.num_radial, basis.shape[0], mul_in, mul_out)
             rows[i].append(torch.einsum("koiy,bkmn->byimon", basis, path).reshape(shape))
         return torch.cat([torch.cat(row, -1) for row in rows], -2)
+
+    def functionals(self, i: int, o: int, transposed: bool) -> Tensor:
+        """What the kernels from block i to block o use of the aggregate: (U, d, Y) float64 on the CPU, see `reduction`."""
+        return reduction(self.in_type.blocks[i][1], self.out_type.blocks[o][1], self.max_frequency, transposed)[0]
+
+    def reduced(self, weight: Tensor, transposed: bool) -> list[Tensor]:
+        """Matrices that act on the reduced aggregate, one for every block of out_type (of in_type when transposed).
+
+        For block o: (sum over in blocks i of B * U_io * mul_i, dim_o * mul_o), rows ordered (i, b, u, copy). Transposed, the
+        rows run over the blocks of out_type: the matrices of the backward pass.
+        """
+        blocks = self.in_type.blocks if transposed else self.out_type.blocks
+        parts: list[list[Tensor]] = [[] for _ in blocks]
+        for i, o, start, stop in self.paths:
+            if stop == start:
+                continue
+            spread = getattr(self, f"spread{int(transposed)}_{i}_{o}")
+            (mul_in, _), (mul_out, _) = self.in_type.blocks[i], self.out_type.blocks[o]
+            path = weight[start:stop].view(self.num_radial, spread.shape[1], mul_in, mul_out)
+            form = "ukd,bkmn->bundm" if transposed else "ukd,bkmn->bumdn"
+            matrix = torch.einsum(form, spread, path)
+            width = spread.shape[2] * (mul_in if transposed else mul_out)
+            parts[i if transposed else o].append(matrix.reshape(-1, width))
+        return [torch.cat(part) if part else weight.new_zeros(0, rep.dim * mul) for part, (mul, rep) in zip(parts, blocks)]
 
     def extra_repr(self) -> str:
         return f"{self.in_type} -> {self.out_type}, num_weights={self.num_weights}"

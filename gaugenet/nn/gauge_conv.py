@@ -12,7 +12,7 @@ from ..fields import FieldType
 from ..kernels.expansion import KernelExpansion
 from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
-from ..ops import EdgePlan, gauge_convolve, gauge_messages, make_plan
+from ..ops import EdgePlan, gauge_convolve, make_layout, make_plan
 from .bias import FieldBias
 from .checks import check_features, check_graph, check_transport
 from .linear import GaugeLinear
@@ -72,6 +72,7 @@ class GaugeConv(MessagePassing):
         self.max_frequency = _default_frequency(in_type, out_type) if max_frequency is None else max_frequency
         self.quadrature, self.backend = quadrature, backend
         self.expansion = KernelExpansion(in_type, out_type, self.max_frequency, self.radial.num)
+        self.layouts = make_layout(self.expansion, False), make_layout(self.expansion, True)
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
         self.bias = FieldBias(out_type) if bias else None
@@ -114,30 +115,28 @@ class GaugeConv(MessagePassing):
         """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
         check_transport(self.in_type.group, graph.transport, "GaugeConv")
         edge, node = self.table(graph) if table is None else table
-        return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics)
+        return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, self.in_type.group)
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")
         check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
         plan = self.plan(graph) if plan is None else plan
-        weight = self.expansion(self.weight).flatten(0, 1)
         if self.explain:  # PyG's explainers hook the per-edge messages
-            edges, node = plan.forward, plan.node_table.to(x.dtype)
-            transport, table = edges.transport.to(x.dtype), edges.table.to(x.dtype)
+            edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 2)
+            transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))
             neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)
-            aggregate = neighbours.view(x.shape[0], -1, x.shape[1]) + node.unsqueeze(2) * x.unsqueeze(1)
-            out = aggregate.flatten(1) @ weight.flatten(0, 1)
+            out = (neighbours + (node.unsqueeze(2) * x.unsqueeze(1)).flatten(1)) @ weight
         else:
-            out = self.message_and_aggregate(x, weight, plan)
+            out = self.message_and_aggregate(x, plan)
         if self.self_interaction is not None:
             out = out + self.self_interaction(x)
         return out if self.bias is None else self.bias(out)
 
     def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
-        return gauge_messages(x_j, transport, edge_table, self.in_type).flatten(1)
+        return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
 
-    def message_and_aggregate(self, x: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor:
-        return gauge_convolve(x, weight, plan, self.in_type, self.out_type, self.backend)
+    def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
+        return gauge_convolve(x, self.weight, plan, self.expansion, self.layouts, self.backend)
 
     def __repr__(self) -> str:
         return (

@@ -40,7 +40,13 @@ class GaugeLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeLinear")
-        out = x @ self.expansion(self.weight)[0, 0]
+        # Intertwiners join few pairs of blocks: products of those, not with a matrix that is mostly zeros.
+        matrix, out = self.expansion(self.weight)[0, 0], []
+        for o, columns in enumerate(self.out_type.slices):
+            rows = [self.in_type.slices[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
+            parts = [x[:, r] @ matrix[r, columns] for r in rows]
+            out.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
+        out = torch.cat(out, 1)
         return out if self.bias is None else self.bias(out)
 
     def __repr__(self) -> str:

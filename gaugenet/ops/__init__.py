@@ -1,16 +1,7 @@
-"""The hot loop: sum the transported neighbours against the table of kernel coefficients, then mix."""
+"""The one hot loop: transported neighbours summed against kernel functions, then mixed."""
 
-from .aggregate import gauge_aggregate, gauge_messages, scatter_messages
 from .convolve import BACKENDS, gauge_convolve
+from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, make_plan
 
-__all__ = [
-    "BACKENDS",
-    "EdgeList",
-    "EdgePlan",
-    "gauge_aggregate",
-    "gauge_convolve",
-    "gauge_messages",
-    "make_plan",
-    "scatter_messages",
-]
+__all__ = ["BACKENDS", "EdgeList", "EdgePlan", "Layout", "gauge_convolve", "make_layout", "make_plan"]

@@ -1,140 +1,160 @@
-"""Driver of the fused CPU loop: chunks of targets, threads, and the matrix product after each chunk."""
+"""The fused CPU loop as torch operators, with autograd, fake tensors and threads."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ..fields import FieldType
+from . import reference
+from .mixing import Layout
 from .plan import EdgeList
 
-# Bytes of the aggregate held at a time: it should stay in the outer cache between the loop and the product.
-_CHUNK_BYTES = 1 << 23
-
-
-@lru_cache(maxsize=256)
-def block_table(type: FieldType) -> tuple[tuple[int, int, int, int], ...] | None:
-    """(kind, order, mul, first column) of every block, or None when the loop has no path for a representation."""
-    from .cpu_kernels import COPY, ROTATE, SIGN
-
-    rows = []
-    for (mul, rep), columns in zip(type.blocks, type.slices):
-        if rep == type.group.trivial:
-            kind, order = COPY, 0
-        elif type.group.dim == 2 and rep.dim == 2 and rep.name.isdigit():
-            kind, order = ROTATE, int(rep.name)
-        elif type.group.dim == 2 and rep.dim == 1 and rep.name == "0-":
-            kind, order = SIGN, 0
-        else:
-            return None
-        rows.append((kind, order, mul, columns.start))
-    return tuple(rows)
+# Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
+_CHUNK_BYTES = 1 << 18
+_WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.float16: torch.float32}
+_WORKING[torch.bfloat16] = torch.float32
 
 
 def supported(x: Tensor) -> bool:
     """Whether the fused loop takes these features."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.dtype in _WORKING
 
 
-def convolve(x: Tensor, edges: EdgeList, node_table: Tensor, type: FieldType, weight: Tensor) -> Tensor:
-    """Aggregate and mix: (N, D) features and (J, D, D_out) matrices -> (N, D_out)."""
-    matrix = weight.reshape(-1, weight.shape[-1]).contiguous()
-    out = x.new_empty(x.shape[0], matrix.shape[1])
-    for start, stop, aggregate in _chunks(x, edges, node_table, type):
-        torch.mm(aggregate.flatten(1), matrix, out=out[start:stop])
-    return out
+@torch.library.custom_op("gaugenet::convolve_cpu", mutates_args=(), device_types="cpu")
+def convolve(
+    x: Tensor,
+    matrices: list[Tensor],
+    transposed_matrices: list[Tensor],
+    edges: list[Tensor],
+    layout: list[Tensor],
+    transposed_edges: list[Tensor],
+    transposed_layout: list[Tensor],
+) -> Tensor:
+    """Fused convolution: (N, D) -> (N, D_out).
 
-
-def convolve_backward(
-    grad: Tensor, x: Tensor, edges: EdgeList, node_table: Tensor, type: FieldType, weight: Tensor, needs: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients to the features and to the matrices from one aggregate over the transposed edges.
+    Gradients to the weights arrive at ``transposed_matrices``, which the backward pass uses; both lists are made from
+    the same weights, so the gradient of the weights is whole.
 
     Args:
-        grad: (N, D_out) upstream gradient, of field type ``type``.
-        x: (N, D) features of the forward pass.
-        edges: transposed edges with turned tables.
-        weight: (J, D, D_out) matrices of a *steerable* kernel. The gradient to them is right after the projection on
-            the steerable space, which the expansion from weights performs.
-        needs: whether the gradients to x and to weight are wanted.
+        matrices, transposed_matrices: of KernelExpansion.reduced.
+        edges, transposed_edges: fields of an EdgeList. layout, transposed_layout: tensors of a Layout.
     """
-    columns, dim, dim_out = weight.shape
-    matrix = weight.transpose(1, 2).reshape(columns * dim_out, dim).contiguous()
-    grad_x = torch.empty_like(x) if needs[0] else None
-    grad_w = x.new_zeros(dim, columns * dim_out) if needs[1] else None
-    for start, stop, aggregate in _chunks(grad, edges, node_table, type):
-        flat = aggregate.flatten(1)
-        if grad_x is not None:
-            torch.mm(flat, matrix, out=grad_x[start:stop])
-        if grad_w is not None:
-            grad_w.addmm_(x[start:stop].t(), flat)
-    if grad_w is not None:
-        grad_w = grad_w.view(dim, columns, dim_out).transpose(0, 1).contiguous()
-    return grad_x, grad_w
+    working = _WORKING[x.dtype]
+    out = x.new_zeros(x.shape[0], sum(m.shape[1] for m in matrices), dtype=working)
+    arrays = _arrays(edges, layout, matrices, working)
+    _in_threads("convolve", [_numpy(x, working), *arrays, out.numpy()], x.shape[0], _step(layout, working))
+    return out.to(x.dtype)
 
 
-def _chunks(x: Tensor, edges: EdgeList, node_table: Tensor, type: FieldType):
-    """(start, stop, aggregate (stop - start, J, D)) over all targets; the buffer is reused."""
-    import numpy as np
+@convolve.register_fake
+def _(x, matrices, transposed_matrices, edges, layout, transposed_edges, transposed_layout):
+    return x.new_empty(x.shape[0], sum(m.shape[1] for m in matrices))
 
+
+@torch.library.custom_op("gaugenet::convolve_cpu_backward", mutates_args=(), device_types="cpu")
+def convolve_backward(
+    grad: Tensor, x: Tensor, matrices: list[Tensor], edges: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients to the features and to the (concatenated, transposed) matrices; an empty tensor for one not needed."""
+    working = _WORKING[x.dtype]
+    shape = x.shape if need_x else (0, x.shape[1])
+    grad_x = x.new_zeros(shape, dtype=working)
+    size = sum(m.numel() for m in matrices) if need_w else 0
+    head = [_numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, matrices, working), grad_x.numpy()]
+    parts = _in_threads("convolve_backward", head, x.shape[0], _step(layout, working), size)
+    grad_w = sum(parts[1:], parts[0]) if parts else x.new_zeros(size, dtype=working)
+    return grad_x.to(x.dtype), grad_w.to(x.dtype)
+
+
+@convolve_backward.register_fake
+def _(grad, x, matrices, edges, layout, need_x, need_w):
+    size = sum(m.numel() for m in matrices) if need_w else 0
+    return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size)
+
+
+def _setup(ctx, inputs, output):
+    x, matrices, transposed_matrices, edges, layout, transposed_edges, transposed_layout = inputs
+    lists = (matrices, transposed_matrices, edges, layout, transposed_edges, transposed_layout)
+    ctx.sizes = [len(part) for part in lists]
+    ctx.save_for_backward(x, *itertools.chain(*lists))
+
+
+def _backward(ctx, grad):
+    x, *rest = ctx.saved_tensors
+    rest = iter(rest)
+    matrices, transposed, edges, layout, t_edges, t_layout = ([next(rest) for _ in range(n)] for n in ctx.sizes)
+    need_x, need_w = ctx.needs_input_grad[0], any(m.requires_grad for m in transposed)
+    nothing = tuple([None] * n for n in ctx.sizes[2:])
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
+        side = EdgeList(*edges)
+        blocks = _layout(layout)
+        carried = reference.carry(x[side.source], side, blocks)
+        out = reference.convolve(carried, x, matrices, side, blocks)
+        wanted = [t for t, need in zip((x, *matrices), (need_x, *[need_w] * len(matrices))) if need]
+        grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
+        grad_x = next(grads) if need_x else None
+        return grad_x, list(grads) if need_w else [None] * len(matrices), [None] * len(transposed), *nothing
+    grad_x, grad_w = convolve_backward(grad.contiguous(), x, transposed, t_edges, t_layout, need_x, need_w)
+    grads_w: list = [None] * len(transposed)
+    if need_w:
+        parts = grad_w.split([m.numel() for m in transposed])
+        grads_w = [part.view(m.shape) for part, m in zip(parts, transposed)]
+    return grad_x if need_x else None, [None] * len(matrices), grads_w, *nothing
+
+
+convolve.register_autograd(_backward, setup_context=_setup)
+
+
+def _layout(tensors: list[Tensor]) -> Layout:
+    return Layout(*tensors, tuple(tensors[4][:, 1].tolist()), True)
+
+
+def _numpy(x: Tensor, dtype: torch.dtype):
+    return x.detach().to(dtype).contiguous().numpy()
+
+
+def _arrays(edges: list[Tensor], layout: list[Tensor], matrices: list[Tensor], dtype: torch.dtype) -> list:
+    side, parts = EdgeList(*edges), _layout(layout)
+    floats = [_numpy(t, dtype) for t in (side.turn, side.table, side.node_table)]
+    weight = torch.cat([m.detach().reshape(-1).to(dtype) for m in matrices])
+    turn, table, node_table = floats[0].reshape(-1), floats[1].reshape(-1), floats[2]
+    return [
+        (side.rowptr.numpy(), side.source.numpy(), turn, side.element.numpy(), table, node_table),
+        (*(t.numpy() for t in parts[:3]), _numpy(parts.factors, dtype), parts.groups.numpy()),
+        weight.numpy(),
+    ]
+
+
+def _step(layout: list[Tensor], dtype: torch.dtype) -> int:
+    """Nodes to a chunk."""
+    width = sum(_layout(layout).sizes)
+    return max(16, min(512, _CHUNK_BYTES // max(1, width * dtype.itemsize)) // 8 * 8)
+
+
+def _in_threads(name: str, head: list, num_nodes: int, step: int, size: int | None = None) -> list[Tensor]:
+    """Run a kernel over slices of the nodes, one per torch thread; numba lets go of the GIL.
+
+    Threads of our own and per call: numba's layers abort when used from several threads or after a fork. With ``size``, every
+    thread has a buffer of that size of its own, and they are returned.
+    """
     from . import cpu_kernels
 
-    x = x.contiguous()
-    blocks = block_table(type)
-    source, values = edges.source, x
-    if blocks is None:  # carry per edge in torch, then only sum
-        values = type.transform(edges.transport.to(x.dtype), x[source]).contiguous()
-        source = torch.arange(values.shape[0])
-        blocks = ((cpu_kernels.COPY, 0, x.shape[1], 0),)
-    arrays = [
-        values.numpy(),
-        x.numpy(),
-        edges.rowptr.numpy(),
-        source.numpy(),
-        _turns(edges.transport, x.dtype).numpy(),
-        edges.table.to(x.dtype).contiguous().numpy(),
-        node_table.to(x.dtype).contiguous().numpy(),
-        np.array(blocks, dtype=np.int64).reshape(-1, 4),
+    kernel = getattr(cpu_kernels, name)
+    count = max(1, min(torch.get_num_threads(), num_nodes // 256))
+    bounds = [num_nodes * i // count for i in range(count + 1)]
+    dtype = torch.float64 if head[0].dtype == "float64" else torch.float32
+    buffers = [] if size is None else [torch.zeros(size, dtype=dtype) for _ in range(count)]
+    calls = [
+        (*head, *([buffers[i].numpy()] if buffers else []), start, stop, step)
+        for i, (start, stop) in enumerate(itertools.pairwise(bounds))
     ]
-    nodes, columns = x.shape[0], edges.table.shape[1]
-    step = max(64, _CHUNK_BYTES // max(1, columns * x.shape[1] * x.element_size()))
-    buffer = x.new_empty(min(step, nodes), columns, x.shape[1])
-    for start in range(0, nodes, step):
-        stop = min(start + step, nodes)
-        part = buffer[: stop - start]
-        _in_threads(cpu_kernels.aggregate, arrays, start, stop, part.numpy())
-        yield start, stop, part
-
-
-def _turns(transport: Tensor, dtype: torch.dtype) -> Tensor:
-    """(E, 3) cos, sin and determinant of planar transporters; for spatial ones, which are carried in torch, zeros."""
-    if transport.shape[-1] != 2:
-        return transport.new_zeros(transport.shape[0], 3, dtype=dtype)
-    g = transport.to(dtype)
-    det = g[:, 0, 0] * g[:, 1, 1] - g[:, 0, 1] * g[:, 1, 0]
-    return torch.stack([g[:, 0, 0], g[:, 1, 0], det.sign()], -1)
-
-
-def _in_threads(kernel, arrays: list, start: int, stop: int, out) -> None:
-    """Run the kernel over slices of the targets, one per torch thread; numba lets go of the GIL.
-
-    Threads of our own and per call: numba's layers abort when used from several threads or after a fork.
-    """
-    count = min(torch.get_num_threads(), max(1, (stop - start) // 64))
-    if count == 1:
-        kernel(*arrays, start, stop, out)
-        return
-    bounds = [start + (stop - start) * i // count for i in range(count + 1)]
-    threads = [
-        threading.Thread(target=kernel, args=(*arrays, a, b, out[a - start : b - start]))
-        for a, b in itertools.pairwise(bounds[1:])
-    ]
+    threads = [threading.Thread(target=kernel, args=call) for call in calls[1:]]
     for thread in threads:
         thread.start()
-    kernel(*arrays, bounds[0], bounds[1], out[: bounds[1] - start])
+    kernel(*calls[0])
     for thread in threads:
         thread.join()
+    return buffers

@@ -1,80 +1,248 @@
-"""The fused loop on the CPU, in numba: rotate the neighbours of a node, then sum them against the table."""
+"""The fused loop on the CPU, in numba: carry the neighbours of a node, sum them against the table, combine, mix.
+
+Arrays are flat where vector instructions take them; every function lets go of the GIL.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-# What a block of a field type does under a transporter with (cos, sin, det).
-COPY, SIGN, ROTATE = 0, 1, 2
+from .mixing import PERMUTE, ROTATE, SIGN
+from .vector import WIDTH, make_combine, make_rotate, make_tile, prefetch
+
+# A narrower step for blocks that are no multiple of the vector width.
+_NARROW = 4
+# Edges between the one that is worked on and the one that is fetched into the cache.
+_AHEAD = 8
+
+_set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (WIDTH, _NARROW, 1))
+_add_wide, _add_narrow, _add_one = (make_combine(w, True) for w in (WIDTH, _NARROW, 1))
+_rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w) for w in (WIDTH, _NARROW, 1))
+# Rows that are summed in registers at a time.
+_sum9, _sum5, _sum3, _sum1 = (make_tile(r, WIDTH) for r in (9, 5, 3, 1))
+_mix8_double, _mix8_wide, _mix8_narrow, _mix8_one = (make_tile(8, w) for w in (2 * WIDTH, WIDTH, _NARROW, 1))
+_mix1_wide, _mix1_narrow, _mix1_one = (make_tile(1, w) for w in (WIDTH, _NARROW, 1))
+
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
-def aggregate(values, centre, rowptr, source, turn, table, node_table, blocks, start, stop, out):
-    """out[p - start, j, :] = sum over e -> p of table[e, j] rho(turn[e]) values[source[e], :] + node_table[p, j] centre[p, :].
+@njit(**_OPTIONS)
+def convolve(x, edges, layout, weight, out, start, stop, step):
+    """out[p] += mixed aggregate of node p, for start <= p < stop.
 
     Args:
-        values: (M, D) features; centre: (N, D) features of the centres.
-        rowptr, source: CSR of the edges by target.
-        turn: (E, 3) cos, sin and determinant of the transporters.
-        table: (E, J), node_table: (N, J).
-        blocks: (K, 4) int64: kind, order, mul and first column of every block.
-        start, stop: range of targets.
-        out: (stop - start, J, D).
+        x: (N, D) features.
+        edges: rowptr (N + 1,), source (E,), turn (3 E,), element (E,), table (E J,), node_table (N, J); see
+            :class:`gaugenet.ops.plan.EdgeList`.
+        layout: see :class:`gaugenet.ops.mixing.Layout`.
+        weight: matrices of the groups, one after the other.
+        out: (N, D_out) zeros.
+        step: nodes to a chunk.
     """
-    width, columns = values.shape[1], table.shape[1]
+    groups, out_width = layout[4], out.shape[1]
+    reduced, width = _buffer(layout, step, x.dtype)
+    flat, one = out.reshape(-1), np.ones(1, x.dtype)
+    work = _workspace(x, edges[0], edges[5].shape[1], start, stop)
+    for p in range(start, stop, step):
+        count = min(step, stop - p)
+        _aggregate(x, edges, layout, work, p, p + count, reduced, width)
+        for g in range(groups.shape[0]):
+            z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
+            to = p * out_width + column
+            _product(reduced, z, 1, width, size, weight, w, columns, flat, to, out_width, count, columns, one)
+
+
+@njit(**_OPTIONS)
+def convolve_backward(grad, x, edges, layout, weight, grad_x, grad_weight, start, stop, step):
+    """The same over the transposed edges, for the gradients: grad_x[p] += ..., and grad_weight += reduced^T x.
+
+    Either of grad_x (N, D) and grad_weight (like weight) may be empty: then it is not wanted.
+    """
+    groups, out_width = layout[4], x.shape[1]
+    reduced, width = _buffer(layout, step, x.dtype)
+    features, flat, one = x.reshape(-1), grad_x.reshape(-1), np.ones(1, x.dtype)
+    work = _workspace(grad, edges[0], edges[5].shape[1], start, stop)
+    for p in range(start, stop, step):
+        count = min(step, stop - p)
+        _aggregate(grad, edges, layout, work, p, p + count, reduced, width)
+        for g in range(groups.shape[0]):
+            z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
+            at = p * out_width + column
+            if flat.size:
+                _product(reduced, z, 1, width, size, weight, w, columns, flat, at, out_width, count, columns, one)
+            if grad_weight.size:
+                _product(reduced, z, width, 1, count, features, at, out_width, grad_weight, w, columns, size, columns, one)
+
+
+@njit(**_OPTIONS)
+def _buffer(layout, step, dtype):
+    """Room for the combinations of a chunk, and their number."""
+    groups = layout[4]
+    width = 0
+    for g in range(groups.shape[0]):
+        width = max(width, groups[g, 0] + groups[g, 1])
+    return np.empty(step * width, dtype), width
+
+
+@njit(**_OPTIONS)
+def _workspace(x, rowptr, columns, start, stop):
+    """Aligned room for carried neighbours, the centre and the sums of one node, each with its first element."""
+    padded = (x.shape[1] + WIDTH - 1) // WIDTH * WIDTH
     most = 0
     for p in range(start, stop):
         most = max(most, rowptr[p + 1] - rowptr[p])
-    carried = np.empty((most, width), values.dtype)
+    return _aligned(most * padded, x.dtype), _aligned(padded, x.dtype), _aligned(columns * padded, x.dtype)
+
+
+@njit(**_OPTIONS)
+def _aligned(size, dtype):
+    """Zeros, and the offset from which they lie on a cache line: a load across two lines takes twice the time."""
+    out = np.zeros(size + 64, dtype)
+    return out, (64 - out.ctypes.data % 64) % 64 // out.itemsize
+
+
+@njit(**_OPTIONS)
+def _aggregate(x, edges, layout, work, start, stop, out, out_width):
+    r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, one row a node."""
+    rowptr, source, turn, element, table, node_table = edges
+    blocks, permutations, entries, factors, _ = layout
+    (carried, c0), (centre, m0), (sums, s0) = work
+    width, columns, last = x.shape[1], node_table.shape[1], rowptr[stop]
+    padded = (width + WIDTH - 1) // WIDTH * WIDTH
+    values, node = x.reshape(-1), node_table.reshape(-1)
+    places = np.empty((entries.shape[0], 2), np.int64)
+    for m in range(entries.shape[0]):
+        places[m, 0] = s0 + entries[m, 1] * padded + entries[m, 2]
+        places[m, 1] = s0 + entries[m, 3] * padded + entries[m, 4]
     for p in range(start, stop):
-        row = out[p - start]
-        for j in range(columns):
-            factor = node_table[p, j]
-            for k in range(width):
-                row[j, k] = factor * centre[p, k]
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
+        for k in range(width):
+            centre[m0 + k] = x[p, k]
         for i in range(count):
-            _carry(values[source[first + i]], turn[first + i], blocks, carried[i])
-        i = 0
-        # Four neighbours at a time: a load and a store of the sum for four multiply-adds.
-        while i + 4 <= count:
-            e = first + i
-            v0, v1, v2, v3 = carried[i], carried[i + 1], carried[i + 2], carried[i + 3]
-            for j in range(columns):
-                t0, t1, t2, t3 = table[e, j], table[e + 1, j], table[e + 2, j], table[e + 3, j]
-                target = row[j]
-                for k in range(width):
-                    target[k] += t0 * v0[k] + t1 * v1[k] + t2 * v2[k] + t3 * v3[k]
-            i += 4
-        while i < count:
-            e = first + i
-            v0 = carried[i]
-            for j in range(columns):
-                t0 = table[e, j]
-                target = row[j]
-                for k in range(width):
-                    target[k] += t0 * v0[k]
-            i += 1
+            ahead = first + i + _AHEAD
+            if ahead < last:
+                prefetch(table, ahead * columns)
+                for k in range(0, width, 16):
+                    prefetch(values, source[ahead] * width + k)
+            g = element[first + i] if element.size else 0
+            at, to = source[first + i] * width, c0 + i * padded
+            _carry(values, at, turn, 3 * (first + i), g, blocks, permutations, carried, to)
+        for k in range(0, padded, WIDTH):
+            v, c = c0 + k, m0 + k
+            j = 0
+            while j < columns:
+                t, n, o = first * columns + j, p * columns + j, s0 + j * padded + k
+                if columns - j >= 9:
+                    _sum9(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    j += 9
+                elif columns - j >= 5:
+                    _sum5(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    j += 5
+                elif columns - j >= 3:
+                    _sum3(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    j += 3
+                else:
+                    _sum1(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    j += 1
+        row = (p - start) * out_width
+        for m in range(entries.shape[0]):
+            to, mul, f, g = row + entries[m, 0], entries[m, 5], factors[m, 0], factors[m, 1]
+            if entries[m, 6]:
+                _set(out, to, sums, places[m, 0], places[m, 1], mul, f, g)
+            else:
+                _add(out, to, sums, places[m, 0], places[m, 1], mul, f, g)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy", inline="always")
-def _carry(value, turn, blocks, out):
-    """rho(turn) value, block by block."""
-    cos, sin, det = turn[0], turn[1], turn[2]
+@njit(**_OPTIONS, inline="always")
+def _set(out, to, values, a, b, mul, f, g):
+    k = 0
+    while k + WIDTH <= mul:
+        _set_wide(out, to + k, values, a + k, b + k, f, g)
+        k += WIDTH
+    while k + _NARROW <= mul:
+        _set_narrow(out, to + k, values, a + k, b + k, f, g)
+        k += _NARROW
+    while k < mul:
+        _set_one(out, to + k, values, a + k, b + k, f, g)
+        k += 1
+
+
+@njit(**_OPTIONS, inline="always")
+def _add(out, to, values, a, b, mul, f, g):
+    k = 0
+    while k + WIDTH <= mul:
+        _add_wide(out, to + k, values, a + k, b + k, f, g)
+        k += WIDTH
+    while k + _NARROW <= mul:
+        _add_narrow(out, to + k, values, a + k, b + k, f, g)
+        k += _NARROW
+    while k < mul:
+        _add_one(out, to + k, values, a + k, b + k, f, g)
+        k += 1
+
+
+@njit(**_OPTIONS, inline="always")
+def _carry(values, at, turn, e, g, blocks, permutations, out, to):
+    """rho(turn) value, block by block; at, e and to are offsets."""
+    cos, sin, det = turn[e], turn[e + 1], turn[e + 2]
+    zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
     for b in range(blocks.shape[0]):
         kind, order, mul, first = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3]
-        if kind == COPY:
-            for k in range(first, first + mul):
-                out[k] = value[k]
-        elif kind == SIGN:
-            for k in range(first, first + mul):
-                out[k] = det * value[k]
-        else:
+        if kind == ROTATE:
             c, s = cos, sin
             for _ in range(order - 1):
                 c, s = c * cos - s * sin, c * sin + s * cos
-            for k in range(first, first + mul):
-                x, y = value[k], det * value[k + mul]
-                out[k] = c * x - s * y
-                out[k + mul] = s * x + c * y
+            i, j = to + first, at + first
+            k = 0
+            while k + WIDTH <= mul:
+                _rotate_wide(out, i + k, values, j + k, mul, c, s, det)
+                k += WIDTH
+            while k + _NARROW <= mul:
+                _rotate_narrow(out, i + k, values, j + k, mul, c, s, det)
+                k += _NARROW
+            while k < mul:
+                _rotate_one(out, i + k, values, j + k, mul, c, s, det)
+                k += 1
+        elif kind == PERMUTE:
+            dim = blocks[b, 4]
+            for k in range(dim):
+                row = permutations[order + g * dim + k]
+                _set(out, to + first + row * mul, values, at + first + k * mul, at + first, mul, one, zero)
+        else:
+            _set(out, to + first, values, at + first, at + first, mul, det if kind == SIGN else one, zero)
+
+
+@njit(**_OPTIONS)
+def _product(table, t, t_i, t_r, count, values, v, v_i, out, o, o_r, rows, columns, one):
+    """out[r, k] += sum over i < count of table[i, r] values[i, k], for r < rows and k < columns."""
+    k = 0
+    while k < columns:
+        rest = columns - k
+        step = 2 * WIDTH if rest >= 2 * WIDTH else WIDTH if rest >= WIDTH else _NARROW if rest >= _NARROW else 1
+        r = 0
+        while r + 8 <= rows:
+            a, b, c = v + k, t + r * t_r, o + r * o_r + k
+            if step == 2 * WIDTH:
+                _mix8_double(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            elif step == WIDTH:
+                _mix8_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            elif step == _NARROW:
+                _mix8_narrow(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            else:
+                _mix8_one(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            r += 8
+        while r < rows:
+            a, b, c = v + k, t + r * t_r, o + r * o_r + k
+            if step == 2 * WIDTH:
+                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                a, c = a + WIDTH, c + WIDTH
+                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            elif step == WIDTH:
+                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            elif step == _NARROW:
+                _mix1_narrow(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            else:
+                _mix1_one(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+            r += 1
+        k += step

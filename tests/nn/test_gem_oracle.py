@@ -48,7 +48,7 @@ def set_kernels(conv: GaugeConv, kernel) -> None:
     """Solve for the weights: kernel(ring, in block, out block, theta) -> (T, mul_out, dim_out, mul_in, dim_in)."""
     theta = torch.arange(32, dtype=torch.float64) * 2 * torch.pi / 32
     points = torch.stack([theta.cos(), theta.sin()], -1)
-    for i, o, start, stop in conv.expansion._paths:
+    for i, o, start, stop in conv.expansion.paths:
         (mul_in, rep_in), (mul_out, rep_out) = conv.in_type.blocks[i], conv.out_type.blocks[o]
         basis = kernels.SteerableBasis(rep_in, rep_out, conv.max_frequency)(points)  # (T, K, dim_out, dim_in)
         matrix = basis.permute(0, 2, 3, 1).reshape(-1, basis.shape[1])

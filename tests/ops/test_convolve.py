@@ -25,7 +25,10 @@ def both(conv: GaugeConv, graph, dtype):
     return results
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))
+PLANAR = [case for case in CASES if case[0].dim == 2]
+
+
+@pytest.mark.parametrize("case", PLANAR, ids=lambda c: str(c[0]))
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_fused_equals_reference(case, dtype):
     """Values and both gradients: the backward pass is the convolution over the transposed edges."""
@@ -37,7 +40,7 @@ def test_fused_equals_reference(case, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("chunk", [1, 1 << 23])
+@pytest.mark.parametrize("chunk", [1, 1 << 18])
 def test_chunks_and_threads_do_not_matter(threads, chunk, monkeypatch):
     monkeypatch.setattr(cpu, "_CHUNK_BYTES", chunk)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -67,7 +70,37 @@ def test_second_derivatives_take_the_reference():
     assert torch.autograd.gradgradcheck(lambda x: conv(x, graph).square(), x)
 
 
-def test_half_precision_takes_the_reference():
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 3, 2), (16, 16, 16), (33, 20, 7), (48, 1, 32)])
+@pytest.mark.parametrize("radial", [1, 4])
+def test_all_widths_of_the_vector_code(sizes, radial):
+    """Blocks of whole registers, of rests, and of both; up to high orders."""
+    a = FieldType(groups.SO2(), "{}x0 + {}x1 + {}x3".format(*sizes))
+    b = FieldType(groups.SO2(), "{}x2 + {}x0 + {}x1".format(*sizes))
+    conv = randomise(GaugeConv(a, b, radial=radial)).double()
+    for r, f in zip(*both(conv, random_graph(groups.SO2()), torch.float64)):
+        assert (r - f).abs().max() <= 1e-12 * r.abs().max()
+
+
+def test_groups_without_a_path_take_the_reference():
+    group = groups.SO3()
+    a = FieldType(group, "2x0 + 1x1")
+    conv, graph = GaugeConv(a, a).double(), random_graph(group)
+    x = torch.randn(graph.num_nodes, a.dim, dtype=torch.float64)
+    assert conv(x, graph).shape == x.shape
+    conv.backend = "cpu"
+    with pytest.raises(ValueError, match="planar groups"):
+        conv(x, graph)
+
+
+def test_the_environment_picks_the_backend(monkeypatch):
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv, graph, x = GaugeConv(a, a), sphere_graph(), torch.randn(162, 4)
+    monkeypatch.setenv("GAUGENET_BACKEND", "nothing")
+    with pytest.raises(ValueError, match="'nothing'"):
+        conv(x, graph)
+
+
+def test_half_precision():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a).bfloat16(), sphere_graph()
     x = torch.randn(162, a.dim)
@@ -79,11 +112,8 @@ def test_half_precision_takes_the_reference():
 def test_backends_are_checked():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a), sphere_graph()
-    weight = conv.expansion(conv.weight).flatten(0, 1)
     with pytest.raises(ValueError, match="auto, reference, cpu"):
-        gauge_convolve(torch.randn(162, 4), weight, conv.plan(graph), a, a, "cuda2")
-    with pytest.raises(ValueError, match="float32 and float64"):
-        gauge_convolve(torch.randn(162, 4).half(), weight.half(), conv.plan(graph), a, a, "cpu")
+        gauge_convolve(torch.randn(162, 4), conv.weight, conv.plan(graph), conv.expansion, conv.layouts, "cuda2")
 
 
 def test_a_learnt_table_takes_the_reference():

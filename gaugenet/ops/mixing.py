@@ -1,0 +1,122 @@
+"""Layout: how the fused loops combine the aggregate and mix the combinations, as plain tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fields import FieldType
+from ..groups.representation import Permutation
+
+# What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group.
+COPY, SIGN, ROTATE, PERMUTE, OTHER = 0, 1, 2, 3, 4
+
+
+class Layout(NamedTuple):
+    """One direction of a convolution: what is carried, which combinations of the sums are needed, what mixes them.
+
+    Attributes:
+        blocks: (K, 5) kind, order (or offset in permutations), mul, first column and dim of every block that is carried.
+        permutations: (P,) for every permutation representation in use: the row to which each element moves each column.
+        entries: (M, 7) first output column z; row and first column of the aggregate A, twice (a and b); mul; 1 for the first
+            entry of z.
+        factors: (M, 2): out[z : z + mul] (+)= f A[a] + g A[b].
+        groups: (O, 5) first column z, number of columns, first column and number of columns of the result, and offset of
+            the matrix in the concatenated matrices; one row for each block of the result.
+        columns: (3, Z') the entries one channel at a time: column z, places a and b in the flat aggregate.
+        column_factors: (2, Z') f and g of them.
+        sizes: number of combinations of each group.
+        special: whether every block has a path in the fused loops.
+
+    The tensors are on the CPU, int64 and float64.
+    """
+
+    blocks: Tensor
+    permutations: Tensor
+    entries: Tensor
+    factors: Tensor
+    groups: Tensor
+    columns: Tensor
+    column_factors: Tensor
+    sizes: tuple[int, ...]
+    special: bool
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All fields that are tensors, in order."""
+        return list(self[:-2])
+
+
+def make_layout(expansion, transposed: bool) -> Layout:
+    """The Layout of a kernel expansion (:class:`gaugenet.kernels.expansion.KernelExpansion`), or of its backward pass."""
+    source, result = expansion.in_type, expansion.out_type
+    if transposed:
+        source, result = result, source
+    paths = {(i, o) for i, o, start, stop in expansion.paths if stop > start}
+    entries, factors, groups = [], [], []
+    z = offset = 0
+    for r, ((mul_r, rep_r), columns) in enumerate(zip(result.blocks, result.slices)):
+        first = z
+        for s, ((mul, _), place) in enumerate(zip(source.blocks, source.slices)):
+            pair = (r, s) if transposed else (s, r)
+            if pair not in paths:
+                continue
+            functionals = expansion.functionals(*pair, transposed).cpu().numpy()
+            for b in range(expansion.num_radial):
+                for functional in functionals:
+                    _append(entries, factors, functional, z, b * expansion.num_harmonics, place.start, mul)
+                    z += mul
+        width = rep_r.dim * mul_r
+        groups.append((first, z - first, columns.start, width, offset))
+        offset += (z - first) * width
+    blocks, permutations = _blocks(source)
+    entry = torch.tensor(entries, dtype=torch.int64).reshape(-1, 7)
+    factor = torch.tensor(factors, dtype=torch.float64).reshape(-1, 2)
+    mul = entry[:, 5]
+    step = torch.arange(int(mul.sum())) - torch.repeat_interleave(mul.cumsum(0) - mul, mul)
+    places = entry[:, 0], entry[:, 1] * source.dim + entry[:, 2], entry[:, 3] * source.dim + entry[:, 4]
+    return Layout(
+        blocks,
+        permutations,
+        entry,
+        factor,
+        torch.tensor(groups, dtype=torch.int64).reshape(-1, 5),
+        torch.stack([torch.repeat_interleave(place, mul) + step for place in places]),
+        torch.repeat_interleave(factor, mul, 0).T.contiguous(),
+        tuple(size for _, size, *_ in groups),
+        bool((blocks[:, 0] != OTHER).all()),
+    )
+
+
+def _append(entries: list, factors: list, functional: np.ndarray, z: int, row: int, column: int, mul: int) -> None:
+    """The nonzero entries (d, y) of a functional, two at a time."""
+    places = [(row + y, column + d * mul, functional[d, y]) for d, y in zip(*np.nonzero(functional))]
+    for k in range(0, len(places), 2):
+        (ja, ca, f), (jb, cb, g) = places[k], (places[k + 1] if k + 1 < len(places) else (*places[k][:2], 0.0))
+        entries.append((z, ja, ca, jb, cb, mul, int(k == 0)))
+        factors.append((f, g))
+
+
+def _blocks(type: FieldType) -> tuple[Tensor, Tensor]:
+    rows, tables, offset = [], [], 0
+    planar = type.group.dim == 2
+    for (mul, rep), columns in zip(type.blocks, type.slices):
+        order = 0
+        if rep == type.group.trivial:
+            kind = COPY
+        elif planar and rep.dim == 2 and rep.name.isdigit():
+            kind, order = ROTATE, int(rep.name)
+        elif planar and rep.dim == 1 and rep.name == "0-":
+            kind = SIGN
+        elif isinstance(rep, Permutation):
+            kind, order = PERMUTE, offset
+            tables.append(rep.group.coset_table(rep.subgroup).reshape(-1).to("cpu", torch.int64))
+            offset += tables[-1].numel()
+        else:
+            kind = OTHER
+        rows.append((kind, order, mul, columns.start, rep.dim))
+    blocks = torch.tensor(rows, dtype=torch.int64).reshape(-1, 5)
+    return blocks, torch.cat(tables) if tables else torch.zeros(0, dtype=torch.int64)
