@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What the example takes by default; then it uses the records that the command line made.
+FEATURES := hks,curvature,second_fundamental_form
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint slow clean
 
 demo: $(STAMP)
-	$(BIN)/gaugenet preprocess datasets/shapes runs/demo/records --rings 2 --features hks,curvature --normalize
-	$(BIN)/python examples/shape_classification.py --out runs/demo
+	$(BIN)/gaugenet preprocess datasets/shapes runs/demo/records --rings 2 --levels 1 --normalize --features $(FEATURES)
+	$(BIN)/python examples/shape_classification.py --records runs/demo/records --out runs/demo
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
