@@ -128,7 +128,7 @@ def match_moments(
     log, weight, radius = log.double(), weight.double(), radius.double()
     source, target = edge_index
     order = None
-    if target.numel() and bool((target[1:] < target[:-1]).any()):
+    if not torch.compiler.is_compiling() and target.numel() and bool((target[1:] < target[:-1]).any()):
         order = torch.argsort(target, stable=True)
         log, weight, source, target = log[order], weight[order], source[order], target[order]
     count = torch.bincount(target, minlength=num_nodes)
@@ -313,10 +313,11 @@ def _check_arguments(log, weight, radius, edge_index, area, curvature, max_frequ
             raise ValueError(f"{name} expected shape {shape}, got {tuple(value.shape)}")
     if edge_index.dtype != torch.long:
         raise TypeError(f"edge_index must be int64, got {edge_index.dtype}")
-    if num_edges and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < num_nodes):
-        raise ValueError(f"edge_index must lie in 0..{num_nodes - 1}")
-    if not bool((radius > 0).all()):
-        raise ValueError("radius must be positive")
+    if not torch.compiler.is_compiling():  # a compiler does not see values
+        if num_edges and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < num_nodes):
+            raise ValueError(f"edge_index must lie in 0..{num_nodes - 1}")
+        if not bool((radius > 0).all()):
+            raise ValueError("radius must be positive")
     if isinstance(max_frequency, bool) or not isinstance(max_frequency, int) or max_frequency < 0:
         raise ValueError(f"max_frequency must be an integer >= 0, got {max_frequency!r}")
     if degree is not None and (isinstance(degree, bool) or not isinstance(degree, int) or not 0 <= degree <= _MAX_DEGREE):

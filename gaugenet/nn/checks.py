@@ -20,10 +20,17 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise ValueError(f"{layer} expected features of shape (N, {in_type.dim}) for {in_type}, got {tuple(x.shape)}")
     if parameter is None:
         return
-    if x.dtype != parameter.dtype:
+    if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"{layer} has {parameter.dtype} parameters but got {x.dtype} features: convert one with .to(dtype)")
     if x.device != parameter.device:
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
+
+
+def autocast(x: Tensor) -> Tensor:
+    """The features in the dtype of the autocast region round the layer, if there is one (float64 stays)."""
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        return x.to(torch.get_autocast_dtype(x.device.type))
+    return x
 
 
 def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str) -> None:
@@ -44,7 +51,8 @@ def check_transport(group: Group, transport: Tensor, layer: str, name: str = "tr
     d = transport.shape[-1]
     if d != group.dim:
         raise ValueError(f"{layer} has the structure group {group} of dimension {group.dim}, but {name} is {d} x {d}")
-    inside = group.contains(transport.detach(), _TOLERANCE[transport.dtype])
+    with torch.autocast(transport.device.type, enabled=False):
+        inside = group.contains(transport.detach(), _TOLERANCE[transport.dtype])
     if not bool(inside.all()):
         edge = int((~inside).nonzero()[0, 0])
         raise ValueError(

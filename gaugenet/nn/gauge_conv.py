@@ -14,7 +14,7 @@ from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
 from ..ops import EdgePlan, gauge_convolve, make_layout, make_plan
 from .bias import FieldBias
-from .checks import check_features, check_graph, check_transport
+from .checks import autocast, check_features, check_graph, check_transport
 from .linear import GaugeLinear
 
 _NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -72,6 +72,9 @@ class GaugeConv(MessagePassing):
         self.max_frequency = _default_frequency(in_type, out_type) if max_frequency is None else max_frequency
         self.quadrature, self.backend = quadrature, backend
         self.expansion = KernelExpansion(in_type, out_type, self.max_frequency, self.radial.num)
+        key = self.radial.key
+        #: layers with equal keys share a table; None when the radial profile is learnt
+        self.table_key = None if key is None else str((key, self.max_frequency, self.quadrature))
         self.layouts = make_layout(self.expansion, False), make_layout(self.expansion, True)
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
@@ -86,17 +89,11 @@ class GaugeConv(MessagePassing):
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()
 
-    @property
-    def table_key(self) -> tuple | None:
-        """Layers with equal keys share a table; None when the radial profile is learnt."""
-        key = self.radial.key
-        return None if key is None else (key, self.max_frequency, self.quadrature)
-
     def table(self, graph) -> CoefficientTable:
         """The coefficient table of a graph; compute it once for layers of equal :attr:`table_key`."""
         check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "GaugeConv")
         stored = getattr(graph, "table_key", None)
-        if stored is not None and set(stored if isinstance(stored, list) else [stored]) == {str(self.table_key)}:
+        if stored is not None and set(stored if isinstance(stored, list) else [stored]) == {self.table_key}:
             return CoefficientTable(graph.edge_table, graph.node_table)
         edge, node = coefficient_table(
             graph.log,
@@ -113,13 +110,15 @@ class GaugeConv(MessagePassing):
 
     def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
         """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
-        check_transport(self.in_type.group, graph.transport, "GaugeConv")
-        edge, node = self.table(graph) if table is None else table
-        return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, self.in_type.group)
+        with torch.autocast(graph.transport.device.type, enabled=False):  # geometry keeps its precision
+            check_transport(self.in_type.group, graph.transport, "GaugeConv")
+            edge, node = self.table(graph) if table is None else table
+            return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, self.in_type.group)
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")
         check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
+        x = autocast(x)
         plan = self.plan(graph) if plan is None else plan
         if self.explain:  # PyG's explainers hook the per-edge messages
             edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 2)

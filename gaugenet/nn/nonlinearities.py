@@ -57,7 +57,8 @@ class NormNonlinearity(nn.Module):
         super().__init__()
         self.in_type = self.out_type = type
         self.activation, self.act, self.eps = activation, activation_function(activation), eps
-        count = sum(mul for mul, rep in type.blocks if not is_pointwise(rep))
+        self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
+        count = sum(mul for (mul, _), pointwise in zip(type.blocks, self._pointwise) if not pointwise)
         self.bias = nn.Parameter(torch.empty(count)) if bias else None
         self.reset_parameters()
 
@@ -68,8 +69,8 @@ class NormNonlinearity(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.bias, "NormNonlinearity")
         parts, start = [], 0
-        for (mul, rep), block in zip(self.in_type.blocks, self.in_type.split(x)):
-            if is_pointwise(rep):
+        for (mul, _), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
+            if pointwise:
                 parts.append(self.act(block))
                 continue
             norm = (block.square().sum(1, keepdim=True) + self.eps**2).sqrt()
@@ -102,7 +103,8 @@ class GatedNonlinearity(nn.Module):
     def __init__(self, type: FieldType, activation: str | Callable = "silu", gate: str | Callable = torch.sigmoid) -> None:
         super().__init__()
         self.out_type = type
-        self.num_gates = sum(mul for mul, rep in type.blocks if not is_pointwise(rep))
+        self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
+        self.num_gates = sum(mul for (mul, _), pointwise in zip(type.blocks, self._pointwise) if not pointwise)
         gates = FieldType(type.group, [(self.num_gates, type.group.trivial)] if self.num_gates else [])
         self.in_type = type + gates
         self.activation, self.act, self.gate = activation, activation_function(activation), activation_function(gate)
@@ -111,8 +113,9 @@ class GatedNonlinearity(nn.Module):
         check_features(x, self.in_type, None, "GatedNonlinearity")
         gates = self.gate(x[:, self.out_type.dim :])
         parts, start = [], 0
-        for (mul, rep), block in zip(self.out_type.blocks, self.out_type.split(x[:, : self.out_type.dim])):
-            if is_pointwise(rep):
+        blocks = self.out_type.split(x[:, : self.out_type.dim])
+        for (mul, _), pointwise, block in zip(self.out_type.blocks, self._pointwise, blocks):
+            if pointwise:
                 parts.append(self.act(block))
             else:
                 parts.append(block * gates[:, None, start : start + mul])

@@ -123,7 +123,7 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     check_features(x, type, None, "to_scalars")
     parts = []
     for (_, rep), block in zip(type.blocks, type.split(x)):
-        trivial = rep.dim == 1 and rep.is_permutation
+        trivial = rep == type.group.trivial
         parts.append(block[:, 0] if trivial else (block.square().sum(1) + eps**2).sqrt() - eps)
     return torch.cat(parts, -1)
 

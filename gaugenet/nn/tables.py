@@ -36,5 +36,5 @@ class KernelTables(BaseTransform):
             table = self.convolution.table(data.level(level))
             suffix = f"_{level}" if level else ""
             data["edge_table" + suffix], data["node_table" + suffix] = table.edge, table.node
-        data.table_key = str(self.convolution.table_key)
+        data.table_key = self.convolution.table_key
         return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import threading
 
@@ -18,9 +19,13 @@ _WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.fl
 _WORKING[torch.bfloat16] = torch.float32
 
 
+# Without numba (a machine that only trains on its GPU) the reference path serves.
+_NUMBA = importlib.util.find_spec("numba") is not None
+
+
 def supported(x: Tensor) -> bool:
     """Whether the fused loop takes these features."""
-    return x.device.type == "cpu" and x.dtype in _WORKING
+    return _NUMBA and x.device.type == "cpu" and x.dtype in _WORKING
 
 
 @torch.library.custom_op("gaugenet::convolve_cpu", mutates_args=(), device_types="cpu")
@@ -66,13 +71,13 @@ def convolve_backward(
     head = [_numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, matrices, working), grad_x.numpy()]
     parts = _in_threads("convolve_backward", head, x.shape[0], _step(layout, working), size)
     grad_w = sum(parts[1:], parts[0]) if parts else x.new_zeros(size, dtype=working)
-    return grad_x.to(x.dtype), grad_w.to(x.dtype)
+    return grad_x.to(x.dtype), grad_w
 
 
 @convolve_backward.register_fake
 def _(grad, x, matrices, edges, layout, need_x, need_w):
     size = sum(m.numel() for m in matrices) if need_w else 0
-    return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size)
+    return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size, dtype=_WORKING[x.dtype])
 
 
 def _setup(ctx, inputs, output):
@@ -101,7 +106,7 @@ def _backward(ctx, grad):
     grads_w: list = [None] * len(transposed)
     if need_w:
         parts = grad_w.split([m.numel() for m in transposed])
-        grads_w = [part.view(m.shape) for part, m in zip(parts, transposed)]
+        grads_w = [part.view(m.shape).to(m.dtype) for part, m in zip(parts, transposed)]
     return grad_x if need_x else None, [None] * len(matrices), grads_w, *nothing
 
 

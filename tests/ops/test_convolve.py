@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -122,3 +125,61 @@ def test_a_learnt_table_takes_the_reference():
     assert conv.plan(graph).forward.table.requires_grad
     conv(torch.randn(162, 4), graph).sum().backward()
     assert all(p.grad is not None for p in conv.radial.parameters())
+
+
+def test_autocast():
+    a = FieldType(groups.SO2(), "4x0 + 4x1 + 2x2")
+    conv, graph = randomise(GaugeConv(a, a)), sphere_graph()
+    x = torch.randn(162, a.dim, requires_grad=True)
+    expected = conv(x, graph)
+    wanted = torch.autograd.grad(expected.square().sum(), (x, conv.weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x, graph)
+    assert out.dtype == torch.bfloat16
+    assert (out.float() - expected).abs().max() < 0.03 * expected.abs().max()
+    found = torch.autograd.grad(out.float().square().sum(), (x, conv.weight))
+    for f, w in zip(found, wanted):
+        assert f.dtype == torch.float32 and (f - w).norm() < 0.05 * w.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_operator_is_well_formed(dtype):
+    """Schema, fake tensors and autograd registration, as torch checks them."""
+    a, b = FieldType(groups.SO2(), "2x0 + 1x1"), FieldType(groups.SO2(), "1x0 + 2x2")
+    conv, graph = randomise(GaugeConv(a, b, quadrature=None)), random_graph(groups.SO2())
+    plan = conv.plan(graph.float())
+    matrices = [[m.detach().requires_grad_() for m in conv.expansion.reduced(conv.weight, t)] for t in (False, True)]
+    x = torch.randn(graph.num_nodes, a.dim).to(dtype).requires_grad_()
+    forth, back = conv.layouts
+    torch.library.opcheck(
+        torch.ops.gaugenet.convolve_cpu.default,
+        (x, *matrices, list(plan.forward), forth.tensors, list(plan.backward), back.tensors),
+        test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
+    )
+
+
+def test_without_numba(tmp_path):
+    """Layers and operators import and run without numba, trimesh and potpourri3d: a machine that only trains."""
+    code = """
+import sys
+for name in ("numba", "llvmlite", "trimesh", "potpourri3d", "robust_laplacian"):
+    sys.modules[name] = None
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "numba" else find(name, package)
+import torch
+from gaugenet import FieldType, groups, nn, ops, models
+from gaugenet.data import GaugeGraph
+type = FieldType(groups.SO2(), "2x0 + 1x1")
+class Graph: pass
+g = Graph()
+g.edge_index = torch.tensor([[1, 0], [0, 1]])
+g.log, g.transport = torch.tensor([[0.5, 0.0], [0.0, 0.5]]), torch.eye(2).repeat(2, 1, 1)
+g.weight, g.radius = torch.ones(2), torch.ones(2)
+out = nn.GaugeConv(type, type)(torch.randn(2, 4, requires_grad=True), g)
+out.sum().backward()
+print(out.shape)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "torch.Size([2, 4])"
