@@ -41,7 +41,7 @@ class KernelExpansion(ConstantModule):
                 self.paths.append((i, o, start, start + count))
                 if count:
                     self.register_constant(f"basis_{i}_{o}", basis)
-                    for transposed in (0, 1) if max_frequency is not None else ():
+                    for transposed in (0, 1):
                         spread = reduction(rep_in, rep_out, max_frequency, bool(transposed))[1]
                         self.register_constant(f"spread{transposed}_{i}_{o}", spread)
                 start += count

@@ -14,25 +14,29 @@ import numpy as np
 import torch
 
 from ..groups import Representation
-from .basis import SteerableBasis
+from .basis import SteerableBasis, self_basis
 
 _ZERO = 1e-9
 
 
 @lru_cache(maxsize=512)
-def reduction(rep_in: Representation, rep_out: Representation, max_frequency: int, transposed: bool) -> tuple:
+def reduction(rep_in: Representation, rep_out: Representation, max_frequency: int | None, transposed: bool) -> tuple:
     r"""Factors of the kernel basis, :math:`Q_k[d_o, d_i, y] = \sum_u S[u, k, d_o]\, F[u, d_i, y]`.
 
     Rows (k, d_o) of Q that are multiples of one another share one functional F_u. Where that saves nothing (regular
     representations), the F_u are the single entries that the kernel uses.
 
     Args:
+        max_frequency: None for the self kernel, of one harmonic.
         transposed: factorise the transposed kernel, :math:`Q_k[d_o, d_i, y] = \sum_u S[u, k, d_i]\, F[u, d_o, y]`.
 
     Returns:
         F (U, d, Y) and S (U, K, d'), float64 tensors.
     """
-    basis = SteerableBasis(rep_in, rep_out, max_frequency).coefficients.cpu().numpy()
+    if max_frequency is None:
+        basis = self_basis(rep_in, rep_out).unsqueeze(-1).cpu().numpy()
+    else:
+        basis = SteerableBasis(rep_in, rep_out, max_frequency).coefficients.cpu().numpy()
     if transposed:
         basis = basis.swapaxes(1, 2)
     count, rows, columns, harmonics = basis.shape

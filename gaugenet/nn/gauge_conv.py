@@ -12,7 +12,7 @@ from ..fields import FieldType
 from ..kernels.expansion import KernelExpansion
 from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
-from ..ops import EdgePlan, gauge_convolve, make_layout, make_plan
+from ..ops import EdgePlan, Kernel, gauge_convolve, make_layout, make_plan
 from .bias import FieldBias
 from .checks import autocast, check_features, check_graph, check_transport
 from .linear import GaugeLinear
@@ -75,9 +75,10 @@ class GaugeConv(MessagePassing):
         key = self.radial.key
         #: layers with equal keys share a table; None when the radial profile is learnt
         self.table_key = None if key is None else str((key, self.max_frequency, self.quadrature))
-        self.layouts = make_layout(self.expansion, False), make_layout(self.expansion, True)
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
+        own = self.self_interaction.expansion if self_interaction else None
+        self.layouts = make_layout(self.expansion, own, False), make_layout(self.expansion, own, True)
         self.bias = FieldBias(out_type) if bias else None
         self.reset_parameters()
 
@@ -125,17 +126,25 @@ class GaugeConv(MessagePassing):
             transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))
             neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)
             out = (neighbours + (node.unsqueeze(2) * x.unsqueeze(1)).flatten(1)) @ weight
+            out = out if self.self_interaction is None else out + self.self_interaction(x)
         else:
             out = self.message_and_aggregate(x, plan)
-        if self.self_interaction is not None:
-            out = out + self.self_interaction(x)
         return out if self.bias is None else self.bias(out)
 
     def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
         return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
 
     def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        return gauge_convolve(x, self.weight, plan, self.expansion, self.layouts, self.backend)
+        kernel = Kernel(self.in_type, self.layouts, self.matrices, any(p.requires_grad for p in self.parameters()))
+        return gauge_convolve(x, kernel, plan, self.backend)
+
+    def matrices(self, transposed: bool) -> list[Tensor]:
+        """What mixes the aggregate, for every block of out_type (of in_type when transposed), the centre's own rows last."""
+        matrices = self.expansion.reduced(self.weight, transposed)
+        if self.self_interaction is None:
+            return matrices
+        own = self.self_interaction.expansion.reduced(self.self_interaction.weight, transposed)
+        return [torch.cat(pair) for pair in zip(matrices, own)]
 
     def __repr__(self) -> str:
         return (

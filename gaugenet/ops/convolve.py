@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..fields import FieldType
 from . import cpu, reference
 from .mixing import Layout
 from .plan import EdgePlan
@@ -14,19 +17,32 @@ from .plan import EdgePlan
 BACKENDS = ("auto", "reference", "cpu")
 
 
-def gauge_convolve(
-    x: Tensor, weight: Tensor, plan: EdgePlan, expansion, layouts: tuple[Layout, Layout], backend: str = "auto"
-) -> Tensor:
+class Kernel(NamedTuple):
+    """A steerable kernel with its weights.
+
+    Attributes:
+        in_type: field type of the features.
+        layouts: :func:`gaugenet.ops.make_layout`, plain and transposed.
+        matrices: called with False (True: for the backward pass), gives the matrices of the layout's groups.
+        requires_grad: whether the weights do.
+    """
+
+    in_type: FieldType
+    layouts: tuple[Layout, Layout]
+    matrices: Callable[[bool], list[Tensor]]
+    requires_grad: bool
+
+
+def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "auto") -> Tensor:
     r"""Aggregate the transported neighbours, combine, then mix (DESIGN section 6).
 
-    .. math:: out[p] = \sum_j W_j^T \Big( \sum_{e: q \to p} U[e, j]\, \rho_{in}(g_{pq}) f(q) + U_{self}[p, j] f(p) \Big)
+    .. math:: out[p] = K_{self} f(p)
+        + \sum_j W_j^T \Big( \sum_{e: q \to p} U[e, j]\, \rho_{in}(g_{pq}) f(q) + U_{self}[p, j] f(p) \Big)
 
     Args:
-        x: (N, D_in) features of type ``expansion.in_type``.
-        weight: (num_weights,) weights of the expansion.
+        x: (N, D_in) features.
+        kernel: the matrices W_j and K_self, and how they are laid out.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
-        expansion: the kernel expansion, which gives the W_j.
-        layouts: :func:`gaugenet.ops.make_layout` of the expansion, plain and transposed.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
             numba loop), or "auto", which the environment variable GAUGENET_BACKEND overrides.
 
@@ -40,7 +56,7 @@ def gauge_convolve(
         backend = os.environ.get("GAUGENET_BACKEND", "auto")
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
-    layout, transposed = layouts
+    layout, transposed = kernel.layouts
     special = layout.special and transposed.special
     if backend == "auto":
         edges = plan.forward
@@ -50,19 +66,12 @@ def gauge_convolve(
         if not (cpu.supported(x) and special):
             raise ValueError(
                 f"backend 'cpu' takes irreps of planar groups in floating point on the CPU, got {x.dtype} on {x.device} "
-                f"and {expansion.in_type} -> {expansion.out_type}"
+                f"and features {kernel.in_type}"
             )
-        needs_grad = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-        second = expansion.reduced(weight, True) if needs_grad else []
-        return cpu.convolve(
-            x,
-            expansion.reduced(weight, False),
-            second,
-            list(plan.forward),
-            layout.tensors,
-            list(plan.backward),
-            transposed.tensors,
-        )
+        needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
+        second = kernel.matrices(True) if needs_grad else []
+        first, forward, backward = kernel.matrices(False), list(plan.forward), list(plan.backward)
+        return cpu.convolve(x, first, second, forward, layout.tensors, backward, transposed.tensors)
     edges = plan.forward
-    carried = expansion.in_type.transform(edges.transport.to(x.dtype), x[edges.source])
-    return reference.convolve(carried, x, expansion.reduced(weight, False), edges, layout)
+    carried = kernel.in_type.transform(edges.transport.to(x.dtype), x[edges.source])
+    return reference.convolve(carried, x, kernel.matrices(False), edges, layout)

@@ -48,7 +48,7 @@ def convolve(
         edges, transposed_edges: fields of an EdgeList. layout, transposed_layout: tensors of a Layout.
     """
     working = _WORKING[x.dtype]
-    out = x.new_zeros(x.shape[0], sum(m.shape[1] for m in matrices), dtype=working)
+    out = x.new_empty(x.shape[0], sum(m.shape[1] for m in matrices), dtype=working)
     arrays = _arrays(edges, layout, matrices, working)
     _in_threads("convolve", [_numpy(x, working), *arrays, out.numpy()], x.shape[0], _step(layout, working))
     return out.to(x.dtype)
@@ -66,7 +66,7 @@ def convolve_backward(
     """Gradients to the features and to the (concatenated, transposed) matrices; an empty tensor for one not needed."""
     working = _WORKING[x.dtype]
     shape = x.shape if need_x else (0, x.shape[1])
-    grad_x = x.new_zeros(shape, dtype=working)
+    grad_x = x.new_empty(shape, dtype=working)
     size = sum(m.numel() for m in matrices) if need_w else 0
     head = [_numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, matrices, working), grad_x.numpy()]
     parts = _in_threads("convolve_backward", head, x.shape[0], _step(layout, working), size)

@@ -22,14 +22,14 @@ _rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w) for w in (WIDTH, _NA
 # Rows that are summed in registers at a time.
 _sum9, _sum5, _sum3, _sum1 = (make_tile(r, WIDTH) for r in (9, 5, 3, 1))
 _mix8_double, _mix8_wide, _mix8_narrow, _mix8_one = (make_tile(8, w) for w in (2 * WIDTH, WIDTH, _NARROW, 1))
-_mix1_wide, _mix1_narrow, _mix1_one = (make_tile(1, w) for w in (WIDTH, _NARROW, 1))
+_mix1_double, _mix1_wide, _mix1_narrow, _mix1_one = (make_tile(1, w) for w in (2 * WIDTH, WIDTH, _NARROW, 1))
 
 _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_OPTIONS)
 def convolve(x, edges, layout, weight, out, start, stop, step):
-    """out[p] += mixed aggregate of node p, for start <= p < stop.
+    """out[p] = mixed aggregate of node p, for start <= p < stop.
 
     Args:
         x: (N, D) features.
@@ -37,12 +37,12 @@ def convolve(x, edges, layout, weight, out, start, stop, step):
             :class:`gaugenet.ops.plan.EdgeList`.
         layout: see :class:`gaugenet.ops.mixing.Layout`.
         weight: matrices of the groups, one after the other.
-        out: (N, D_out) zeros.
+        out: (N, D_out), written.
         step: nodes to a chunk.
     """
     groups, out_width = layout[4], out.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
-    flat, one = out.reshape(-1), np.ones(1, x.dtype)
+    flat, zeros = out.reshape(-1), np.zeros(2 * WIDTH, x.dtype)
     work = _workspace(x, edges[0], edges[5].shape[1], start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
@@ -50,18 +50,18 @@ def convolve(x, edges, layout, weight, out, start, stop, step):
         for g in range(groups.shape[0]):
             z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
             to = p * out_width + column
-            _product(reduced, z, 1, width, size, weight, w, columns, flat, to, out_width, count, columns, one)
+            _product(reduced, z, 1, width, size, weight, w, columns, zeros, 0, 0, flat, to, out_width, count, columns)
 
 
 @njit(**_OPTIONS)
 def convolve_backward(grad, x, edges, layout, weight, grad_x, grad_weight, start, stop, step):
-    """The same over the transposed edges, for the gradients: grad_x[p] += ..., and grad_weight += reduced^T x.
+    """The same over the transposed edges, for the gradients: grad_x[p] = ..., and grad_weight += reduced^T x.
 
     Either of grad_x (N, D) and grad_weight (like weight) may be empty: then it is not wanted.
     """
     groups, out_width = layout[4], x.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
-    features, flat, one = x.reshape(-1), grad_x.reshape(-1), np.ones(1, x.dtype)
+    features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(2 * WIDTH, x.dtype)
     work = _workspace(grad, edges[0], edges[5].shape[1], start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
@@ -70,9 +70,10 @@ def convolve_backward(grad, x, edges, layout, weight, grad_x, grad_weight, start
             z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
             at = p * out_width + column
             if flat.size:
-                _product(reduced, z, 1, width, size, weight, w, columns, flat, at, out_width, count, columns, one)
+                _product(reduced, z, 1, width, size, weight, w, columns, zeros, 0, 0, flat, at, out_width, count, columns)
             if grad_weight.size:
-                _product(reduced, z, width, 1, count, features, at, out_width, grad_weight, w, columns, size, columns, one)
+                g_w = grad_weight
+                _product(reduced, z, width, 1, count, features, at, out_width, g_w, w, columns, g_w, w, columns, size, columns)
 
 
 @njit(**_OPTIONS)
@@ -92,7 +93,7 @@ def _workspace(x, rowptr, columns, start, stop):
     most = 0
     for p in range(start, stop):
         most = max(most, rowptr[p + 1] - rowptr[p])
-    return _aligned(most * padded, x.dtype), _aligned(padded, x.dtype), _aligned(columns * padded, x.dtype)
+    return _aligned(most * padded, x.dtype), _aligned(padded, x.dtype), _aligned((columns + 1) * padded, x.dtype)
 
 
 @njit(**_OPTIONS)
@@ -117,8 +118,10 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
         places[m, 1] = s0 + entries[m, 3] * padded + entries[m, 4]
     for p in range(start, stop):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
+        own = s0 + columns * padded  # the last row of the sums is the centre itself
         for k in range(width):
             centre[m0 + k] = x[p, k]
+            sums[own + k] = x[p, k]
         for i in range(count):
             ahead = first + i + _AHEAD
             if ahead < last:
@@ -214,35 +217,38 @@ def _carry(values, at, turn, e, g, blocks, permutations, out, to):
 
 
 @njit(**_OPTIONS)
-def _product(table, t, t_i, t_r, count, values, v, v_i, out, o, o_r, rows, columns, one):
-    """out[r, k] += sum over i < count of table[i, r] values[i, k], for r < rows and k < columns."""
+def _product(table, t, t_i, t_r, count, values, v, v_i, start, s, s_r, out, o, o_r, rows, columns):
+    """out[r, k] = start[r, k] + sum over i < count of table[i, r] values[i, k], for r < rows and k < columns.
+
+    Every array comes with the offset of its first element and its strides; a start of stride 0 is a row of zeros.
+    """
+    one = np.ones(1, out.dtype)
     k = 0
     while k < columns:
         rest = columns - k
         step = 2 * WIDTH if rest >= 2 * WIDTH else WIDTH if rest >= WIDTH else _NARROW if rest >= _NARROW else 1
-        r = 0
+        a, r = v + k, 0
+        at = k if s_r else 0
         while r + 8 <= rows:
-            a, b, c = v + k, t + r * t_r, o + r * o_r + k
+            b, c, d = t + r * t_r, s + r * s_r + at, o + r * o_r + k
             if step == 2 * WIDTH:
-                _mix8_double(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix8_double(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == WIDTH:
-                _mix8_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix8_wide(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == _NARROW:
-                _mix8_narrow(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix8_narrow(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             else:
-                _mix8_one(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix8_one(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             r += 8
         while r < rows:
-            a, b, c = v + k, t + r * t_r, o + r * o_r + k
+            b, c, d = t + r * t_r, s + r * s_r + at, o + r * o_r + k
             if step == 2 * WIDTH:
-                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
-                a, c = a + WIDTH, c + WIDTH
-                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix1_double(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == WIDTH:
-                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix1_wide(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == _NARROW:
-                _mix1_narrow(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix1_narrow(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             else:
-                _mix1_one(values, a, v_i, table, b, t_i, t_r, count, out, c, o_r, one, 0, 0, out, c, o_r)
+                _mix1_one(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             r += 1
         k += step

@@ -22,7 +22,7 @@ class Layout(NamedTuple):
         blocks: (K, 5) kind, order (or offset in permutations), mul, first column and dim of every block that is carried.
         permutations: (P,) for every permutation representation in use: the row to which each element moves each column.
         entries: (M, 7) first output column z; row and first column of the aggregate A, twice (a and b); mul; 1 for the first
-            entry of z.
+            entry of z. The row after the last column of the table is the centre itself.
         factors: (M, 2): out[z : z + mul] (+)= f A[a] + g A[b].
         groups: (O, 5) first column z, number of columns, first column and number of columns of the result, and offset of
             the matrix in the concatenated matrices; one row for each block of the result.
@@ -50,25 +50,33 @@ class Layout(NamedTuple):
         return list(self[:-2])
 
 
-def make_layout(expansion, transposed: bool) -> Layout:
-    """The Layout of a kernel expansion (:class:`gaugenet.kernels.expansion.KernelExpansion`), or of its backward pass."""
+def make_layout(expansion, own, transposed: bool) -> Layout:
+    """The Layout of a kernel expansion, or of its backward pass.
+
+    Args:
+        expansion: of the neighbours (:class:`gaugenet.kernels.expansion.KernelExpansion`).
+        own: of the centre's own weight (max_frequency None), or None.
+        transposed: for the backward pass.
+    """
     source, result = expansion.in_type, expansion.out_type
     if transposed:
         source, result = result, source
-    paths = {(i, o) for i, o, start, stop in expansion.paths if stop > start}
+    centre = expansion.num_radial * expansion.num_harmonics
+    parts = [(expansion, 0, _pairs(expansion)), *([(own, centre, _pairs(own))] if own is not None else [])]
     entries, factors, groups = [], [], []
     z = offset = 0
     for r, ((mul_r, rep_r), columns) in enumerate(zip(result.blocks, result.slices)):
         first = z
-        for s, ((mul, _), place) in enumerate(zip(source.blocks, source.slices)):
-            pair = (r, s) if transposed else (s, r)
-            if pair not in paths:
-                continue
-            functionals = expansion.functionals(*pair, transposed).cpu().numpy()
-            for b in range(expansion.num_radial):
-                for functional in functionals:
-                    _append(entries, factors, functional, z, b * expansion.num_harmonics, place.start, mul)
-                    z += mul
+        for part, row, pairs in parts:
+            for s, ((mul, _), place) in enumerate(zip(source.blocks, source.slices)):
+                pair = (r, s) if transposed else (s, r)
+                if pair not in pairs:
+                    continue
+                functionals = part.functionals(*pair, transposed).cpu().numpy()
+                for b in range(part.num_radial):
+                    for functional in functionals:
+                        _append(entries, factors, functional, z, row + b * part.num_harmonics, place.start, mul)
+                        z += mul
         width = rep_r.dim * mul_r
         groups.append((first, z - first, columns.start, width, offset))
         offset += (z - first) * width
@@ -89,6 +97,11 @@ def make_layout(expansion, transposed: bool) -> Layout:
         tuple(size for _, size, *_ in groups),
         bool((blocks[:, 0] != OTHER).all()),
     )
+
+
+def _pairs(expansion) -> set[tuple[int, int]]:
+    """(in block, out block) that a kernel joins."""
+    return {(i, o) for i, o, start, stop in expansion.paths if stop > start}
 
 
 def _append(entries: list, factors: list, functional: np.ndarray, z: int, row: int, column: int, mul: int) -> None:

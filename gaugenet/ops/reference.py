@@ -57,7 +57,7 @@ def convolve(carried: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList
 def _mix(aggregate: Tensor, x: Tensor, node_table: Tensor, matrices: list[Tensor], layout: Layout) -> Tensor:
     z, a, b = layout.columns.to(x.device)
     f, g = layout.column_factors.to(x)
-    flat = (aggregate + node_table.unsqueeze(2) * x.unsqueeze(1)).flatten(1)
+    flat = torch.cat([(aggregate + node_table.unsqueeze(2) * x.unsqueeze(1)).flatten(1), x], 1)
     reduced = flat[:, a] * f + flat[:, b] * g
     width = sum(layout.sizes)
     if width != z.shape[0]:  # some combinations have more than two terms

@@ -9,7 +9,7 @@ import torch
 import gaugenet.ops.cpu as cpu
 from gaugenet import FieldType, groups, kernels
 from gaugenet.nn import GaugeConv
-from gaugenet.ops import gauge_convolve
+from gaugenet.ops import Kernel, gauge_convolve
 from tests.graphs import random_graph, sphere_graph
 from tests.nn.test_gauge_conv import CASES, randomise
 
@@ -116,7 +116,7 @@ def test_backends_are_checked():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a), sphere_graph()
     with pytest.raises(ValueError, match="auto, reference, cpu"):
-        gauge_convolve(torch.randn(162, 4), conv.weight, conv.plan(graph), conv.expansion, conv.layouts, "cuda2")
+        gauge_convolve(torch.randn(162, 4), Kernel(a, conv.layouts, conv.matrices, True), conv.plan(graph), "cuda2")
 
 
 def test_a_learnt_table_takes_the_reference():
@@ -148,7 +148,7 @@ def test_the_operator_is_well_formed(dtype):
     a, b = FieldType(groups.SO2(), "2x0 + 1x1"), FieldType(groups.SO2(), "1x0 + 2x2")
     conv, graph = randomise(GaugeConv(a, b, quadrature=None)), random_graph(groups.SO2())
     plan = conv.plan(graph.float())
-    matrices = [[m.detach().requires_grad_() for m in conv.expansion.reduced(conv.weight, t)] for t in (False, True)]
+    matrices = [[m.detach().requires_grad_() for m in conv.matrices(t)] for t in (False, True)]
     x = torch.randn(graph.num_nodes, a.dim).to(dtype).requires_grad_()
     forth, back = conv.layouts
     torch.library.opcheck(

@@ -1,0 +1,104 @@
+"""What the hot loop is compared with, in plain torch. Nothing here is part of the library."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gaugenet import FieldType, kernels
+
+
+class GemConv(nn.Module):
+    r"""(a) The published GEM-CNN layer (de Haan et al. 2021, section 4): for every edge carry the neighbour into the edge's own
+    frame, apply one dense matrix per radial function, turn the result into the frame of the centre, scatter.
+
+    Args:
+        in_type, out_type: SO(2) irreps.
+        radial: number of radial functions.
+    """
+
+    def __init__(self, in_type: FieldType, out_type: FieldType, radial: int) -> None:
+        super().__init__()
+        self.in_type, self.out_type = in_type, out_type
+        self.weight = nn.Parameter(torch.randn(radial * in_type.dim, out_type.dim) / in_type.dim)
+        self.self_weight = nn.Parameter(torch.randn(in_type.dim, out_type.dim) / in_type.dim)
+
+    def forward(self, x: Tensor, source: Tensor, target: Tensor, theta: Tensor, transport: Tensor, radial: Tensor) -> Tensor:
+        """theta (E,) direction of the neighbour, transport (E,) angle, radial (E, B) weighted radial functions."""
+        y = _rotate(x[source], self.in_type, transport - theta)
+        y = (radial.unsqueeze(2) * y.unsqueeze(1)).flatten(1) @ self.weight
+        y = _rotate(y, self.out_type, theta)
+        return x.new_zeros(x.shape[0], y.shape[1]).index_add(0, target, y) + x @ self.self_weight
+
+
+def _rotate(x: Tensor, type: FieldType, angle: Tensor) -> Tensor:
+    parts = []
+    for (mul, rep), columns in zip(type.blocks, type.slices):
+        block = x[:, columns]
+        if rep.dim == 1:
+            parts.append(block)
+            continue
+        a, b = block[:, :mul], block[:, mul:]
+        cos, sin = (f(int(rep.name) * angle).unsqueeze(1) for f in (torch.cos, torch.sin))
+        parts += [cos * a - sin * b, sin * a + cos * b]
+    return torch.cat(parts, 1)
+
+
+class NaiveConv(nn.Module):
+    """(b) A kernel matrix for every edge, from the steerable basis."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor, graph, table: Tensor) -> Tensor:
+        weight = self.conv.expansion(self.conv.weight).flatten(0, 1)
+        matrices = torch.einsum("ej,jio->eio", table, weight)
+        y = self.conv.in_type.transform(graph.transport, x[graph.edge_index[0]])
+        messages = torch.einsum("ei,eio->eo", y, matrices)
+        return x.new_zeros(x.shape[0], messages.shape[1]).index_add(0, graph.edge_index[1], messages)
+
+
+class DiffusionBlock(nn.Module):
+    """(e) A block of DiffusionNet (Sharp et al. 2022): spectral diffusion, gradient features, a perceptron of three layers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.time = nn.Parameter(torch.rand(width) * 0.1)
+        self.real, self.imaginary = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(3 * width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, x: Tensor, mass: Tensor, values: Tensor, vectors: Tensor, grad_x: Tensor, grad_y: Tensor) -> Tensor:
+        coefficients = vectors.T @ (mass.unsqueeze(1) * x)
+        diffused = vectors @ (torch.exp(-values.unsqueeze(1) * self.time) * coefficients)
+        u, v = grad_x @ diffused, grad_y @ diffused
+        features = torch.tanh(u * (self.real(u) - self.imaginary(v)) + v * (self.real(v) + self.imaginary(u)))
+        return x + self.mlp(torch.cat([x, diffused, features], 1))
+
+
+class GemBackbone(nn.Module):
+    """Stands in for a GaugeConv inside a ready network: the layer (a), with angles taken from the graph at every call."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.layer = GemConv(conv.in_type, conv.out_type, conv.radial.num)
+        self.radial, self.table_key = conv.radial, None
+
+    def plan(self, graph) -> None:
+        """Nothing is prepared."""
+
+    def forward(self, x: Tensor, graph, plan=None) -> Tensor:
+        source, target = graph.edge_index
+        theta = torch.atan2(graph.log[:, 1], graph.log[:, 0])
+        turn = torch.atan2(graph.transport[:, 1, 0], graph.transport[:, 0, 0])
+        radial = self.radial(graph.log.norm(dim=1) / graph.radius[target]) * graph.weight.unsqueeze(1)
+        return self.layer(x, source, target, theta, turn, radial)
+
+
+def plane_kernel(conv: nn.Module, offsets: Tensor) -> Tensor:
+    """Kernel matrices (K, D_out, D_in) of a GaugeConv at planar offsets (K, 2): what conv2d takes on a flat grid."""
+    radial = conv.radial(offsets.norm(dim=1))
+    harmonics = kernels.harmonics(offsets, conv.max_frequency)
+    return torch.einsum("kb,ky,byio->koi", radial, harmonics, conv.expansion(conv.weight))
