@@ -233,8 +233,7 @@ def run_split(dataset: ShapeDataset, split: str, index: int, args) -> dict:
         result["models"]["learning-free"] = {"accuracy": accuracy}
         title = f"{split}_{index} {'learning-free':10s}"
         print(f"{title} test accuracy {accuracy:6.2f} %   (1-NN on 20 Laplacian eigenvalues)", flush=True)
-    result["confusion"] = matrix.tolist()
-    draw(matrix, dataset.classes, curves, args.out)
+    result["confusion"], result["losses"] = matrix.tolist(), curves
     return result
 
 
@@ -247,6 +246,7 @@ def main() -> None:
     results = [run_split(dataset, args.split or usual, index, args) for index in range(args.splits)]
     total = np.sum([r["confusion"] for r in results], axis=0)
     shown = args.models[0]
+    draw(total, dataset.classes, results[-1]["losses"], args.out)
     print(f"\naccuracy per class ({shown}, all splits)")
     for label, row, right in zip(dataset.classes, total, np.diag(total)):
         print(f"  {label:20s} {100 * right / max(row.sum(), 1):6.1f} %  of {row.sum()}")
@@ -257,7 +257,7 @@ def main() -> None:
     errors = [r["models"]["gauge"]["equivariance_error"] for r in results if "gauge" in r["models"]]
     if errors:
         print(f"  gauge-equivariance error of the trained net: {max(errors):.1e}")
-    arguments = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
+    arguments = {key: value.name if isinstance(value, Path) else value for key, value in vars(args).items()}
     (args.out / "results.json").write_text(json.dumps({"arguments": arguments, "splits": results}, indent=1))
     print(f"pictures and results in {args.out}")
 

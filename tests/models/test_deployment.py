@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from gaugenet.nn import GaugeConv, KernelTables
 from tests.graphs import sphere_graph, two_level_graph
 
 IN = FieldType(groups.SO2(), "2x0 + 1x1")
-OPTIONS = {"channels": 2, "order": 1, "blocks": (1, 1), "nonlinearity": "norm"}
+OPTIONS = {"channels": 3, "order": 1, "blocks": (1, 1), "nonlinearity": "norm"}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,8 @@ def test_export():
 def _train(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    limit = datetime.timedelta(seconds=120)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2, timeout=limit)
     torch.manual_seed(0)
     net = MeshClassifier(IN, 3, norm=None, **OPTIONS)
     parallel = torch.nn.parallel.DistributedDataParallel(net)
@@ -78,7 +80,8 @@ def _train(rank: int, port: int, folder: str) -> None:
     x = torch.randn(graph.num_nodes, IN.dim, generator=torch.Generator().manual_seed(rank))
     parallel(x, graph).square().sum().backward()
     torch.save([p.grad for p in net.parameters()], f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    os._exit(0)  # gloo's threads may wait for one another for ever when both processes tear down
 
 
 def test_data_parallel_training(tmp_path):
