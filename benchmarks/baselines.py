@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gaugenet import FieldType, kernels
+from gaugenet import FieldType
 
 
 class GemConv(nn.Module):
@@ -95,10 +95,3 @@ class GemBackbone(nn.Module):
         turn = torch.atan2(graph.transport[:, 1, 0], graph.transport[:, 0, 0])
         radial = self.radial(graph.log.norm(dim=1) / graph.radius[target]) * graph.weight.unsqueeze(1)
         return self.layer(x, source, target, theta, turn, radial)
-
-
-def plane_kernel(conv: nn.Module, offsets: Tensor) -> Tensor:
-    """Kernel matrices (K, D_out, D_in) of a GaugeConv at planar offsets (K, 2): what conv2d takes on a flat grid."""
-    radial = conv.radial(offsets.norm(dim=1))
-    harmonics = kernels.harmonics(offsets, conv.max_frequency)
-    return torch.einsum("kb,ky,byio->koi", radial, harmonics, conv.expansion(conv.weight))

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import torch
-from baselines import DiffusionBlock, GemBackbone, GemConv, NaiveConv, plane_kernel
+from baselines import DiffusionBlock, GemBackbone, GemConv, NaiveConv
 from graphs import torus
 from measure import interleaved, machine, peak_bytes
 
@@ -128,7 +128,7 @@ def others(rounds: int) -> list[dict]:
     image = torch.randn(1, x.shape[1], side, side, requires_grad=True)
 
     def plane(y: torch.Tensor) -> torch.Tensor:
-        kernel = plane_kernel(conv, offsets / 3.5).permute(1, 2, 0).reshape(x.shape[1], x.shape[1], 5, 5)
+        kernel = conv.kernel(offsets / 3.5).permute(1, 2, 0).reshape(x.shape[1], x.shape[1], 5, 5)
         return torch.nn.functional.conv2d(y, kernel, padding=2)
 
     functions = {"ours, 24 neighbours": step(ours, x), "conv2d 5 x 5": step(plane, image)}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from ..fields import FieldType
+from ..kernels import harmonics
 from ..kernels.expansion import KernelExpansion
 from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
@@ -115,6 +116,16 @@ class GaugeConv(MessagePassing):
             check_transport(self.in_type.group, graph.transport, "GaugeConv")
             edge, node = self.table(graph) if table is None else table
             return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, self.in_type.group)
+
+    def kernel(self, points: Tensor) -> Tensor:
+        r"""The kernel :math:`K(x)` at points (K, d), in units of the radius: matrices (K, out_type.dim, in_type.dim).
+
+        On a flat grid with equal frames the layer is the convolution with these at the offsets of the neighbours (without
+        moment matching, and up to the weight of a cell), so conv2d and conv3d run the same parameters.
+        """
+        radial = self.radial(points.norm(dim=1))
+        angular = harmonics(points, self.max_frequency)
+        return torch.einsum("kb,ky,byio->koi", radial, angular, self.expansion(self.weight))
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")

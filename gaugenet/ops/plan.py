@@ -65,11 +65,12 @@ def make_plan(
     num_nodes = node_table.shape[0]
     source, target = edge_index[0], edge_index[1]
     order = torch.argsort(source, stable=True)
-    inverse = transport.transpose(-1, -2)
-    turned = _turn_table(inverse[order], edge_table[order], num_harmonics)
-    inverse = inverse[order]
-    back = target[order], source[order], inverse, _turns(inverse), _elements(inverse, group), turned, node_table
+    inverse = transport.transpose(-1, -2)[order]
+    turned = _turn_table(inverse, edge_table[order], num_harmonics)
     forth = source, target, transport, _turns(transport), _elements(transport, group), edge_table, node_table
+    # Of the transposed edges only the fused loops make use, which read neither the targets nor the matrices.
+    nothing = source.new_zeros(0), transport.new_zeros(0, *transport.shape[1:])
+    back = target[order], *nothing, _turns(inverse), _elements(inverse, group), turned, node_table
     return EdgePlan(
         EdgeList(_rowptr(target, num_nodes), *forth),
         EdgeList(_rowptr(source[order], num_nodes), *back),
