@@ -31,7 +31,7 @@ def flat_grid(height: int, width: int, reach: int = 2) -> tuple[SimpleNamespace,
         radius=torch.ones(height * width, dtype=torch.float64),
         area=torch.full((height * width,), 0.04 * torch.pi, dtype=torch.float64),
     )
-    return graph, offsets * torch.tensor([1, -1]) / (reach * 1.5)
+    return graph, (offsets * torch.tensor([1, -1])).double() / (reach * 1.5)
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
@@ -52,7 +52,7 @@ def test_equals_conv2d(group, a, b, backend):
     graph, offsets = flat_grid(height, width)
     x = torch.randn(height * width, in_type.dim, dtype=torch.float64)
     image = x.T.reshape(1, in_type.dim, height, width)
-    weight = 0.04 * conv.kernel(offsets.double()).permute(1, 2, 0).reshape(out_type.dim, in_type.dim, 5, 5)
+    weight = 0.04 * conv.kernel(offsets).permute(1, 2, 0).reshape(out_type.dim, in_type.dim, 5, 5)
     centre = conv.self_interaction.expansion(conv.self_interaction.weight)[0, 0].T
     weight = weight.clone()
     weight[:, :, 2, 2] += centre
