@@ -15,16 +15,23 @@ import torch
 
 
 def interleaved(functions: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each function, all of them run in turn in every round (after one unmeasured round)."""
+    """Median seconds of each function, all of them in turn in every round (after one unmeasured round).
+
+    In its turn a function runs three times and the median counts, so that no function pays for the caches and the memory
+    that the one before it has left.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
-            _finish()
-            start = time.perf_counter()
-            function()
-            _finish()
+            turn = []
+            for _ in range(3):
+                _finish()
+                start = time.perf_counter()
+                function()
+                _finish()
+                turn.append(time.perf_counter() - start)
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(statistics.median(turn))
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -30,6 +30,10 @@ class _CircleNonlinearity(ConstantModule):
         if self.samples < 1:
             raise ValueError(f"{name} expected a positive number of samples, got {samples}")
         self.register_constant("synthesis", _synthesis([rep for rep, _ in self._irreps], self.samples))
+        # One block for every irrep, all as wide, and nothing else: then x is the array of coefficients as it lies.
+        self._plain = len(self._irreps) == len(type.blocks) and all(
+            merged == [(b, self._width)] for b, (_, merged) in enumerate(self._irreps)
+        )
 
     def _default_samples(self) -> int:
         raise NotImplementedError
@@ -43,6 +47,8 @@ class _CircleNonlinearity(ConstantModule):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, self.name)
+        if self._plain:
+            return self._act_on_coefficients(x.reshape(x.shape[0], -1, self._width)).flatten(1)
         blocks = self.in_type.split(x)
         out = list(blocks)
         in_functions = {b for _, merged in self._irreps for b, _ in merged}
@@ -134,6 +140,12 @@ class PolynomialNonlinearity(_CircleNonlinearity):
         self.degree = degree
         super().__init__(type, activation, None, "PolynomialNonlinearity")
         self.register_constant("polynomial", hermite_projection(self.act, degree))
+        # What a constant function becomes: 1 at the trivial irrep.
+        exact = _synthesis([rep for rep, _ in self._irreps], self.samples)
+        self.register_constant("unit", exact.mean(0)[:, None])
+        gram = exact.t() @ exact / self.samples
+        # With orthogonal samples the constant and the linear term need none.
+        self._orthogonal = bool((gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max() < 1e-12) if len(gram) else False
 
     def _default_samples(self) -> int:
         group = self.in_type.group
@@ -144,8 +156,13 @@ class PolynomialNonlinearity(_CircleNonlinearity):
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
         # The small constant keeps the square root differentiable at zero; it is invariant, so the layer stays exact.
         norm = (coefficients.square().sum(1, keepdim=True) + 1e-12).sqrt()
-        values = _horner(self.synthesis @ (coefficients / norm), self.polynomial) * norm
-        return self.synthesis.t() @ values / self.samples
+        if not (self._orthogonal and self.degree == 2):
+            values = _horner(self.synthesis @ (coefficients / norm), self.polynomial) * norm
+            return self.synthesis.t() @ values / self.samples
+        constant, linear, square = self.polynomial
+        values = (self.synthesis @ coefficients).square()
+        out = torch.addcmul(linear * coefficients, (square / self.samples * self.synthesis.t()) @ values, 1.0 / norm)
+        return out + (constant * norm) * self.unit
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, degree={self.degree}"

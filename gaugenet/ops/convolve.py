@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from . import cpu, reference
+from . import operator, reference
 from .mixing import Layout
 from .plan import EdgePlan
 
-BACKENDS = ("auto", "reference", "cpu")
+BACKENDS = ("auto", "reference", *operator.LOOPS)
 
 
 class Kernel(NamedTuple):
@@ -44,7 +44,7 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         kernel: the matrices W_j and K_self, and how they are laid out.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
-            numba loop), or "auto", which the environment variable GAUGENET_BACKEND overrides.
+            numba loop), "cuda" (Triton), or "auto", which the environment variable GAUGENET_BACKEND overrides.
 
     Returns:
         (N, D_out).
@@ -59,19 +59,20 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     layout, transposed = kernel.layouts
     special = layout.special and transposed.special
     if backend == "auto":
-        edges = plan.forward
+        edges, device = plan.forward, x.device.type
         learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
-        backend = "cpu" if cpu.supported(x) and special and not learnt else "reference"
-    if backend == "cpu":
-        if not (cpu.supported(x) and special):
+        fused = device in operator.LOOPS and operator.LOOPS[device].supported(x) and special and not learnt
+        backend = device if fused else "reference"
+    if backend != "reference":
+        if not (operator.LOOPS[backend].supported(x) and special):
             raise ValueError(
-                f"backend 'cpu' takes irreps of planar groups in floating point on the CPU, got {x.dtype} on {x.device} "
-                f"and features {kernel.in_type}"
+                f"backend {backend!r} takes irreps of planar groups and permutations, in floating point on its device; "
+                f"got {x.dtype} on {x.device} and features {kernel.in_type}"
             )
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
         second = kernel.matrices(True) if needs_grad else []
         first, forward, backward = kernel.matrices(False), list(plan.forward), list(plan.backward)
-        return cpu.convolve(x, first, second, forward, layout.tensors, backward, transposed.tensors)
+        return operator.convolve(x, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
     edges = plan.forward
     carried = kernel.in_type.transform(edges.transport.to(x.dtype), x[edges.source])
     return reference.convolve(carried, x, kernel.matrices(False), edges, layout)

@@ -12,7 +12,7 @@ from .mixing import PERMUTE, ROTATE, SIGN
 from .vector import WIDTH, make_combine, make_rotate, make_tile, prefetch
 
 # A narrower step for blocks that are no multiple of the vector width.
-_NARROW = 4
+_NARROW = WIDTH // 2
 # Edges between the one that is worked on and the one that is fetched into the cache.
 _AHEAD = 8
 

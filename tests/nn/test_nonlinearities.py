@@ -126,3 +126,17 @@ def test_gradient_at_zero_is_finite(make):
     x = torch.zeros(3, act.in_type.dim, requires_grad=True)
     act(x).sum().backward()
     assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("group", [groups.SO2(), groups.O2(), groups.Cyclic(8), groups.Cyclic(4)], ids=str)
+@pytest.mark.parametrize("type", ["3x0 + 3x1 + 3x2", "3x0 + 2x1 + 1x2", "2x1 + 2x2"])
+def test_the_quadratic_shortcut_equals_the_samples(group, type):
+    """Constant and linear terms without samples, and coefficients as they lie, against the general path."""
+    act = PolynomialNonlinearity(FieldType(group, type)).double()
+    x = torch.randn(50, act.in_type.dim, dtype=torch.float64, requires_grad=True)
+    fast = act(x)
+    act._orthogonal = act._plain = False
+    slow = act(x)
+    assert torch.allclose(fast, slow, rtol=1e-11, atol=1e-12)
+    a, b = (torch.autograd.grad(y.square().sum(), x)[0] for y in (fast, slow))
+    assert torch.allclose(a, b, rtol=1e-10, atol=1e-11)
