@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
 from .checks import check_features
 from .nonlinearities import activation_function, is_pointwise
+
+# Bytes of samples held at a time: they should stay in the cache between the transforms.
+_CHUNK_BYTES = 1 << 20
 
 
 class _CircleNonlinearity(ConstantModule):
@@ -110,7 +113,37 @@ class RegularNonlinearity(_CircleNonlinearity):
         return 48 * self._largest_order() + 1
 
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+        node = self.samples * max(self._width, 1) * coefficients.element_size()
+        step = max(16, _CHUNK_BYTES // node)
+        learnt = isinstance(self.act, nn.Module) and any(p.requires_grad for p in self.act.parameters())
+        if coefficients.shape[0] <= step or learnt or torch.compiler.is_compiling():
+            return self._through_samples(coefficients)
+        return _Chunked.apply(coefficients, self._through_samples, step)
+
+    def _through_samples(self, coefficients: Tensor) -> Tensor:
         return self.synthesis.t() @ self.act(self.synthesis @ coefficients) / self.samples
+
+
+class _Chunked(torch.autograd.Function):
+    """A function of single nodes, some at a time: the samples stay in the cache, and the backward pass makes them anew."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, function: Callable[[Tensor], Tensor], step: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.function, ctx.step = function, step
+        return torch.cat([function(part) for part in x.split(step)])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (x,) = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            return torch.autograd.grad(ctx.function(x), x, grad, create_graph=True)[0], None, None
+        parts = []
+        for part, upstream in zip(x.split(ctx.step), grad.split(ctx.step)):
+            with torch.enable_grad():
+                leaf = part.detach().requires_grad_()
+                parts.append(torch.autograd.grad(ctx.function(leaf), leaf, upstream)[0])
+        return torch.cat(parts), None, None
 
 
 class PolynomialNonlinearity(_CircleNonlinearity):

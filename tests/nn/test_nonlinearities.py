@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+import gaugenet.nn.regular as regular
 from gaugenet import FieldType, groups
 from gaugenet.nn import GatedNonlinearity, NormNonlinearity, PolynomialNonlinearity, RegularNonlinearity
 from tests.nn.test_gauge_conv import randomise
@@ -140,3 +141,25 @@ def test_the_quadratic_shortcut_equals_the_samples(group, type):
     assert torch.allclose(fast, slow, rtol=1e-11, atol=1e-12)
     a, b = (torch.autograd.grad(y.square().sum(), x)[0] for y in (fast, slow))
     assert torch.allclose(a, b, rtol=1e-10, atol=1e-11)
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    """Nodes in chunks with recomputation against all at once: values, gradients, second gradients."""
+    act = RegularNonlinearity(FieldType(groups.SO2(), "2x0 + 2x1"), "silu").double()
+    x = torch.randn(40, act.in_type.dim, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(40, act.in_type.dim, dtype=torch.float64)
+    results = []
+    for size in (1 << 20, 1):
+        monkeypatch.setattr(regular, "_CHUNK_BYTES", size)
+        y = act(x)
+        (g,) = torch.autograd.grad((y * upstream).sum(), x, retain_graph=True)
+        (g_graph,) = torch.autograd.grad((y * upstream).sum(), x, create_graph=True)
+        results.append((y, g, *torch.autograd.grad(g_graph.square().sum(), x)))
+    for whole, chunked in zip(*results):
+        assert torch.allclose(whole, chunked, rtol=1e-12, atol=1e-13)
+
+
+def test_an_activation_with_parameters_learns():
+    act = RegularNonlinearity(FieldType(groups.SO2(), "1x0 + 1x1"), torch.nn.PReLU())
+    act(torch.randn(5000, 3)).sum().backward()
+    assert act.act.weight.grad is not None
