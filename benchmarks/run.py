@@ -230,11 +230,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", choices=sections, default=sections)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", action="store_true", help="scaling up to a million nodes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "hot_loop.md")
     args = parser.parse_args()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     parts, data, start = [f"# The hot loop\n\n`python benchmarks/run.py`, {machine()}.\n"], {}, time.perf_counter()
     for threads in args.threads:
         torch.set_num_threads(threads)
@@ -254,9 +255,9 @@ def main() -> None:
             if name == "scaling":
                 draw(rows, args.out.with_suffix(".png"))
                 parts.append(f"![scaling]({args.out.with_suffix('.png').name})\n")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n".join(parts), encoding="utf-8")
-    args.out.with_suffix(".json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+            # After every section: a run that is stopped keeps what it has.
+            args.out.write_text("\n".join(parts), encoding="utf-8")
+            args.out.with_suffix(".json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     print(f"{args.out}, {time.perf_counter() - start:.0f} s")
 
 
