@@ -151,9 +151,13 @@ def ambient_frames(
     if frames is not None:
         return basis, offset
     # Turn the arbitrary basis so that the first halfedge of the fan lies along the first vector.
-    c, s = np.cos(offset), np.sin(offset)
-    turn = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
-    return basis @ turn, np.zeros(len(vertices))
+    return basis @ rotations(offset), np.zeros(len(vertices))
+
+
+def rotations(angle: np.ndarray) -> np.ndarray:
+    """(..., 2, 2) counter-clockwise rotations by angles in radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
 
 
 def left_handed(basis: np.ndarray, vertices: np.ndarray, topology: Topology, angles: RingAngles) -> np.ndarray:

@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 
 from ..errors import GeometryError
 from .exact import local_geodesics, symmetric_transport
-from .frames import ring_angles
+from .frames import ring_angles, rotations
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -146,7 +146,7 @@ def _geodesics(surface: _Surface, sources: np.ndarray, radius: np.ndarray, targe
 
 def _transport(surface: _Surface, to: np.ndarray, at: np.ndarray, turn: np.ndarray) -> np.ndarray:
     """Matrices, in the frames, of the transport from vertices ``at`` to vertices ``to`` by an angle in the ring frames."""
-    return surface.ring_to_frame[to] @ _rotation(turn) @ np.swapaxes(surface.ring_to_frame[at], 1, 2)
+    return surface.ring_to_frame[to] @ rotations(turn) @ np.swapaxes(surface.ring_to_frame[at], 1, 2)
 
 
 def _coarsen(
@@ -291,8 +291,3 @@ def _mean(feature: Feature, area: np.ndarray, cluster: np.ndarray, transport: np
         out.append(gather @ (irrep_matrices(transport, order).astype(block.dtype) @ block).reshape(-1, n * mul))
         start += n * mul
     return Feature(np.concatenate(out, 1).astype(feature.values.dtype), feature.type)
-
-
-def _rotation(angle: np.ndarray) -> np.ndarray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)

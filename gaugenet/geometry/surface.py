@@ -11,7 +11,7 @@ import numpy as np
 from .double_cover import MIRROR, cover_frames, lift_samples, orientation_cover, project
 from .exact import Geodesics, local_geodesics, symmetric_transport
 from .features import compute_features, parse_feature_names
-from .frames import ambient_frames, checked_frames, edge_lengths, left_handed, ring_angles, vertex_areas
+from .frames import ambient_frames, checked_frames, edge_lengths, left_handed, ring_angles, rotations, vertex_areas
 from .hierarchy import build_hierarchy, sample_levels
 from .loading import load_mesh
 from .local_geometry import STRUCTURES, LocalGeometry
@@ -95,7 +95,8 @@ def mesh(
     if covered and frames is None:
         frame, offset = ambient_frames(points, topology, angles, cover_frames(frame[:count]))
     area = vertex_areas(topology, lengths)
-    reach = _radius(radius, rings, area, triangles, input_count)
+    reach = _radius(radius, rings, area[:count], triangles, input_count)
+    reach = None if reach is None else _doubled(reach, covered)
     if method == "exact":
         found = local_geodesics(topology, lengths, None, reach, rings=rings, smooth=smooth, angles=angles, threads=threads)
     else:
@@ -121,7 +122,7 @@ def mesh(
             lengths,
             levels,
             ratio,
-            ring_to_frame=_rotation(offset),
+            ring_to_frame=rotations(offset),
             samples=samples,
             smooth=smooth,
             threads=threads,
@@ -155,7 +156,7 @@ def assemble(
     return LocalGeometry(
         edge_index=np.stack([q, p]),
         log=found.r[:, None] * np.stack([np.cos(theta), np.sin(theta)], -1),
-        transport=_rotation(turn),
+        transport=rotations(turn),
         weight=area[q] / (np.pi * radius[p] ** 2),
         radius=np.array(radius, float),
         area=area,
@@ -175,7 +176,7 @@ def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, an
 
 
 def _doubled(values: np.ndarray, covered: bool) -> np.ndarray:
-    """Invariant values on the sheets of the cover."""
+    """Values of the vertices on the sheets of the cover, where they are the same."""
     return np.concatenate([values, values]) if covered else values
 
 
@@ -226,12 +227,11 @@ def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_coun
     if radius is None:
         radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
     radius = np.asarray(_kept(radius, triangles, input_count) if np.ndim(radius) else radius, float)
-    if radius.ndim and radius.shape != (triangles.num_vertices,):
-        raise ValueError(f"radius must be a number or have shape {(triangles.num_vertices,)}, got {radius.shape}")
+    if radius.ndim and radius.shape != area.shape:
+        raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
     if not (np.isfinite(radius) & (radius > 0)).all():
         raise ValueError(f"radius must be positive and finite, got {radius if not radius.ndim else radius.min()}")
-    sheets = 2 if radius.ndim and len(area) == 2 * len(radius) else 1
-    return np.broadcast_to(np.concatenate([radius] * sheets) if radius.ndim else radius, area.shape)
+    return np.broadcast_to(radius, area.shape)
 
 
 def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, smooth, repair) -> dict:
@@ -248,8 +248,3 @@ def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, 
     if ids is not None and not np.array_equal(ids, np.arange(input_count)):
         facts["vertex_ids"] = ids.tolist()
     return facts
-
-
-def _rotation(angle: np.ndarray) -> np.ndarray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)

@@ -108,9 +108,9 @@ class KernelExpansion(ConstantModule):
         number = torch.arange(1, self.num_weights + 1, dtype=torch.float64)
         places = self._reduced(number, transposed, masks)
         factors = self._reduced(torch.ones_like(number), transposed, spreads)
-        place = torch.cat([p.reshape(-1) for p in places]).round().long() if places else torch.zeros(0, dtype=torch.int64)
+        place = torch.cat([p.reshape(-1) for p in places]).round().long()
         self.register_buffer(f"place{int(transposed)}", (place - 1).clamp_min(0), persistent=False)
-        factor = torch.cat([f.reshape(-1) for f in factors]) if factors else torch.zeros(0, dtype=torch.float64)
+        factor = torch.cat([f.reshape(-1) for f in factors])
         self.register_constant(f"factor{int(transposed)}", factor * (place > 0))
         return [tuple(p.shape) for p in places]
 

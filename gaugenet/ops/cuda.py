@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .mixing import PERMUTE, ROTATE, Layout
 from .plan import EdgeList
+from .reference import combine
 
 # Bytes of the aggregate held at a time: it should stay in the second-level cache of a large GPU.
 _CHUNK_BYTES = 1 << 25
@@ -90,12 +91,11 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
     working = torch.promote_types(x.dtype, torch.float32)
     rows, inverses = pieces(layout)
     places = torch.tensor(rows, dtype=torch.int64).to(x.device)
+    # Once, and not for every chunk.
     inverses = inverses.to(x.device)
-    z, a, b = layout.columns.to(x.device)
-    f, g = layout.column_factors.to(x.device, working)
+    layout = layout._replace(columns=layout.columns.to(x.device), column_factors=layout.column_factors.to(x.device, working))
     (num_nodes, width), columns = x.shape, edges.node_table.shape[1]
     turn, table, node_table = (t.contiguous() for t in (edges.turn, edges.table, edges.node_table))
-    total = sum(layout.sizes)
     step = max(64, _CHUNK_BYTES // ((columns + 1) * width * working.itemsize))
     channels = triton.next_power_of_2(max(row[4] for row in rows))
     buffer = x.new_empty(min(step, num_nodes), columns + 1, width, dtype=working)
@@ -119,8 +119,4 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
             ROWS=triton.next_power_of_2(columns),
             CHANNELS=channels,
         )
-        flat = part.flatten(1)
-        reduced = flat[:, a] * f + flat[:, b] * g
-        if total != z.shape[0]:  # some combinations have more than two terms
-            reduced = reduced.new_zeros(stop - start, total).index_add(1, z, reduced)
-        yield start, stop, reduced.to(x.dtype)
+        yield start, stop, combine(part.flatten(1), layout).to(x.dtype)

@@ -55,14 +55,20 @@ def convolve(carried: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList
 
 
 def _mix(aggregate: Tensor, x: Tensor, node_table: Tensor, matrices: list[Tensor], layout: Layout) -> Tensor:
-    z, a, b = layout.columns.to(x.device)
-    f, g = layout.column_factors.to(x)
     flat = torch.cat([(aggregate + node_table.unsqueeze(2) * x.unsqueeze(1)).flatten(1), x], 1)
+    reduced = combine(flat, layout)
+    return torch.cat([part @ matrix for part, matrix in zip(reduced.split(layout.sizes, 1), matrices)], 1)
+
+
+def combine(flat: Tensor, layout: Layout) -> Tensor:
+    """What the kernels use of the aggregate and its centre, (N, (J + 1) D): (N, Z)."""
+    z, a, b = layout.columns.to(flat.device)
+    f, g = layout.column_factors.to(flat)
     reduced = flat[:, a] * f + flat[:, b] * g
     width = sum(layout.sizes)
     if width != z.shape[0]:  # some combinations have more than two terms
-        reduced = x.new_zeros(x.shape[0], width).index_add(1, z, reduced)
-    return torch.cat([part @ matrix for part, matrix in zip(reduced.split(layout.sizes, 1), matrices)], 1)
+        reduced = flat.new_zeros(flat.shape[0], width).index_add(1, z, reduced)
+    return reduced
 
 
 def _padded_sums(values: Tensor, table: Tensor, edges: EdgeList, num_nodes: int):

@@ -144,7 +144,7 @@ def test_wrong_options(options):
         outcomes([("square", 1)], **options)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX process groups")
 def test_interrupt_is_the_parents_affair():
     """SIGINT sent to a worker, as Ctrl-C does to the whole group, does not disturb it."""
     assert outcomes([("kill", signal.SIGINT)], jobs=1)["kill", signal.SIGINT].value == "kill"

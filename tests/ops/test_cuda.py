@@ -98,7 +98,7 @@ for x, out in (("*fp32", "*fp32"), ("*bf16", "*fp32"), ("*fp64", "*fp64")):
 
 def test_needs_a_gpu(monkeypatch):
     if DEVICE == "cuda":
-        pytest.skip("has one")
+        pytest.skip("this machine has a GPU: the refusal without one cannot be seen here")
     monkeypatch.delenv("TRITON_INTERPRET")
     a = FieldType(groups.SO2(), "1x0")
     with pytest.raises(ValueError, match="'cuda' takes"):
