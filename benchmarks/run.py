@@ -86,7 +86,7 @@ def _floor(x: torch.Tensor, conv: GaugeConv, plan, degree: int) -> float:
     count = edges * (x.shape[1] + table.shape[1] + 5)  # floats read per edge: features, table, cos, sin, det, source
     buffer = torch.empty(min(count, 50_000_000), device=x.device)
     other = torch.empty_like(buffer)
-    shapes = [m.shape for m in conv.expansion.reduced(conv.weight.detach(), False)]
+    shapes = conv.layouts[0].shapes
     aggregates = [torch.randn(x.shape[0], rows, device=x.device) for rows, _ in shapes]
     matrices = [torch.randn(shape, device=x.device) for shape in shapes]
     outs = [a @ m for a, m in zip(aggregates, matrices)]

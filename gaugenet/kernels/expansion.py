@@ -46,7 +46,6 @@ class KernelExpansion(ConstantModule):
                         self.register_constant(f"spread{transposed}_{i}_{o}", spread)
                 start += count
         self.num_weights = start
-        self._gathers = [self._register_gather(transposed) if self.num_weights else None for transposed in (False, True)]
         #: number of harmonics Y: columns per radial function
         self.num_harmonics = 1 if max_frequency is None else _num_harmonics(in_type.group.dim, max_frequency)
 
@@ -81,40 +80,22 @@ class KernelExpansion(ConstantModule):
         """What the kernels from block i to block o use of the aggregate: (U, d, Y) float64 on the CPU, see `reduction`."""
         return reduction(self.in_type.blocks[i][1], self.out_type.blocks[o][1], self.max_frequency, transposed)[0]
 
-    def reduced(self, weight: Tensor, transposed: bool) -> list[Tensor]:
+    def spreads(self, transposed: bool, exact: bool = False) -> list[Tensor | None]:
+        """What each weight of a path does to its functionals, see `reduction`; None for a path without kernels.
+
+        Args:
+            transposed: for the backward pass.
+            exact: in float64 on the CPU, instead of the dtype and device of the module.
+        """
+        names = [f"spread{int(transposed)}_{i}_{o}" for i, o, *_ in self.paths]
+        return [self._exact.get(name) if exact else getattr(self, name, None) for name in names]
+
+    def reduced(self, weight: Tensor, transposed: bool, spreads: list[Tensor | None]) -> list[Tensor]:
         """Matrices that act on the reduced aggregate, one for every block of out_type (of in_type when transposed).
 
         For block o: (sum over in blocks i of B * U_io * mul_i, dim_o * mul_o), rows ordered (i, b, u, copy). Transposed, the
-        rows run over the blocks of out_type: the matrices of the backward pass.
+        rows run over the blocks of out_type: the matrices of the backward pass. ``spreads`` as from :meth:`spreads`.
         """
-        gather = self._gathers[transposed]
-        if gather is None:
-            return self._reduced(weight, transposed, [self._spread(path, transposed) for path in self.paths])
-        flat = weight[getattr(self, f"place{int(transposed)}")] * getattr(self, f"factor{int(transposed)}")
-        return [part.view(shape) for part, shape in zip(flat.split([a * b for a, b in gather]), gather)]
-
-    def _spread(self, path: tuple[int, int, int, int], transposed: bool) -> Tensor | None:
-        return getattr(self, f"spread{int(transposed)}_{path[0]}_{path[1]}", None)
-
-    def _register_gather(self, transposed: bool) -> list[tuple[int, ...]] | None:
-        """Irreps put each weight alone at some places of the matrices: one gather instead of a product for every pair.
-
-        Returns the shapes of the matrices, or None when entries are sums of weights.
-        """
-        spreads = [self._exact.get(f"spread{int(transposed)}_{i}_{o}") for i, o, *_ in self.paths]
-        masks = [None if s is None else (s.abs() > 1e-12).double() for s in spreads]
-        if any(m.sum(1).max() > 1 for m in masks if m is not None and m.numel()):
-            return None
-        number = torch.arange(1, self.num_weights + 1, dtype=torch.float64)
-        places = self._reduced(number, transposed, masks)
-        factors = self._reduced(torch.ones_like(number), transposed, spreads)
-        place = torch.cat([p.reshape(-1) for p in places]).round().long()
-        self.register_buffer(f"place{int(transposed)}", (place - 1).clamp_min(0), persistent=False)
-        factor = torch.cat([f.reshape(-1) for f in factors])
-        self.register_constant(f"factor{int(transposed)}", factor * (place > 0))
-        return [tuple(p.shape) for p in places]
-
-    def _reduced(self, weight: Tensor, transposed: bool, spreads: list[Tensor | None]) -> list[Tensor]:
         blocks = self.in_type.blocks if transposed else self.out_type.blocks
         parts: list[list[Tensor]] = [[] for _ in blocks]
         for (i, o, start, stop), spread in zip(self.paths, spreads):

@@ -22,14 +22,16 @@ class FieldBias(ConstantModule):
     def __init__(self, type: FieldType) -> None:
         super().__init__()
         self.type = type
-        count = 0
-        self._spans: list[tuple[int, int, int]] = []
-        for b, (mul, rep) in enumerate(type.blocks):
-            vectors = rep.invariant_vectors()
-            if vectors.shape[0]:
-                self.register_constant(f"invariant_{b}", vectors)
-                self._spans.append((b, count, count + mul * vectors.shape[0]))
-                count += mul * vectors.shape[0]
+        count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)
+        # row = sum over k of factor[k] value[place[k]], k counting the invariant vectors of a representation
+        place, factor = torch.zeros(most, type.dim, dtype=torch.int64), torch.zeros(most, type.dim, dtype=torch.float64)
+        for (mul, rep), columns in zip(type.blocks, type.slices):
+            for k, vector in enumerate(rep.invariant_vectors()):
+                place[k, columns] = (count + torch.arange(mul)).repeat(rep.dim)
+                factor[k, columns] = vector.to("cpu", torch.float64).repeat_interleave(mul)
+                count += mul
+        self.register_buffer("place", place, persistent=False)
+        self.register_constant("factor", factor)
         self.value = nn.Parameter(torch.empty(count))
         self.reset_parameters()
 
@@ -38,18 +40,11 @@ class FieldBias(ConstantModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, dim) -> (N, dim)."""
-        if not self._spans:
-            return x
-        spans = {b: (start, stop) for b, start, stop in self._spans}
-        parts = []
-        for b, (mul, rep) in enumerate(self.type.blocks):
-            if b in spans:
-                start, stop = spans[b]
-                vectors = getattr(self, f"invariant_{b}")
-                parts.append((vectors.t() @ self.value[start:stop].view(vectors.shape[0], mul)).reshape(-1))
-            else:
-                parts.append(x.new_zeros(mul * rep.dim))
-        return x + torch.cat(parts)
+        return x + self.row() if self.value.numel() else x
+
+    def row(self) -> Tensor:
+        """(dim,): what is added to every node."""
+        return (self.value[self.place] * self.factor).sum(0)
 
     def extra_repr(self) -> str:
         return str(self.type)

@@ -11,6 +11,7 @@ from torch_geometric.nn import MessagePassing
 from ..fields import FieldType
 from ..kernels import harmonics
 from ..kernels.expansion import KernelExpansion
+from ..kernels.mixing_weight import MixingWeight
 from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
 from ..ops import EdgePlan, Kernel, gauge_convolve, make_layout, make_plan
@@ -79,6 +80,7 @@ class GaugeConv(MessagePassing):
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
         own = self.self_interaction.expansion if self_interaction else None
+        self.mixing = MixingWeight(self.expansion, own)
         self.layouts = make_layout(self.expansion, own, False), make_layout(self.expansion, own, True)
         self.bias = FieldBias(out_type) if bias else None
         self.reset_parameters()
@@ -138,24 +140,18 @@ class GaugeConv(MessagePassing):
             neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)
             out = (neighbours + (node.unsqueeze(2) * x.unsqueeze(1)).flatten(1)) @ weight
             out = out if self.self_interaction is None else out + self.self_interaction(x)
-        else:
-            out = self.message_and_aggregate(x, plan)
-        return out if self.bias is None else self.bias(out)
+            return out if self.bias is None else self.bias(out)
+        return self.message_and_aggregate(x, plan)
 
     def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
         return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
 
     def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        kernel = Kernel(self.in_type, self.layouts, self.matrices, any(p.requires_grad for p in self.parameters()))
+        weights = [self.weight, *([] if self.self_interaction is None else [self.self_interaction.weight])]
+        needs_grad = any(w.requires_grad for w in weights)
+        bias = None if self.bias is None else self.bias.row()
+        kernel = Kernel(self.in_type, self.layouts, lambda transposed: self.mixing(weights, transposed), needs_grad, bias)
         return gauge_convolve(x, kernel, plan, self.backend)
-
-    def matrices(self, transposed: bool) -> list[Tensor]:
-        """What mixes the aggregate, for every block of out_type (of in_type when transposed), the centre's own rows last."""
-        matrices = self.expansion.reduced(self.weight, transposed)
-        if self.self_interaction is None:
-            return matrices
-        own = self.self_interaction.expansion.reduced(self.self_interaction.weight, transposed)
-        return [torch.cat(pair) for pair in zip(matrices, own)]
 
     def __repr__(self) -> str:
         return (

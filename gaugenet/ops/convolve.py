@@ -23,25 +23,27 @@ class Kernel(NamedTuple):
     Attributes:
         in_type: field type of the features.
         layouts: :func:`gaugenet.ops.make_layout`, plain and transposed.
-        matrices: called with False (True: for the backward pass), gives the matrices of the layout's groups.
+        mixing: called with False (True: for the backward pass), gives the matrices of the layout's groups in one vector.
         requires_grad: whether the weights do.
+        bias: (D_out,) added to every node, or None.
     """
 
     in_type: FieldType
     layouts: tuple[Layout, Layout]
-    matrices: Callable[[bool], list[Tensor]]
+    mixing: Callable[[bool], Tensor]
     requires_grad: bool
+    bias: Tensor | None = None
 
 
 def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "auto") -> Tensor:
     r"""Aggregate the transported neighbours, combine, then mix (DESIGN section 6).
 
     .. math:: out[p] = K_{self} f(p)
-        + \sum_j W_j^T \Big( \sum_{e: q \to p} U[e, j]\, \rho_{in}(g_{pq}) f(q) + U_{self}[p, j] f(p) \Big)
+        + \sum_j W_j^T \Big( \sum_{e: q \to p} U[e, j]\, \rho_{in}(g_{pq}) f(q) + U_{self}[p, j] f(p) \Big) + b
 
     Args:
         x: (N, D_in) features.
-        kernel: the matrices W_j and K_self, and how they are laid out.
+        kernel: the matrices W_j and K_self, how they are laid out, and the bias b.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
             numba loop), "cuda" (Triton), or "auto", which the environment variable GAUGENET_BACKEND overrides.
@@ -70,9 +72,11 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
                 f"got {x.dtype} on {x.device} and features {kernel.in_type}"
             )
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
-        second = kernel.matrices(True) if needs_grad else []
-        first, forward, backward = kernel.matrices(False), list(plan.forward), list(plan.backward)
-        return operator.convolve(x, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
+        second = kernel.mixing(True) if needs_grad else x.new_empty(0)
+        first, forward, backward = kernel.mixing(False), list(plan.forward), list(plan.backward)
+        bias = x.new_zeros(layout.width) if kernel.bias is None else kernel.bias
+        return operator.convolve(x, bias, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
     edges = plan.forward
     carried = kernel.in_type.transform(edges.transport.to(x.dtype), x[edges.source])
-    return reference.convolve(carried, x, kernel.matrices(False), edges, layout)
+    out = reference.convolve(carried, x, kernel.mixing(False), edges, layout)
+    return out if kernel.bias is None else out + kernel.bias.to(x.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import threading
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor
 from .mixing import Layout
 from .plan import EdgeList
 
+# Slices of the nodes to a thread: whoever is done early takes another.
+_SLICES = 4
 # Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
 _CHUNK_BYTES = 1 << 18
 _WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.float16: torch.float32}
@@ -27,39 +28,42 @@ def supported(x: Tensor) -> bool:
     return _NUMBA and x.device.type == "cpu" and x.dtype in _WORKING
 
 
-def convolve(x: Tensor, matrices: list[Tensor], edges: EdgeList, layout: Layout) -> Tensor:
+def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """(N, D) -> (N, D_out); see :func:`gaugenet.ops.operator.convolve`."""
     working = _WORKING[x.dtype]
-    out = x.new_empty(x.shape[0], sum(m.shape[1] for m in matrices), dtype=working)
-    arrays = _arrays(edges, layout, matrices, working)
-    _in_threads("convolve", [_numpy(x, working), *arrays, out.numpy()], x.shape[0], _step(layout, working))
+    out = x.new_empty(x.shape[0], bias.shape[0], dtype=working)
+    arguments = _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), _numpy(bias, working), out.numpy()
+    bounds = _bounds(x.shape[0])
+    _run("convolve", (*arguments, bounds.numpy(), _step(layout, working)), bounds.numel() - 1)
     return out.to(x.dtype)
 
 
 def convolve_backward(
-    grad: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
+    grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradients to the features and to the concatenated matrices, from one aggregate of ``grad`` over the transposed edges."""
+    """Gradients to the features and to the weight, from one aggregate of ``grad`` over the transposed edges."""
     working = _WORKING[x.dtype]
     grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
-    size = sum(m.numel() for m in matrices) if need_w else 0
-    head = [_numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, matrices, working), grad_x.numpy()]
-    parts = _in_threads("convolve_backward", head, x.shape[0], _step(layout, working), size)
-    return grad_x.to(x.dtype), sum(parts[1:], parts[0])
+    bounds = _bounds(x.shape[0])
+    size = weight.numel() if need_w else 0
+    # Every slice has a sum of its own: which thread takes it does not change the result.
+    grad_w = torch.zeros(bounds.numel() - 1, size, dtype=working)
+    head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working)
+    arguments = *head, grad_x.numpy(), grad_w.numpy(), bounds.numpy(), _step(layout, working)
+    _run("convolve_backward", arguments, bounds.numel() - 1)
+    return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 
 def _numpy(x: Tensor, dtype: torch.dtype):
     return x.detach().to(dtype).contiguous().numpy()
 
 
-def _arrays(edges: EdgeList, layout: Layout, matrices: list[Tensor], dtype: torch.dtype) -> list:
+def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
     floats = [_numpy(t, dtype) for t in (edges.turn, edges.table, edges.node_table)]
-    weight = torch.cat([m.detach().reshape(-1).to(dtype) for m in matrices])
     turn, table, node_table = floats[0].reshape(-1), floats[1].reshape(-1), floats[2]
     return [
         (edges.rowptr.numpy(), edges.source.numpy(), turn, edges.element.numpy(), table, node_table),
         (*(t.numpy() for t in layout[:3]), _numpy(layout.factors, dtype), layout.groups.numpy()),
-        weight.numpy(),
     ]
 
 
@@ -69,27 +73,26 @@ def _step(layout: Layout, dtype: torch.dtype) -> int:
     return max(16, min(512, _CHUNK_BYTES // max(1, width * dtype.itemsize)) // 8 * 8)
 
 
-def _in_threads(name: str, head: list, num_nodes: int, step: int, size: int | None = None) -> list[Tensor]:
-    """Run a kernel over slices of the nodes, one per torch thread; numba lets go of the GIL.
+def _bounds(num_nodes: int) -> Tensor:
+    """Slices of the nodes, first one to last one."""
+    threads = torch.get_num_threads()
+    count = max(1, min(_SLICES * threads, num_nodes // 256)) if threads > 1 else 1
+    return torch.arange(count + 1) * num_nodes // count
 
-    Threads of our own and per call: numba's layers abort when used from several threads or after a fork. With ``size``, every
-    thread has a buffer of that size of its own, and they are returned.
-    """
-    from . import cpu_kernels
 
-    kernel = getattr(cpu_kernels, name)
-    count = max(1, min(torch.get_num_threads(), num_nodes // 256))
-    bounds = [num_nodes * i // count for i in range(count + 1)]
-    dtype = torch.float64 if head[0].dtype == "float64" else torch.float32
-    buffers = [] if size is None else [torch.zeros(size, dtype=dtype) for _ in range(count)]
-    calls = [
-        (*head, *([buffers[i].numpy()] if buffers else []), start, stop, step)
-        for i, (start, stop) in enumerate(itertools.pairwise(bounds))
-    ]
-    threads = [threading.Thread(target=kernel, args=call) for call in calls[1:]]
-    for thread in threads:
-        thread.start()
-    kernel(*calls[0])
-    for thread in threads:
-        thread.join()
-    return buffers
+def _run(name: str, arguments: tuple, count: int) -> None:
+    """Run a kernel over slices of the nodes on torch's threads; numba lets go of the GIL."""
+    from . import cpu_kernels, team
+
+    kernel, threads, fork = getattr(cpu_kernels, name), min(torch.get_num_threads(), count), team.fork_address()
+    if threads == 1 or fork:
+        failed = kernel(fork, threads, 0, count, arguments)
+    else:  # no OpenMP to be had: threads of our own, one a slice
+        own = [threading.Thread(target=kernel, args=(0, 1, i, i + 1, arguments)) for i in range(count)]
+        for thread in own:
+            thread.start()
+        for thread in own:
+            thread.join()
+        failed = 0
+    if failed:
+        raise MemoryError(f"the gauge convolution found no memory for its work space ({failed} of {count} slices)")

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from .mixing import PERMUTE, ROTATE, SIGN
+from .team import make_team
 from .vector import WIDTH, make_combine, make_rotate, make_tile, prefetch
 
 # A narrower step for blocks that are no multiple of the vector width.
@@ -28,21 +29,13 @@ _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_OPTIONS)
-def convolve(x, edges, layout, weight, out, start, stop, step):
-    """out[p] = mixed aggregate of node p, for start <= p < stop.
-
-    Args:
-        x: (N, D) features.
-        edges: rowptr (N + 1,), source (E,), turn (3 E,), element (E,), table (E J,), node_table (N, J); see
-            :class:`gaugenet.ops.plan.EdgeList`.
-        layout: see :class:`gaugenet.ops.mixing.Layout`.
-        weight: matrices of the groups, one after the other.
-        out: (N, D_out), written.
-        step: nodes to a chunk.
-    """
+def _convolve_slice(arguments, item):
+    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`convolve`."""
+    x, edges, layout, weight, bias, out, bounds, step = arguments
+    start, stop = bounds[item], bounds[item + 1]
     groups, out_width = layout[4], out.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
-    flat, zeros = out.reshape(-1), np.zeros(2 * WIDTH, x.dtype)
+    flat = out.reshape(-1)
     work = _workspace(x, edges[0], edges[5].shape[1], start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
@@ -50,18 +43,17 @@ def convolve(x, edges, layout, weight, out, start, stop, step):
         for g in range(groups.shape[0]):
             z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
             to = p * out_width + column
-            _product(reduced, z, 1, width, size, weight, w, columns, zeros, 0, 0, flat, to, out_width, count, columns)
+            _product(reduced, z, 1, width, size, weight, w, columns, bias, column, 0, flat, to, out_width, count, columns)
 
 
 @njit(**_OPTIONS)
-def convolve_backward(grad, x, edges, layout, weight, grad_x, grad_weight, start, stop, step):
-    """The same over the transposed edges, for the gradients: grad_x[p] = ..., and grad_weight += reduced^T x.
-
-    Either of grad_x (N, D) and grad_weight (like weight) may be empty: then it is not wanted.
-    """
+def _backward_slice(arguments, item):
+    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`convolve_backward`."""
+    grad, x, edges, layout, weight, grad_x, grad_weights, bounds, step = arguments
+    start, stop, grad_weight = bounds[item], bounds[item + 1], grad_weights[item]
     groups, out_width = layout[4], x.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
-    features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(2 * WIDTH, x.dtype)
+    features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(x.shape[1], x.dtype)
     work = _workspace(grad, edges[0], edges[5].shape[1], start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
@@ -74,6 +66,48 @@ def convolve_backward(grad, x, edges, layout, weight, grad_x, grad_weight, start
             if grad_weight.size:
                 g_w = grad_weight
                 _product(reduced, z, width, 1, count, features, at, out_width, g_w, w, columns, g_w, w, columns, size, columns)
+
+
+_convolve_team, _backward_team = make_team(_convolve_slice), make_team(_backward_slice)
+
+
+@njit(**_OPTIONS)
+def convolve(fork, threads, first, last, arguments):
+    """out[p] = mixed aggregate of node p + bias, for some slices of the nodes. Gives the number of slices that failed.
+
+    Args:
+        fork: address of ``GOMP_parallel``, see :mod:`gaugenet.ops.team`; not used by one thread.
+        threads: on how many threads.
+        first, last: the slices are first <= s < last.
+        arguments: tuple of
+            x (N, D) features;
+            edges: rowptr (N + 1,), source (E,), turn (3 E,), element (E,), table (E J,), node_table (N, J), see
+            :class:`gaugenet.ops.plan.EdgeList`;
+            layout, see :class:`gaugenet.ops.mixing.Layout`;
+            weight, the matrices of the groups, one after the other; bias (D_out,);
+            out (N, D_out), written;
+            bounds (S + 1,) of the slices of nodes; step, nodes to a chunk.
+    """
+    if threads > 1:
+        return _convolve_team(fork, threads, first, last, arguments)
+    for item in range(first, last):
+        _convolve_slice(arguments, item)
+    return 0
+
+
+@njit(**_OPTIONS)
+def convolve_backward(fork, threads, first, last, arguments):
+    """The same over the transposed edges, for the gradients: grad_x[p] = ..., and grad_weight[slice] += reduced^T x.
+
+    ``arguments`` are grad, x, edges, layout, weight, grad_x (N, D), grad_weight (S, like weight), bounds and step. Either of
+    grad_x and grad_weight may be empty: then it is not wanted.
+    """
+    if threads > 1:
+        return _backward_team(fork, threads, first, last, arguments)
+    for item in range(first, last):
+        _backward_slice(arguments, item)
+    return 0
+
 
 
 @njit(**_OPTIONS)
@@ -220,7 +254,7 @@ def _carry(values, at, turn, e, g, blocks, permutations, out, to):
 def _product(table, t, t_i, t_r, count, values, v, v_i, start, s, s_r, out, o, o_r, rows, columns):
     """out[r, k] = start[r, k] + sum over i < count of table[i, r] values[i, k], for r < rows and k < columns.
 
-    Every array comes with the offset of its first element and its strides; a start of stride 0 is a row of zeros.
+    Every array comes with the offset of its first element and its strides.
     """
     one = np.ones(1, out.dtype)
     k = 0
@@ -228,9 +262,8 @@ def _product(table, t, t_i, t_r, count, values, v, v_i, start, s, s_r, out, o, o
         rest = columns - k
         step = 2 * WIDTH if rest >= 2 * WIDTH else WIDTH if rest >= WIDTH else _NARROW if rest >= _NARROW else 1
         a, r = v + k, 0
-        at = k if s_r else 0
         while r + 8 <= rows:
-            b, c, d = t + r * t_r, s + r * s_r + at, o + r * o_r + k
+            b, c, d = t + r * t_r, s + r * s_r + k, o + r * o_r + k
             if step == 2 * WIDTH:
                 _mix8_double(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == WIDTH:
@@ -241,7 +274,7 @@ def _product(table, t, t_i, t_r, count, values, v, v_i, start, s, s_r, out, o, o
                 _mix8_one(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             r += 8
         while r < rows:
-            b, c, d = t + r * t_r, s + r * s_r + at, o + r * o_r + k
+            b, c, d = t + r * t_r, s + r * s_r + k, o + r * o_r + k
             if step == 2 * WIDTH:
                 _mix1_double(values, a, v_i, table, b, t_i, t_r, count, start, c, s_r, one, 0, 0, out, d, o_r)
             elif step == WIDTH:

@@ -25,23 +25,26 @@ def supported(x: Tensor) -> bool:
     return _TRITON and x.dtype in _DTYPES and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
-def convolve(x: Tensor, matrices: list[Tensor], edges: EdgeList, layout: Layout) -> Tensor:
+def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """(N, D) -> (N, D_out); see :func:`gaugenet.ops.operator.convolve`."""
-    out = x.new_empty(x.shape[0], sum(m.shape[1] for m in matrices))
+    out = x.new_empty(x.shape[0], bias.shape[0])
+    matrices = layout.matrices(weight)
     for start, stop, reduced in _chunks(x, edges, layout):
         column = 0
         for part, matrix in zip(reduced.split(layout.sizes, 1), matrices):
-            out[start:stop, column : column + matrix.shape[1]] = part @ matrix.to(x.dtype)
+            columns = slice(column, column + matrix.shape[1])
+            out[start:stop, columns] = torch.addmm(bias[columns].to(x.dtype), part, matrix.to(x.dtype))
             column += matrix.shape[1]
     return out
 
 
 def convolve_backward(
-    grad: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
+    grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradients to the features and to the concatenated matrices, from one aggregate of ``grad`` over the transposed edges."""
+    """Gradients to the features and to the weight, from one aggregate of ``grad`` over the transposed edges."""
     working = torch.promote_types(x.dtype, torch.float32)
     grad_x = torch.empty_like(x) if need_x else x.new_empty(0, x.shape[1])
+    matrices = layout.matrices(weight)
     grads = [torch.zeros_like(m, dtype=working) for m in matrices] if need_w else []
     for start, stop, reduced in _chunks(grad, edges, layout):
         column = 0

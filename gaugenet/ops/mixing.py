@@ -28,7 +28,7 @@ class Layout(NamedTuple):
             the matrix in the concatenated matrices; one row for each block of the result.
         columns: (3, Z') the entries one channel at a time: column z, places a and b in the flat aggregate.
         column_factors: (2, Z') f and g of them.
-        sizes: number of combinations of each group.
+        shapes: of the matrix of each group.
         special: whether every block has a path in the fused loops.
 
     The tensors are on the CPU, int64 and float64.
@@ -41,13 +41,32 @@ class Layout(NamedTuple):
     groups: Tensor
     columns: Tensor
     column_factors: Tensor
-    sizes: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...]
     special: bool
 
     @property
     def tensors(self) -> list[Tensor]:
         """All fields that are tensors, in order."""
         return list(self[:-2])
+
+    @classmethod
+    def of(cls, tensors: list[Tensor]) -> Layout:
+        """The inverse of :attr:`tensors`, of a special layout."""
+        return cls(*tensors, _shapes(tensors[4]), True)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of combinations of each group."""
+        return [size for size, _ in self.shapes]
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the result."""
+        return sum(columns for _, columns in self.shapes)
+
+    def matrices(self, weight: Tensor) -> list[Tensor]:
+        """Views of the matrices of the groups in one vector of them all."""
+        return [part.view(shape) for part, shape in zip(weight.split([a * b for a, b in self.shapes]), self.shapes)]
 
 
 def make_layout(expansion, own, transposed: bool) -> Layout:
@@ -81,6 +100,7 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
         groups.append((first, z - first, columns.start, width, offset))
         offset += (z - first) * width
     blocks, permutations = _blocks(source)
+    group = torch.tensor(groups, dtype=torch.int64).reshape(-1, 5)
     entry = torch.tensor(entries, dtype=torch.int64).reshape(-1, 7)
     factor = torch.tensor(factors, dtype=torch.float64).reshape(-1, 2)
     mul = entry[:, 5]
@@ -91,12 +111,16 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
         permutations,
         entry,
         factor,
-        torch.tensor(groups, dtype=torch.int64).reshape(-1, 5),
+        group,
         torch.stack([torch.repeat_interleave(place, mul) + step for place in places]),
         torch.repeat_interleave(factor, mul, 0).T.contiguous(),
-        tuple(size for _, size, *_ in groups),
+        _shapes(group),
         bool((blocks[:, 0] != OTHER).all()),
     )
+
+
+def _shapes(groups: Tensor) -> tuple[tuple[int, int], ...]:
+    return tuple((rows, columns) for _, rows, _, columns, _ in groups.tolist())
 
 
 def _pairs(expansion) -> set[tuple[int, int]]:

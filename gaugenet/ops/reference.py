@@ -40,8 +40,9 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def convolve(carried: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList, layout: Layout) -> Tensor:
+def convolve(carried: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """Sum the carried neighbours (E, D) against the table, add the centres x (N, D), combine and mix: (N, D_out)."""
+    matrices = layout.matrices(weight)
     table, node_table = edges.table.to(x.dtype), edges.node_table.to(x.dtype)
     if torch.compiler.is_compiling():  # no data-dependent shapes: the compiler fuses the products itself
         messages = table.unsqueeze(2) * carried.unsqueeze(1)
@@ -51,7 +52,7 @@ def convolve(carried: Tensor, x: Tensor, matrices: list[Tensor], edges: EdgeList
         _mix(aggregate, x[start:stop], node_table[start:stop], matrices, layout)
         for start, stop, aggregate in _padded_sums(carried, table, edges, x.shape[0])
     ]
-    return torch.cat(parts) if parts else x.new_zeros(0, sum(m.shape[1] for m in matrices))
+    return torch.cat(parts) if parts else x.new_zeros(0, layout.width)
 
 
 def _mix(aggregate: Tensor, x: Tensor, node_table: Tensor, matrices: list[Tensor], layout: Layout) -> Tensor:

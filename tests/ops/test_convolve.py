@@ -116,7 +116,7 @@ def test_backends_are_checked():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a), sphere_graph()
     with pytest.raises(ValueError, match="auto, reference, cpu, cuda"):
-        gauge_convolve(torch.randn(162, 4), Kernel(a, conv.layouts, conv.matrices, True), conv.plan(graph), "tpu")
+        gauge_convolve(torch.randn(162, 4), Kernel(a, conv.layouts, lambda _: conv.weight, True), conv.plan(graph), "tpu")
 
 
 def test_a_learnt_table_takes_the_reference():
@@ -148,12 +148,14 @@ def test_the_operator_is_well_formed(dtype):
     a, b = FieldType(groups.SO2(), "2x0 + 1x1"), FieldType(groups.SO2(), "1x0 + 2x2")
     conv, graph = randomise(GaugeConv(a, b, quadrature=None)), random_graph(groups.SO2())
     plan = conv.plan(graph.float())
-    matrices = [[m.detach().requires_grad_() for m in conv.matrices(t)] for t in (False, True)]
+    weights = [conv.weight.detach(), conv.self_interaction.weight.detach()]
+    weights = [conv.mixing(weights, t).requires_grad_() for t in (False, True)]
+    bias = torch.randn(b.dim).requires_grad_()
     x = torch.randn(graph.num_nodes, a.dim).to(dtype).requires_grad_()
     forth, back = conv.layouts
     torch.library.opcheck(
         torch.ops.gaugenet.convolve.default,
-        (x, *matrices, list(plan.forward), forth.tensors, list(plan.backward), back.tensors, "cpu"),
+        (x, bias, *weights, list(plan.forward), forth.tensors, list(plan.backward), back.tensors, "cpu"),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
 
