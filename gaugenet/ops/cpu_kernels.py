@@ -122,12 +122,12 @@ def _buffer(layout, step, dtype):
 
 @njit(**_OPTIONS)
 def _workspace(x, rowptr, columns, start, stop):
-    """Aligned room for carried neighbours, the centre and the sums of one node, each with its first element."""
+    """Aligned room for the carried neighbours and the sums of one node, each with its first element."""
     padded = (x.shape[1] + WIDTH - 1) // WIDTH * WIDTH
     most = 0
     for p in range(start, stop):
         most = max(most, rowptr[p + 1] - rowptr[p])
-    return _aligned(most * padded, x.dtype), _aligned(padded, x.dtype), _aligned((columns + 1) * padded, x.dtype)
+    return _aligned(most * padded, x.dtype), _aligned((columns + 1) * padded, x.dtype)
 
 
 @njit(**_OPTIONS)
@@ -142,7 +142,8 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, one row a node."""
     rowptr, source, turn, element, table, node_table = edges
     blocks, permutations, entries, factors, _ = layout
-    (carried, c0), (centre, m0), (sums, s0) = work
+    (carried, c0), (sums, s0) = work
+    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
     width, columns, last = x.shape[1], node_table.shape[1], rowptr[stop]
     padded = (width + WIDTH - 1) // WIDTH * WIDTH
     values, node = x.reshape(-1), node_table.reshape(-1)
@@ -153,34 +154,30 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
     for p in range(start, stop):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
         own = s0 + columns * padded  # the last row of the sums is the centre itself
-        for k in range(width):
-            centre[m0 + k] = x[p, k]
-            sums[own + k] = x[p, k]
+        _set(sums, own, values, p * width, p * width, width, one, zero)
         for i in range(count):
             ahead = first + i + _AHEAD
             if ahead < last:
                 prefetch(table, ahead * columns)
                 for k in range(0, width, 16):
                     prefetch(values, source[ahead] * width + k)
-            g = element[first + i] if element.size else 0
-            at, to = source[first + i] * width, c0 + i * padded
-            _carry(values, at, turn, 3 * (first + i), g, blocks, permutations, carried, to)
+        _carry(values, source, turn, element, first, count, blocks, permutations, carried, c0, width, padded)
         for k in range(0, padded, WIDTH):
-            v, c = c0 + k, m0 + k
+            v, c = c0 + k, own + k
             j = 0
             while j < columns:
                 t, n, o = first * columns + j, p * columns + j, s0 + j * padded + k
                 if columns - j >= 9:
-                    _sum9(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    _sum9(carried, v, padded, table, t, columns, 1, count, sums, c, 0, node, n, 1, sums, o, padded)
                     j += 9
                 elif columns - j >= 5:
-                    _sum5(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    _sum5(carried, v, padded, table, t, columns, 1, count, sums, c, 0, node, n, 1, sums, o, padded)
                     j += 5
                 elif columns - j >= 3:
-                    _sum3(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    _sum3(carried, v, padded, table, t, columns, 1, count, sums, c, 0, node, n, 1, sums, o, padded)
                     j += 3
                 else:
-                    _sum1(carried, v, padded, table, t, columns, 1, count, centre, c, 0, node, n, 1, sums, o, padded)
+                    _sum1(carried, v, padded, table, t, columns, 1, count, sums, c, 0, node, n, 1, sums, o, padded)
                     j += 1
         row = (p - start) * out_width
         for m in range(entries.shape[0]):
@@ -220,34 +217,36 @@ def _add(out, to, values, a, b, mul, f, g):
 
 
 @njit(**_OPTIONS, inline="always")
-def _carry(values, at, turn, e, g, blocks, permutations, out, to):
-    """rho(turn) value, block by block; at, e and to are offsets."""
-    cos, sin, det = turn[e], turn[e + 1], turn[e + 2]
+def _carry(values, source, turn, element, first, count, blocks, permutations, out, o, width, padded):
+    """out[i] = rho(turn[e]) values[source[e]] for the edges e = first + i, i < count, block by block; rows of ``padded``."""
     zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
     for b in range(blocks.shape[0]):
-        kind, order, mul, first = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3]
-        if kind == ROTATE:
-            c, s = cos, sin
-            for _ in range(order - 1):
-                c, s = c * cos - s * sin, c * sin + s * cos
-            i, j = to + first, at + first
-            k = 0
-            while k + WIDTH <= mul:
-                _rotate_wide(out, i + k, values, j + k, mul, c, s, det)
-                k += WIDTH
-            while k + _NARROW <= mul:
-                _rotate_narrow(out, i + k, values, j + k, mul, c, s, det)
-                k += _NARROW
-            while k < mul:
-                _rotate_one(out, i + k, values, j + k, mul, c, s, det)
-                k += 1
-        elif kind == PERMUTE:
-            dim = blocks[b, 4]
-            for k in range(dim):
-                row = permutations[order + g * dim + k]
-                _set(out, to + first + row * mul, values, at + first + k * mul, at + first, mul, one, zero)
-        else:
-            _set(out, to + first, values, at + first, at + first, mul, det if kind == SIGN else one, zero)
+        kind, order, mul, column = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3]
+        for i in range(count):
+            e = first + i
+            to, at = o + i * padded + column, source[e] * width + column
+            if kind == ROTATE:
+                cos, sin, det = turn[3 * e], turn[3 * e + 1], turn[3 * e + 2]
+                c, s = cos, sin
+                for _ in range(order - 1):
+                    c, s = c * cos - s * sin, c * sin + s * cos
+                k = 0
+                while k + WIDTH <= mul:
+                    _rotate_wide(out, to + k, values, at + k, mul, c, s, det)
+                    k += WIDTH
+                while k + _NARROW <= mul:
+                    _rotate_narrow(out, to + k, values, at + k, mul, c, s, det)
+                    k += _NARROW
+                while k < mul:
+                    _rotate_one(out, to + k, values, at + k, mul, c, s, det)
+                    k += 1
+            elif kind == PERMUTE:
+                dim = blocks[b, 4]
+                for k in range(dim):
+                    row = permutations[order + element[e] * dim + k]
+                    _set(out, to + row * mul, values, at + k * mul, at, mul, one, zero)
+            else:
+                _set(out, to, values, at, at, mul, turn[3 * e + 2] if kind == SIGN else one, zero)
 
 
 @njit(**_OPTIONS)
