@@ -36,7 +36,7 @@ def _convolve_slice(arguments, item):
     groups, out_width = layout[4], out.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     flat = out.reshape(-1)
-    work = _workspace(x, edges[0], edges[5].shape[1], start, stop)
+    work = _workspace(x, edges[0], edges[5].shape[1], layout, start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
         _aggregate(x, edges, layout, work, p, p + count, reduced, width)
@@ -54,7 +54,7 @@ def _backward_slice(arguments, item):
     groups, out_width = layout[4], x.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(x.shape[1], x.dtype)
-    work = _workspace(grad, edges[0], edges[5].shape[1], start, stop)
+    work = _workspace(grad, edges[0], edges[5].shape[1], layout, start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
         _aggregate(grad, edges, layout, work, p, p + count, reduced, width)
@@ -121,13 +121,14 @@ def _buffer(layout, step, dtype):
 
 
 @njit(**_OPTIONS)
-def _workspace(x, rowptr, columns, start, stop):
+def _workspace(x, rowptr, columns, layout, start, stop):
     """Aligned room for the carried neighbours and the sums of one node, each with its first element."""
     padded = (x.shape[1] + WIDTH - 1) // WIDTH * WIDTH
     most = 0
     for p in range(start, stop):
         most = max(most, rowptr[p + 1] - rowptr[p])
-    return _aligned(most * padded, x.dtype), _aligned((columns + 1) * padded, x.dtype)
+    sums = _aligned((columns + 1) * padded, x.dtype)
+    return _aligned(most * padded, x.dtype), sums, *_places(layout, padded, sums[1], x.dtype)
 
 
 @njit(**_OPTIONS)
@@ -141,16 +142,12 @@ def _aligned(size, dtype):
 def _aggregate(x, edges, layout, work, start, stop, out, out_width):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, one row a node."""
     rowptr, source, turn, element, table, node_table = edges
-    blocks, permutations, entries, factors, _ = layout
-    (carried, c0), (sums, s0) = work
+    blocks, permutations = layout[:2]
+    (carried, c0), (sums, s0), (wide, wide_factors), (places, place_factors) = work
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
     width, columns, last = x.shape[1], node_table.shape[1], rowptr[stop]
     padded = (width + WIDTH - 1) // WIDTH * WIDTH
     values, node = x.reshape(-1), node_table.reshape(-1)
-    places = np.empty((entries.shape[0], 2), np.int64)
-    for m in range(entries.shape[0]):
-        places[m, 0] = s0 + entries[m, 1] * padded + entries[m, 2]
-        places[m, 1] = s0 + entries[m, 3] * padded + entries[m, 4]
     for p in range(start, stop):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
         own = s0 + columns * padded  # the last row of the sums is the centre itself
@@ -180,12 +177,41 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
                     _sum1(carried, v, padded, table, t, columns, 1, count, sums, c, 0, node, n, 1, sums, o, padded)
                     j += 1
         row = (p - start) * out_width
-        for m in range(entries.shape[0]):
-            to, mul, f, g = row + entries[m, 0], entries[m, 5], factors[m, 0], factors[m, 1]
-            if entries[m, 6]:
-                _set(out, to, sums, places[m, 0], places[m, 1], mul, f, g)
+        for m in range(wide.shape[0]):
+            f, g = wide_factors[m, 0], wide_factors[m, 1]
+            _set_wide(out, row + wide[m, 0], sums, wide[m, 1], wide[m, 2], f, g)
+        for m in range(places.shape[0]):
+            to, a, b, mul, f, g = row + places[m, 0], places[m, 1], places[m, 2], places[m, 3], place_factors[m, 0], place_factors[m, 1]
+            if places[m, 4]:
+                _set(out, to, sums, a, b, mul, f, g)
             else:
-                _add(out, to, sums, places[m, 0], places[m, 1], mul, f, g)
+                _add(out, to, sums, a, b, mul, f, g)
+
+
+@njit(**_OPTIONS)
+def _places(layout, padded, s0, dtype):
+    """The entries of a layout as places in the sums: whole registers (to, a, b), the rest (to, a, b, mul, first); factors."""
+    entries, factors = layout[2], layout[3]
+    count = 0
+    for m in range(entries.shape[0]):
+        if entries[m, 6]:
+            count += entries[m, 5] // WIDTH
+    wide, wide_factors = np.empty((count, 3), np.int64), np.empty((count, 2), dtype)
+    rest, rest_factors = np.empty((entries.shape[0], 5), np.int64), np.empty((entries.shape[0], 2), dtype)
+    i = j = 0
+    for m in range(entries.shape[0]):
+        to, mul = entries[m, 0], entries[m, 5]
+        a, b = s0 + entries[m, 1] * padded + entries[m, 2], s0 + entries[m, 3] * padded + entries[m, 4]
+        k = 0
+        while entries[m, 6] and k + WIDTH <= mul:
+            wide[i, 0], wide[i, 1], wide[i, 2] = to + k, a + k, b + k
+            wide_factors[i] = factors[m]
+            i, k = i + 1, k + WIDTH
+        if k < mul:
+            rest[j, 0], rest[j, 1], rest[j, 2], rest[j, 3], rest[j, 4] = to + k, a + k, b + k, mul - k, entries[m, 6]
+            rest_factors[j] = factors[m]
+            j += 1
+    return (wide, wide_factors), (rest[:j], rest_factors[:j])
 
 
 @njit(**_OPTIONS, inline="always")
