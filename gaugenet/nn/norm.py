@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -65,39 +67,62 @@ class FieldNorm(ConstantModule):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.gamma, "FieldNorm")
-        parts, copy, mean_at = [], 0, 0
-        for b, ((mul, _), block) in enumerate(zip(self.in_type.blocks, self.in_type.split(x))):
-            count = mul * self._invariant_dims[b]
-            parts.append(self._normalise(b, block, slice(mean_at, mean_at + count), slice(copy, copy + mul)))
-            copy, mean_at = copy + mul, mean_at + count
-        out = self.in_type.join(parts)
+        if self.mode == "batch":
+            return self._by_batch(x)
+        out = self._by_node(x)
         return out if self.beta is None else self.beta(out)
 
-    def _normalise(self, b: int, block: Tensor, means: slice, copies: slice) -> Tensor:
-        """One block (N, n, mul)."""
-        batch = self.mode == "batch"
-        use_running = batch and not self.training
-        if self._invariant_dims[b]:
+    def _spans(self) -> Iterator[tuple[int, slice, slice, slice]]:
+        """(block, its columns, its place among the running means, its place among the copies)."""
+        copy = mean = 0
+        for b, ((mul, _), columns) in enumerate(zip(self.in_type.blocks, self.in_type.slices)):
+            count = mul * self._invariant_dims[b]
+            yield b, columns, slice(mean, mean + count), slice(copy, copy + mul)
+            copy, mean = copy + mul, mean + count
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        """Statistics are rows (dim,): the features are only passed over to centre, to square and to scale them."""
+        row = x.mean(0) if self.training else None
+        nothing = x.new_zeros(self.in_type.dim)
+        parts = []
+        for b, columns, means, _ in self._spans():
+            if not self._invariant_dims[b]:
+                parts.append(nothing[columns])
+                continue
             vectors = getattr(self, f"invariant_{b}")  # (k, n)
-            if use_running:
+            if row is None:
                 mean = self.running_mean[means].view(vectors.shape[0], -1)
             else:
-                components = vectors @ block  # (N, k, mul)
-                mean = components.mean(0) if batch else components.mean(-1, keepdim=True)
-                if batch:
-                    self._update(self.running_mean, means, mean)
-            block = block - vectors.t() @ mean
-        if use_running:
-            var = self.running_var[copies]
-        else:
-            power = block.square().mean(1)  # (N, mul)
-            var = power.mean(0) if batch else power.mean(-1, keepdim=True)
-            if batch:
+                mean = vectors @ row[columns].view(vectors.shape[1], -1)
+                self._update(self.running_mean, means, mean)
+            parts.append((vectors.t() @ mean).reshape(-1))
+        centred = x - torch.cat(parts)
+        power = None if row is None else centred.square().mean(0)
+        scales = []
+        for b, columns, _, copies in self._spans():
+            mul, rep = self.in_type.blocks[b]
+            if power is None:
+                var = self.running_var[copies]
+            else:
+                var = power[columns].view(rep.dim, mul).mean(0)
                 self._update(self.running_var, copies, var)
-        scale = (var + self.eps).rsqrt()
-        if self.gamma is not None:
-            scale = scale * self.gamma[copies]
-        return block * (scale if batch else scale.unsqueeze(1))
+            scale = (var + self.eps).rsqrt()
+            scale = scale if self.gamma is None else scale * self.gamma[copies]
+            scales.append(scale.repeat(rep.dim))
+        scale = torch.cat(scales)
+        return centred * scale if self.beta is None else torch.addcmul(self.beta.row(), centred, scale)
+
+    def _by_node(self, x: Tensor) -> Tensor:
+        parts = []
+        for b, columns, _, copies in self._spans():
+            mul, rep = self.in_type.blocks[b]
+            block = x[:, columns].view(-1, rep.dim, mul)
+            if self._invariant_dims[b]:
+                vectors = getattr(self, f"invariant_{b}")  # (k, n)
+                block = block - vectors.t() @ (vectors @ block).mean(-1, keepdim=True)
+            scale = (block.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()
+            parts.append(block * (scale if self.gamma is None else scale * self.gamma[copies]))
+        return self.in_type.join(parts)
 
     def _update(self, running: Tensor, where: slice, value: Tensor) -> None:
         with torch.no_grad():

@@ -32,7 +32,8 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
     """(N, D) -> (N, D_out); see :func:`gaugenet.ops.operator.convolve`."""
     working = _WORKING[x.dtype]
     out = x.new_empty(x.shape[0], bias.shape[0], dtype=working)
-    arguments = _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), _numpy(bias, working), out.numpy()
+    head = _numpy(x, working), *_arrays(edges, layout, working)
+    arguments = *head, _numpy(weight, working), _numpy(bias, working), out.numpy()
     bounds = _bounds(x.shape[0])
     _run("convolve", (*arguments, bounds.numpy(), _step(layout, working)), bounds.numel() - 1)
     return out.to(x.dtype)

@@ -181,7 +181,8 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
             f, g = wide_factors[m, 0], wide_factors[m, 1]
             _set_wide(out, row + wide[m, 0], sums, wide[m, 1], wide[m, 2], f, g)
         for m in range(places.shape[0]):
-            to, a, b, mul, f, g = row + places[m, 0], places[m, 1], places[m, 2], places[m, 3], place_factors[m, 0], place_factors[m, 1]
+            to, a, b, mul = row + places[m, 0], places[m, 1], places[m, 2], places[m, 3]
+            f, g = place_factors[m, 0], place_factors[m, 1]
             if places[m, 4]:
                 _set(out, to, sums, a, b, mul, f, g)
             else:
