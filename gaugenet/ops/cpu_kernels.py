@@ -109,7 +109,6 @@ def convolve_backward(fork, threads, first, last, arguments):
     return 0
 
 
-
 @njit(**_OPTIONS)
 def _buffer(layout, step, dtype):
     """Room for the combinations of a chunk, and their number."""
