@@ -138,8 +138,16 @@ def match_moments(
     at_centre = profile_values(profile, log.new_zeros(1))
     moments = None if degree is None else radial_moments(profile, dim, degree, log.device)
 
-    parts = []
+    # Without gradients the pieces go to their place at once: kept apart, they would scatter over the memory of a large graph.
+    parts: list[Quadrature] = []
     columns = at_centre.shape[1] * len(harmonic_frequencies(dim, max_frequency))
+    whole = Quadrature(
+        log.new_empty(target.numel(), columns, dtype=dtype),
+        log.new_empty(num_nodes, columns, dtype=dtype),
+        torch.empty_like(count),
+        torch.empty_like(radius),
+        torch.empty_like(radius),
+    )
     for start, stop, low, high in _chunks(count, columns):
         row = target[low:high] - start
         slot = torch.arange(low, high, device=log.device) - first[start:stop][row] + 1
@@ -158,13 +166,14 @@ def match_moments(
             table, chosen, fraction, growth = _match(
                 plain, w, points, goal, volume, dim, max_frequency, degree, max_amplification
             )
-        parts.append((table[row, slot].to(dtype), table[:, 0].to(dtype), chosen, fraction.detach(), growth))
-    if not parts:
-        return Quadrature(log.new_zeros(0, columns, dtype=dtype), log.new_zeros(0, columns, dtype=dtype), count, radius, radius)
-    edge, node, chosen, fraction, growth = (torch.cat(t) for t in zip(*parts))
-    if order is not None:
-        edge = torch.zeros_like(edge).index_copy(0, order, edge)
-    return Quadrature(edge, node, chosen, fraction, growth)
+        part = Quadrature(table[row, slot].to(dtype), table[:, 0].to(dtype), chosen, fraction.detach(), growth)
+        if table.requires_grad:
+            parts.append(part)
+            continue
+        for result, value, rows in zip(whole, part, [slice(low, high), *[slice(start, stop)] * 4]):
+            result[rows] = value
+    found = Quadrature(*(torch.cat(t) for t in zip(*parts))) if parts else whole
+    return found if order is None else found._replace(edge=torch.zeros_like(found.edge).index_copy(0, order, found.edge))
 
 
 def _at_points(x: Tensor, profile: nn.Module, at_centre: Tensor, max_frequency: int, degree: int | None):

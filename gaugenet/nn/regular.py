@@ -228,7 +228,7 @@ def _functions_on_circle(type: FieldType) -> list:
 
 def _check_circle(rep) -> None:
     """The sampled vector e_1 must be fixed by every element that fixes the point 0 of the circle."""
-    if _has_reflection(rep.group):
+    if rep.group.reflects:
         first = rep(_reflection())[:, 0]
         expected = torch.zeros_like(first)
         expected[0] = 1.0
@@ -240,12 +240,8 @@ def _reflection() -> Tensor:
     return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
 
 
-def _has_reflection(group) -> bool:
-    return bool(group.contains(_reflection()))
-
-
 def _num_rotations(group) -> int:
-    return max(group.order // 2, 1) if _has_reflection(group) else group.order
+    return max(group.order // 2, 1) if group.reflects else group.order
 
 
 def _synthesis(reps: list, samples: int) -> Tensor:

@@ -60,10 +60,10 @@ def _numpy(x: Tensor, dtype: torch.dtype):
 
 
 def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
-    floats = [_numpy(t, dtype) for t in (edges.turn, edges.table, edges.node_table)]
-    turn, table, node_table = floats[0].reshape(-1), floats[1].reshape(-1), floats[2]
+    floats = [_numpy(t, dtype) for t in (edges.turn, edges.det, edges.table, edges.node_table)]
+    turn, det, table, node_table = floats[0].reshape(-1), floats[1], floats[2].reshape(-1), floats[3]
     return [
-        (edges.rowptr.numpy(), edges.source.numpy(), turn, edges.element.numpy(), table, node_table),
+        (edges.rowptr.numpy(), edges.source.numpy(), turn, det, edges.element.numpy(), table, node_table),
         (*(t.numpy() for t in layout[:3]), _numpy(layout.factors, dtype), layout.groups.numpy()),
     ]
 

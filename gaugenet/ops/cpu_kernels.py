@@ -36,7 +36,7 @@ def _convolve_slice(arguments, item):
     groups, out_width = layout[4], out.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     flat = out.reshape(-1)
-    work = _workspace(x, edges[0], edges[5].shape[1], layout, start, stop)
+    work = _workspace(x, edges[0], edges[6].shape[1], layout, start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
         _aggregate(x, edges, layout, work, p, p + count, reduced, width)
@@ -54,7 +54,7 @@ def _backward_slice(arguments, item):
     groups, out_width = layout[4], x.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(x.shape[1], x.dtype)
-    work = _workspace(grad, edges[0], edges[5].shape[1], layout, start, stop)
+    work = _workspace(grad, edges[0], edges[6].shape[1], layout, start, stop)
     for p in range(start, stop, step):
         count = min(step, stop - p)
         _aggregate(grad, edges, layout, work, p, p + count, reduced, width)
@@ -81,7 +81,7 @@ def convolve(fork, threads, first, last, arguments):
         first, last: the slices are first <= s < last.
         arguments: tuple of
             x (N, D) features;
-            edges: rowptr (N + 1,), source (E,), turn (3 E,), element (E,), table (E J,), node_table (N, J), see
+            edges: rowptr (N + 1,), source (E,), turn (2 E,), det, element (E,), table (E J,), node_table (N, J), see
             :class:`gaugenet.ops.plan.EdgeList`;
             layout, see :class:`gaugenet.ops.mixing.Layout`;
             weight, the matrices of the groups, one after the other; bias (D_out,);
@@ -140,7 +140,7 @@ def _aligned(size, dtype):
 @njit(**_OPTIONS)
 def _aggregate(x, edges, layout, work, start, stop, out, out_width):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, one row a node."""
-    rowptr, source, turn, element, table, node_table = edges
+    rowptr, source, turn, det, element, table, node_table = edges
     blocks, permutations = layout[:2]
     (carried, c0), (sums, s0), (wide, wide_factors), (places, place_factors) = work
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
@@ -157,7 +157,7 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
                 prefetch(table, ahead * columns)
                 for k in range(0, width, 16):
                     prefetch(values, source[ahead] * width + k)
-        _carry(values, source, turn, element, first, count, blocks, permutations, carried, c0, width, padded)
+        _carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
         for k in range(0, padded, WIDTH):
             v, c = c0 + k, own + k
             j = 0
@@ -243,7 +243,7 @@ def _add(out, to, values, a, b, mul, f, g):
 
 
 @njit(**_OPTIONS, inline="always")
-def _carry(values, source, turn, element, first, count, blocks, permutations, out, o, width, padded):
+def _carry(values, source, turn, det, element, first, count, blocks, permutations, out, o, width, padded):
     """out[i] = rho(turn[e]) values[source[e]] for the edges e = first + i, i < count, block by block; rows of ``padded``."""
     zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
     for b in range(blocks.shape[0]):
@@ -252,19 +252,19 @@ def _carry(values, source, turn, element, first, count, blocks, permutations, ou
             e = first + i
             to, at = o + i * padded + column, source[e] * width + column
             if kind == ROTATE:
-                cos, sin, det = turn[3 * e], turn[3 * e + 1], turn[3 * e + 2]
+                cos, sin, flip = turn[2 * e], turn[2 * e + 1], det[e] if det.size else one
                 c, s = cos, sin
                 for _ in range(order - 1):
                     c, s = c * cos - s * sin, c * sin + s * cos
                 k = 0
                 while k + WIDTH <= mul:
-                    _rotate_wide(out, to + k, values, at + k, mul, c, s, det)
+                    _rotate_wide(out, to + k, values, at + k, mul, c, s, flip)
                     k += WIDTH
                 while k + _NARROW <= mul:
-                    _rotate_narrow(out, to + k, values, at + k, mul, c, s, det)
+                    _rotate_narrow(out, to + k, values, at + k, mul, c, s, flip)
                     k += _NARROW
                 while k < mul:
-                    _rotate_one(out, to + k, values, at + k, mul, c, s, det)
+                    _rotate_one(out, to + k, values, at + k, mul, c, s, flip)
                     k += 1
             elif kind == PERMUTE:
                 dim = blocks[b, 4]
@@ -272,7 +272,7 @@ def _carry(values, source, turn, element, first, count, blocks, permutations, ou
                     row = permutations[order + element[e] * dim + k]
                     _set(out, to + row * mul, values, at + k * mul, at, mul, one, zero)
             else:
-                _set(out, to, values, at, at, mul, turn[3 * e + 2] if kind == SIGN else one, zero)
+                _set(out, to, values, at, at, mul, det[e] if kind == SIGN and det.size else one, zero)
 
 
 @njit(**_OPTIONS)

@@ -98,7 +98,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
     inverses = inverses.to(x.device)
     layout = layout._replace(columns=layout.columns.to(x.device), column_factors=layout.column_factors.to(x.device, working))
     (num_nodes, width), columns = x.shape, edges.node_table.shape[1]
-    turn, table, node_table = (t.contiguous() for t in (edges.turn, edges.table, edges.node_table))
+    turn, det, table, node_table = (t.contiguous() for t in (edges.turn, edges.det, edges.table, edges.node_table))
     step = max(64, _CHUNK_BYTES // ((columns + 1) * width * working.itemsize))
     channels = triton.next_power_of_2(max(row[4] for row in rows))
     buffer = x.new_empty(min(step, num_nodes), columns + 1, width, dtype=working)
@@ -110,6 +110,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
             edges.rowptr,
             edges.source,
             turn,
+            det,
             edges.element,
             table,
             node_table,
@@ -121,5 +122,6 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
             columns,
             ROWS=triton.next_power_of_2(columns),
             CHANNELS=channels,
+            REFLECTS=det.numel() > 0,
         )
         yield start, stop, combine(part.flatten(1), layout).to(x.dtype)

@@ -18,6 +18,7 @@ def aggregate(
     rowptr,
     source,
     turn,
+    det,
     element,
     table,
     node_table,
@@ -29,16 +30,18 @@ def aggregate(
     columns,
     ROWS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    REFLECTS: tl.constexpr,
 ):
     """out[p - start, j, :] = sum over e -> p of table[e, j] (rho(g_e) x[q])[:] + node_table[p, j] x[p, :], and x[p] as row J.
 
     Args:
-        x: (N, width) features. rowptr, source, turn (E, 3), element, table (E, J), node_table (N, J): see EdgeList.
+        x: (N, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see EdgeList.
         pieces: (P, 8) kind, order, first column of the components a and b, number of channels, column of the result, place
             in ``inverses``, dim; see :func:`gaugenet.ops.cuda.pieces`.
         inverses: for permutations: the column that each element moves to each row.
         out: (nodes of the launch, J + 1, width).
-        start: first node; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the widest piece.
+        start: first node; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the widest piece;
+            REFLECTS: whether there are determinants.
     """
     p = start + tl.program_id(0).to(tl.int64)
     piece = pieces + tl.program_id(1) * 8
@@ -51,23 +54,24 @@ def aggregate(
     weight = tl.load(node_table + p * columns + j, row, other=0.0).to(out.dtype.element_ty)
     total = weight[:, None] * centre[None, :]
     for e in range(tl.load(rowptr + p), tl.load(rowptr + p + 1)):
-        q = x + tl.load(source + e) * width
+        q = x + tl.load(source + e).to(tl.int64) * width
         u = tl.load(table + e * columns + j, row, other=0.0).to(out.dtype.element_ty)
         if kind == PERMUTE:
             moved = tl.load(inverses + place + tl.load(element + e) * dim)
             y = tl.load(q + a + moved * b + k, channel, other=0.0).to(out.dtype.element_ty)
         else:
             y = tl.load(q + a + k, channel, other=0.0).to(out.dtype.element_ty)
-            if kind == SIGN:
-                y = y * tl.load(turn + 3 * e + 2).to(out.dtype.element_ty)
+            if REFLECTS and kind == SIGN:
+                y = y * tl.load(det + e).to(out.dtype.element_ty)
             if kind == ROTATE:
-                cos = tl.load(turn + 3 * e).to(out.dtype.element_ty)
-                sin = tl.load(turn + 3 * e + 1).to(out.dtype.element_ty)
-                det = tl.load(turn + 3 * e + 2).to(out.dtype.element_ty)
+                cos = tl.load(turn + 2 * e).to(out.dtype.element_ty)
+                sin = tl.load(turn + 2 * e + 1).to(out.dtype.element_ty)
                 c, s = cos, sin
                 for _ in range(order - 1):
                     c, s = c * cos - s * sin, c * sin + s * cos
-                z = det * tl.load(q + b + k, channel, other=0.0).to(out.dtype.element_ty)
+                z = tl.load(q + b + k, channel, other=0.0).to(out.dtype.element_ty)
+                if REFLECTS:
+                    z = z * tl.load(det + e).to(out.dtype.element_ty)
                 if place == 0:
                     y = c * y - s * z
                 else:

@@ -11,15 +11,19 @@ from ..groups import Group
 from ..groups.harmonic_action import harmonic_action
 from ..groups.representation import ELEMENT_TOLERANCE
 
+# Edges to a piece when the table of the transposed edges is made.
+_EDGES = 1 << 18
+
 
 class EdgeList(NamedTuple):
     """Edges sorted by the node they go to.
 
     Attributes:
         rowptr: (N + 1,) int64, the edges into node p are rowptr[p] to rowptr[p + 1].
-        source, target: (E,) int64, the nodes that each edge comes from and goes to.
+        source, target: (E,) int64 or int32, the nodes that each edge comes from and goes to.
         transport: (E, d, d) transporter along the edge.
-        turn: (E, 3) its cosine, sine and determinant in the plane; zeros in space.
+        turn: (E, 2) its cosine and sine in the plane; zeros in space.
+        det: (E,) its determinant; empty for groups without reflections.
         element: (E,) its number among the elements of a finite group; empty for other groups.
         table: (E, J) kernel coefficients of the neighbours, node_table (N, J) of the centres.
     """
@@ -29,6 +33,7 @@ class EdgeList(NamedTuple):
     target: Tensor
     transport: Tensor
     turn: Tensor
+    det: Tensor
     element: Tensor
     table: Tensor
     node_table: Tensor
@@ -65,23 +70,46 @@ def make_plan(
     num_nodes = node_table.shape[0]
     source, target = edge_index[0], edge_index[1]
     order = torch.argsort(source, stable=True)
-    inverse = transport.transpose(-1, -2)[order]
-    turned = _turn_table(inverse, edge_table[order], num_harmonics)
-    forth = source, target, transport, _turns(transport), _elements(transport, group), edge_table, node_table
-    # Of the transposed edges only the fused loops make use, which read neither the targets nor the matrices.
+    reflects = transport.shape[-1] == 2 and (group is None or group.reflects)
+    forth = source, target, transport, *_turns(transport, reflects), _elements(transport, group), edge_table, node_table
+    with torch.no_grad():  # only the fused loops read it, which know no gradient to the table
+        inverse = _transposed(order, transport, edge_table, num_harmonics, reflects)
+    element = _elements(transport.transpose(-1, -2), group)[order] if forth[5].numel() else forth[5]
+    # Of the transposed edges the loops read neither the targets nor the matrices.
     nothing = source.new_zeros(0), transport.new_zeros(0, *transport.shape[1:])
-    back = target[order], *nothing, _turns(inverse), _elements(inverse, group), turned, node_table
+    narrow = torch.int32 if num_nodes < 2**31 else torch.int64
+    back = target[order].to(narrow), *nothing, *inverse[:2], element, inverse[2], node_table
     return EdgePlan(
         EdgeList(_rowptr(target, num_nodes), *forth),
         EdgeList(_rowptr(source[order], num_nodes), *back),
     )
 
 
-def _turns(transport: Tensor) -> Tensor:
+def _transposed(
+    order: Tensor, transport: Tensor, table: Tensor, num_harmonics: int, reflects: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn, det and table of the transposed edges, in ``order``; in pieces, to save memory."""
+    if torch.compiler.is_compiling():
+        inverse = transport.transpose(-1, -2)[order]
+        return *_turns(inverse, reflects), _turn_table(inverse, table[order], num_harmonics)
+    turned, turn = torch.empty_like(table), transport.new_empty(order.numel(), 2)
+    det = transport.new_empty(order.numel() if reflects else 0)
+    for start in range(0, order.numel(), _EDGES):
+        rows = slice(start, start + _EDGES)
+        inverse = transport.transpose(-1, -2)[order[rows]]
+        turned[rows] = _turn_table(inverse, table[order[rows]], num_harmonics)
+        turn[rows], part = _turns(inverse, reflects)
+        if reflects:
+            det[rows] = part
+    return turn, det, turned
+
+
+def _turns(transport: Tensor, reflects: bool) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (E, 2), determinant (E,)."""
     if transport.shape[-1] != 2:
-        return transport.new_zeros(transport.shape[0], 3)
+        return transport.new_zeros(transport.shape[0], 2), transport.new_zeros(0)
     a, b, c, d = transport[:, 0, 0], transport[:, 0, 1], transport[:, 1, 0], transport[:, 1, 1]
-    return torch.stack([a, c, (a * d - b * c).sign()], -1)
+    return torch.stack([a, c], -1), (a * d - b * c).sign() if reflects else transport.new_zeros(0)
 
 
 def _elements(transport: Tensor, group: Group | None) -> Tensor:

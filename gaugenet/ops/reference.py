@@ -17,7 +17,8 @@ _CHUNK_BYTES = 1 << 26
 
 def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """rho(g_e) x[e] for blocks that the fused loops know: (E, D)."""
-    cos, sin, det = (edges.turn[:, k : k + 1].to(x.dtype) for k in range(3))
+    cos, sin = (edges.turn[:, k : k + 1].to(x.dtype) for k in range(2))
+    det = edges.det[:, None].to(x.dtype) if edges.det.numel() else torch.ones_like(cos)
     parts = []
     for kind, order, mul, first, dim in layout.blocks.tolist():
         if kind == PERMUTE:

@@ -84,11 +84,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from gaugenet.ops import cuda_kernels
-for x, out in (("*fp32", "*fp32"), ("*bf16", "*fp32"), ("*fp64", "*fp64")):
-    signature = dict(x=x, rowptr="*i64", source="*i64", turn="*fp32", element="*i64", table="*fp32", node_table="*fp32")
-    signature |= dict(pieces="*i64", inverses="*i64", out=out, start="i32", width="i32", columns="i32")
-    signature |= dict(ROWS="constexpr", CHANNELS="constexpr")
-    source = ASTSource(cuda_kernels.aggregate, signature, dict(ROWS=16, CHANNELS=64))
+for x, out, ids in (("*fp32", "*fp32", "*i64"), ("*bf16", "*fp32", "*i32"), ("*fp64", "*fp64", "*i64")):
+    signature = dict(x=x, rowptr="*i64", source=ids, turn="*fp32", det="*fp32", element="*i64")
+    signature |= dict(table="*fp32", node_table="*fp32", pieces="*i64", inverses="*i64")
+    signature |= dict(out=out, start="i32", width="i32", columns="i32")
+    signature |= dict(ROWS="constexpr", CHANNELS="constexpr", REFLECTS="constexpr")
+    source = ASTSource(cuda_kernels.aggregate, signature, dict(ROWS=16, CHANNELS=64, REFLECTS=ids == "*i64"))
     print(len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]) > 0)
 """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
