@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -95,3 +98,30 @@ class GemBackbone(nn.Module):
         turn = torch.atan2(graph.transport[:, 1, 0], graph.transport[:, 0, 0])
         radial = self.radial(graph.log.norm(dim=1) / graph.radius[target]) * graph.weight.unsqueeze(1)
         return self.layer(x, source, target, theta, turn, radial)
+
+
+def escnn_plane(channels: int, side: int):
+    """(c) escnn's R2Conv on SO(2) fields of orders 0..2, and features (1, 5 channels, side, side); None without escnn."""
+    if importlib.util.find_spec("escnn") is None:
+        return None
+    from escnn import gspaces
+    from escnn.nn import FieldType as EscnnType
+    from escnn.nn import R2Conv
+
+    plane = gspaces.rot2dOnR2(N=-1, maximum_frequency=4)
+    type = EscnnType(plane, channels * [plane.irrep(0)] + channels * [plane.irrep(1)] + channels * [plane.irrep(2)])
+    conv = R2Conv(type, type, kernel_size=5, padding=2)
+    return lambda y: conv(type(y)).tensor, torch.randn(1, type.size, side, side, requires_grad=True)
+
+
+def disco_sphere(width: int, nodes: int, neighbours: int):
+    """(d) torch-harmonics' convolution (Ocampo et al. 2023) with as many channels and nodes, whose cutoff takes in about as many
+    neighbours at the equator; and features. None without torch-harmonics."""
+    if importlib.util.find_spec("torch_harmonics") is None:
+        return None
+    from torch_harmonics import DiscreteContinuousConvS2
+
+    rows = round(math.sqrt(nodes / 2))
+    cutoff = math.sqrt(neighbours / math.pi) * math.pi / rows
+    conv = DiscreteContinuousConvS2(width, width, (rows, 2 * rows), (rows, 2 * rows), 3, theta_cutoff=cutoff)
+    return conv, torch.randn(1, width, rows, 2 * rows, requires_grad=True)

@@ -49,6 +49,12 @@ def peak_bytes(function: Callable[[], None]) -> int:
     return max(0, _status("VmHWM") - before)
 
 
+def resident_bytes() -> int:
+    """The resident set now, after what was freed has gone back to the system."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS")
+
+
 def _status(name: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name):

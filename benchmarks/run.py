@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import torch
-from baselines import DiffusionBlock, GemBackbone, GemConv, NaiveConv
+from baselines import DiffusionBlock, GemBackbone, GemConv, NaiveConv, disco_sphere, escnn_plane
 from graphs import torus
 from measure import interleaved, machine, peak_bytes
 
@@ -132,6 +132,9 @@ def others(rounds: int) -> list[dict]:
         return torch.nn.functional.conv2d(y, kernel, padding=2)
 
     functions = {"ours, 24 neighbours": step(ours, x), "conv2d 5 x 5": step(plane, image)}
+    for name, other in (("escnn 5 x 5", escnn_plane(channels, side)), ("DISCO", disco_sphere(x.shape[1], side * side, 24))):
+        if other is not None:
+            functions[name] = step(*other)
     rows.append({"channels": channels, **{k: 1e3 * v for k, v in interleaved(functions, rounds).items()}})
     print(_line(rows[-1]), flush=True)
     return rows
@@ -197,6 +200,27 @@ def first_call() -> list[dict]:
     return [{"first_call_s": seconds}]
 
 
+def million() -> list[dict]:
+    """Peak resident memory of a whole process, in GB: the plan of a million nodes of degree 30, then forward + backward."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import gc, torch; from run import field; from graphs import torus; from measure import peak_bytes, resident_bytes\n"
+        "from gaugenet.nn import GaugeConv\n"
+        "graph, type = torus(1_000_000, 30), field(16)\n"
+        "conv = GaugeConv(type, type, radial=1, quadrature=None)\n"
+        "def plan():\n    global p\n    with torch.no_grad(): p = conv.plan(graph)\n"
+        "def step():\n    out = conv(x, graph, p); out.backward(out.detach())\n"
+        "base = resident_bytes(); print(base + peak_bytes(plan))\n"
+        "x = torch.randn(1_000_000, type.dim, requires_grad=True); gc.collect()\n"
+        "base = resident_bytes(); print(base + peak_bytes(step))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rows = [{"1M nodes, degree 30, 16 channels": "process peak, GB"}]
+    rows[0] |= dict(zip(("plan", "forward + backward"), (int(line) / 1e9 for line in run.stdout.split())))
+    print(_line(rows[0]), flush=True)
+    return rows
+
+
 def _line(row: dict) -> str:
     return "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
 
@@ -226,7 +250,7 @@ def draw(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    sections = ["layer", "others", "network", "scaling", "first_call"]
+    sections = ["layer", "others", "network", "scaling", "first_call", "million"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", choices=sections, default=sections)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
@@ -236,11 +260,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "hot_loop.md")
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    parts, data, start = [f"# The hot loop\n\n`python benchmarks/run.py`, {machine()}.\n"], {}, time.perf_counter()
+    parts, data, start = (
+        [f"# The hot loop\n\n`{' '.join(['python benchmarks/run.py', *sys.argv[1:]])}`, {machine()}.\n"],
+        {},
+        time.perf_counter(),
+    )
     for threads in args.threads:
         torch.set_num_threads(threads)
         for name in args.sections:
-            if name in ("first_call", "scaling") and threads != args.threads[-1]:
+            if name in ("first_call", "scaling", "million") and threads != args.threads[-1]:
+                continue
+            if name == "million" and not args.large:
                 continue
             print(f"-- {name}, {threads} threads", flush=True)
             rows = {
@@ -249,6 +279,7 @@ def main() -> None:
                 "network": lambda: network(args.rounds),
                 "scaling": lambda: scaling(max(3, args.rounds // 2), args.large, args.device),
                 "first_call": first_call,
+                "million": million,
             }[name]()
             data[f"{name}, {threads} threads"] = rows
             parts.append(markdown(f"{name}, {threads} threads", rows))
