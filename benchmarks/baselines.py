@@ -115,8 +115,8 @@ def escnn_plane(channels: int, side: int):
 
 
 def disco_sphere(width: int, nodes: int, neighbours: int):
-    """(d) torch-harmonics' convolution (Ocampo et al. 2023) with as many channels and nodes, whose cutoff takes in about as many
-    neighbours at the equator; and features. None without torch-harmonics."""
+    """(d) torch-harmonics' convolution (Ocampo et al. 2023) of as many channels and nodes, with about as many neighbours at the
+    equator; and features. None without torch-harmonics."""
     if importlib.util.find_spec("torch_harmonics") is None:
         return None
     from torch_harmonics import DiscreteContinuousConvS2
