@@ -12,7 +12,7 @@ from .mixing import Layout
 from .plan import EdgeList
 
 # Slices of the nodes to a thread: whoever is done early takes another.
-_SLICES = 4
+_SLICES = 2
 # Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
 _CHUNK_BYTES = 1 << 18
 _WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.float16: torch.float32}
