@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
             rings=arguments.rings,
             normalize=arguments.normalize,
             repair=arguments.repair,
+            renumber=arguments.renumber,
             features=_features(arguments.features),
             levels=arguments.levels,
             structure=arguments.structure,

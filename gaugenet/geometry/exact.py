@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def local_geodesics(
     smooth: bool = True,
     angles: RingAngles | None = None,
     threads: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> Geodesics:
     r"""Exact geodesics from vertices to the vertices around them.
 
@@ -70,6 +72,7 @@ def local_geodesics(
         smooth: see above; False gives the raw polyhedral angles.
         angles: the ring angles, when they are at hand.
         threads: number of threads, by default one per core.
+        progress: called with the number of sources done, and of all.
 
     Raises:
         ValueError: unless exactly one of radius and rings is given.
@@ -106,31 +109,37 @@ def local_geodesics(
     task = min(_TASK, max(1, -(-len(sources) // (4 * threads))))
     starts = range(0, len(sources), task)
     threads = min(threads, max(1, len(starts)))
-    if threads == 1:
-        parts = [run(start) for start in starts]
-    else:  # numba lets go of the GIL
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(run, starts))
-    if not parts:
-        empty = np.zeros(0)
-        return Geodesics(np.zeros(1, np.int64), np.zeros(0, np.int64), empty, empty, empty)
-    sizes, target, r, theta, transport = (np.concatenate([p[i] for p in parts]) for i in range(5))
-    return Geodesics(np.concatenate([[0], np.cumsum(sizes)]), target, r, theta, transport)
+    result = _Growing(len(sources))
+    with ThreadPoolExecutor(threads) as pool:  # numba lets go of the GIL
+        for part in map(run, starts) if threads == 1 else pool.map(run, starts):
+            result.append(*part)
+            if progress is not None:
+                progress(result.done, len(sources))
+    return result.geodesics()
 
 
-def symmetric_transport(p: np.ndarray, q: np.ndarray, turn: np.ndarray, count: int) -> np.ndarray:
-    """Transport angles of which those of reverse edges are opposite: the mean of both ends' answers, where both exist.
+class _Growing:
+    """Geodesics of more and more sources, in arrays of about the final size: to join pieces would take twice the memory."""
 
-    Args:
-        p, q: (E,) target and source of the edges, sorted by p, then q; turn: (E,) radians; count: number of nodes.
-    """
-    if p.size == 0:
-        return turn
-    key = p * count + q
-    back = np.minimum(np.searchsorted(key, q * count + p), key.size - 1)
-    both = key[back] == q * count + p
-    forth = np.where(p < q, 1.0, -1.0)
-    # The same expression for both directions, so that they are opposite to the last digit.
-    low, high = np.where(p < q, turn, turn[back]), np.where(p < q, turn[back], turn)
-    mean = np.angle(np.exp(1j * low) + np.exp(-1j * high))
-    return np.where(both, forth * mean, turn)
+    def __init__(self, sources: int) -> None:
+        self.sizes, self.done, self.used = np.zeros(sources, np.int64), 0, 0
+        self.arrays = [np.empty(0, np.int64), *(np.empty(0) for _ in range(3))]
+
+    def append(self, sizes: np.ndarray, *parts: np.ndarray) -> None:
+        self.sizes[self.done : self.done + len(sizes)] = sizes
+        self.done += len(sizes)
+        stop = self.used + len(parts[0])
+        if stop > len(self.arrays[0]):
+            self._resize(max(stop, int(1.02 * stop / self.done * len(self.sizes))))
+        for array, part in zip(self.arrays, parts):
+            array[self.used : stop] = part
+        self.used = stop
+
+    def _resize(self, size: int) -> None:
+        # In place: for large arrays the system moves pages, and nothing is copied.
+        for array in self.arrays:
+            array.resize(size, refcheck=False)
+
+    def geodesics(self) -> Geodesics:
+        self._resize(self.used)
+        return Geodesics(np.concatenate([[0], np.cumsum(self.sizes)]), *self.arrays)

@@ -153,3 +153,28 @@ def _directions(n, vertex, best, ties, angles, edges, crossings, order, smooth, 
     for k in range(n):
         slot_of[vertex[order[k]]] = -1
     return theta, turn
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def frame_turns(ptr, source, turn, offset, start, stop):
+    """See :func:`gaugenet.geometry.assembly.into_frames`, for the edges into start <= p < stop.
+
+    Both edges of a pair are written where p < q, and read nowhere else: slices may run at once.
+    """
+    for p in range(start, stop):
+        for e in range(ptr[p], ptr[p + 1]):
+            q = source[e]
+            low, high = ptr[q], ptr[q + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if source[middle] < p:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < ptr[q + 1] and source[low] == p:
+                if p < q:
+                    forth, back = turn[e] + offset[p] - offset[q], turn[low] + offset[q] - offset[p]
+                    mean = math.atan2(math.sin(forth) - math.sin(back), math.cos(forth) + math.cos(back))
+                    turn[e], turn[low] = mean, -mean
+            else:
+                turn[e] += offset[p] - offset[q]

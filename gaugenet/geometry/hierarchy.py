@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sparse
 
 from ..errors import GeometryError
-from .exact import local_geodesics, symmetric_transport
+from .assembly import symmetric_transport
+from .exact import local_geodesics
 from .frames import ring_angles, rotations
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points

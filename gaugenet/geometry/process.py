@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class ProcessParams:
         method: of geometry.mesh.
         smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
         repair: mend the mesh first (repair_mesh) rather than refuse it.
+        renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
         features: names that compute_features understands.
         levels: number of coarser levels.
         structure: of geometry.mesh: "SO2", or "O2", which admits surfaces that are not orientable.
@@ -44,6 +46,7 @@ class ProcessParams:
     method: str = "exact"
     smooth: bool = True
     repair: bool = False
+    renumber: bool = False
     features: tuple[str, ...] = ()
     levels: int = 0
     structure: str = "SO2"
@@ -64,7 +67,7 @@ class ProcessParams:
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
             object.__setattr__(self, name, int(value))
-        for name in ("normalize", "smooth", "repair"):
+        for name in ("normalize", "smooth", "repair", "renumber"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
             object.__setattr__(self, name, bool(getattr(self, name)))
@@ -100,6 +103,7 @@ def process_one(
     destination: str | os.PathLike | None = None,
     *,
     threads: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> LocalGeometry | Processed:
     """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
 
@@ -108,11 +112,12 @@ def process_one(
         params: what to make of it.
         destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
         threads: of geometry.mesh; the result does not depend on it.
+        progress: of geometry.mesh: called with the number of vertices done, and of all.
 
     Returns:
         The LocalGeometry, or with a destination a Processed. The metadata hold ``source`` (the file's name), ``sha256``,
         ``scale`` (the factor of normalization), ``warnings``, and ``vertex_ids``, the input's number of every node, when
-        vertices were dropped, split or welded.
+        vertices were dropped, split, welded or renumbered.
 
     Raises:
         MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
@@ -152,12 +157,17 @@ def process_one(
         features=params.features,
         levels=params.levels,
         structure=params.structure,
+        renumber=params.renumber,
         threads=threads,
+        # What a record holds; computed in float64 all the same.
+        dtype=np.float64 if destination is None else np.float32,
+        progress=progress,
     )
     warnings = [w.to_dict() for w in notes]
     facts = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
-    if checked.num_vertices != loaded.num_vertices or (checked.vertex_ids != np.arange(loaded.num_vertices)).any():
-        facts["vertex_ids"] = checked.vertex_ids.tolist()
+    ids = checked.vertex_ids[geometry.metadata.get("vertex_ids", slice(None))]
+    if not np.array_equal(ids, np.arange(loaded.num_vertices)):
+        facts["vertex_ids"] = ids.tolist()
     geometry = geometry.replace(metadata={**geometry.metadata, **facts})
     if destination is None:
         return geometry

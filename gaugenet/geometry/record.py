@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,6 @@ def save_record(
     Raises:
         GeometryError: for arrays that do not fit each other, are not finite in float32, or metadata that is not JSON.
     """
-    from safetensors.numpy import save
-
     tensors, facts = {}, []
     for level, part in enumerate(geometry.levels()):
         arrays = {name: getattr(part, name) for name in _TENSORS if not name.startswith("cluster")}
@@ -92,7 +90,22 @@ def save_record(
         _assemble(tensors, json.loads(text))
     except (TypeError, ValueError) as error:
         raise GeometryError(f"this geometry cannot be stored: {error}") from None
-    write_atomic(path, save(tensors, metadata={_KEY: text}))
+    write_atomic(path, _safetensors(tensors, text))
+
+
+def _safetensors(tensors: dict[str, np.ndarray], text: str) -> Iterator[bytes | memoryview]:
+    """The pieces of a safetensors file: its length-prefixed JSON header, then the bytes of every array, without a copy."""
+    outer, at = {"__metadata__": {_KEY: text}}, 0
+    for name, array in tensors.items():
+        kind = next(k for k, dtype in _DTYPES.items() if dtype == array.dtype)
+        outer[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    header = json.dumps(outer, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    yield struct.pack("<Q", len(header)) + header
+    for array in tensors.values():
+        if array.size:
+            yield memoryview(array).cast("B")
 
 
 def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) -> LocalGeometry:
@@ -114,12 +127,13 @@ def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) ->
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     try:
         header, shapes, start = _read_header(path)
-        data = Path(path).read_bytes()
         tensors = {}
         for name, (kind, shape, first, last) in shapes.items():
-            if start + last > len(data):
+            count = (last - first) // 4
+            tensors[name] = np.fromfile(path, _DTYPES[kind], count, offset=start + first)
+            if tensors[name].size != count:
                 raise RecordError("truncated")
-            tensors[name] = np.frombuffer(data, _DTYPES[kind], (last - first) // 4, start + first).reshape(shape)
+            tensors[name] = tensors[name].reshape(shape)
         return _assemble(tensors, header, dtype)
     except GaugenetError as error:
         raise RecordError(f"{os.fspath(path)}: {error}") from None
@@ -154,13 +168,19 @@ def record_name(content_sha256: str, params: Mapping[str, Any] | Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40] + ".safetensors"
 
 
-def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder."""
+def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder.
+
+    Args:
+        path: the file.
+        data: its bytes, or pieces of them.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            for piece in [data] if isinstance(data, bytes) else data:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -290,8 +310,8 @@ def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dty
     if sizes["N"] == 0 or sizes["d"] == 0:
         raise RecordError(f"level {level}: no nodes or no dimension")
     _check_indices(level, part, sizes["N"], coarse)
-    indices = {name: part[name].astype(np.int64) for name in ("edge_index", "faces", "cluster") if name in part}
-    floats = {name: array.astype(dtype) for name, array in part.items() if name not in indices}
+    indices = {name: part[name].astype(np.int64, copy=False) for name in ("edge_index", "faces", "cluster") if name in part}
+    floats = {name: array.astype(dtype, copy=False) for name, array in part.items() if name not in indices}
     pooling = None
     if coarse is not None:
         pooling = Pooling(indices.pop("cluster"), floats.pop("cluster_transport"), coarse)
@@ -316,10 +336,11 @@ def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | N
         array = part.get(name)
         if array is not None and array.size and not (array.min() >= 0 and array.max() < limit):
             raise RecordError(f"level {level}: {name} has an index outside 0 to {limit - 1}")
-    source, target = part["edge_index"].astype(np.int64)
+    source, target = part["edge_index"]
     if (source == target).any():
         raise RecordError(f"level {level}: an edge from a node to itself")
-    if (np.diff(target * nodes + source) < 0).any():
+    same = target[1:] == target[:-1]
+    if ((target[1:] < target[:-1]) | (same & (source[1:] < source[:-1]))).any():
         raise RecordError(f"level {level}: edges are not sorted by target, then source")
     if not (part["radius"] > 0.0).all():
         raise RecordError(f"level {level}: a radius that is not positive")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings as python_warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
+from .assembly import assemble
 from .double_cover import MIRROR, cover_frames, lift_samples, orientation_cover, project
-from .exact import Geodesics, local_geodesics, symmetric_transport
+from .exact import local_geodesics
 from .features import compute_features, parse_feature_names
 from .frames import ambient_frames, checked_frames, edge_lengths, left_handed, ring_angles, rotations, vertex_areas
 from .hierarchy import build_hierarchy, sample_levels
 from .loading import load_mesh
 from .local_geometry import STRUCTURES, LocalGeometry
 from .mesh_checks import check_mesh, mollify, zero_area_faces
+from .renumbering import renumber as renumbered
 from .repair import repair_mesh
 from .sampling import edge_graph
 from .topology import Topology
@@ -37,10 +40,13 @@ def mesh(
     structure: str = "SO2",
     frames: np.ndarray | None = None,
     repair: bool = False,
+    renumber: bool = False,
     features: str | Iterable[str] = (),
     levels: int = 0,
     ratio: float = 0.25,
     threads: int | None = None,
+    dtype: type = np.float64,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> LocalGeometry:
     r"""The local geometry of a triangle mesh, one node per vertex (docs/conventions.md).
 
@@ -61,13 +67,17 @@ def mesh(
             transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.
         frames: (V, 3, 2) orthonormal frames to use, right-handed; by default the first vector is along an edge.
         repair: mend the mesh first instead of refusing it.
+        renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.renumbering`); ``vertex_ids`` in the
+            metadata keeps their numbers in the input.
         features: names for :func:`gaugenet.geometry.features.compute_features`.
         levels: number of coarser levels; ratio: coarse nodes per fine node.
         threads: number of threads, by default one per core.
+        dtype: of log, transport and weight: float64, or float32, which halves the memory (all is computed in float64).
+        progress: called with the number of vertices done, and of all, as the work goes on.
 
     Returns:
-        LocalGeometry in float64. ``metadata`` holds the parameters, the warnings and, where vertices were dropped or split,
-        ``vertex_ids`` (the number of each node in the input).
+        LocalGeometry in float64 (but see dtype). ``metadata`` holds the parameters, the warnings and, where vertices were
+        dropped, split or renumbered, ``vertex_ids`` (the number of each node in the input).
 
     Raises:
         MeshError: a mesh that cannot be used, naming the elements.
@@ -77,6 +87,7 @@ def mesh(
     _check_options(radius, rings, method, levels, structure)
     parse_feature_names(features)
     triangles, input_count = _prepare(path_or_vertices, faces, repair, structure)
+    triangles = renumbered(triangles) if renumber else triangles
     for warning in triangles.warnings:
         python_warnings.warn(str(warning), stacklevel=2)
     if not triangles.orientable and method != "exact":
@@ -98,13 +109,15 @@ def mesh(
     reach = _radius(radius, rings, area[:count], triangles, input_count)
     reach = None if reach is None else _doubled(reach, covered)
     if method == "exact":
-        found = local_geodesics(topology, lengths, None, reach, rings=rings, smooth=smooth, angles=angles, threads=threads)
+        options = {"rings": rings, "smooth": smooth, "angles": angles, "threads": threads, "progress": progress}
+        found = [local_geodesics(topology, lengths, None, reach, **options)]
     else:
         from .potpourri import heat_geodesics
 
-        found = heat_geodesics(points, topology, angles, reach, rings)
+        found = [heat_geodesics(points, topology, angles, reach, rings)]
     defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
-    geometry = assemble(found, offset, area, reach, rings).replace(
+    # Popped, so that nothing here holds the arrays while they are turned into others.
+    geometry = assemble(found.pop(), offset, area, reach, rings, dtype=dtype, threads=threads).replace(
         positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0)
     )
     if parse_feature_names(features):
@@ -132,35 +145,6 @@ def mesh(
         geometry = geometry.gauge_transform(np.where(left[:, None, None], MIRROR, np.eye(2)))
     facts = _metadata(triangles, input_count, radius, rings, method, smooth, repair)
     return geometry.replace(faces=triangles.faces, metadata={**facts, "structure": structure})
-
-
-def assemble(
-    found: Geodesics, offset: np.ndarray, area: np.ndarray, radius: np.ndarray | None, rings: int | None
-) -> LocalGeometry:
-    """Edges, log maps and transport in the frames from geodesics in the ring frames (all vertices are sources).
-
-    Args:
-        found: geodesics; offset: (N,) direction in the frame = direction in the ring + offset.
-        area: (N,); radius: (N,) or None with rings.
-    """
-    count = len(area)
-    p = np.repeat(np.arange(count), np.diff(found.ptr))
-    q = found.target
-    theta = found.theta + offset[p]
-    turn = symmetric_transport(p, q, found.transport + offset[p] - offset[q], count)
-    if radius is None:
-        farthest = np.zeros(count)
-        np.maximum.at(farthest, p, found.r)
-        radius = farthest * (rings + 0.5) / rings
-        radius[farthest == 0.0] = 1.0  # a lone vertex: any radius will do
-    return LocalGeometry(
-        edge_index=np.stack([q, p]),
-        log=found.r[:, None] * np.stack([np.cos(theta), np.sin(theta)], -1),
-        transport=rotations(turn),
-        weight=area[q] / (np.pi * radius[p] ** 2),
-        radius=np.array(radius, float),
-        area=area,
-    )
 
 
 def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, angles) -> tuple:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaugenet.geometry.exact import local_geodesics, symmetric_transport
+from gaugenet.geometry.assembly import symmetric_transport
+from gaugenet.geometry.exact import local_geodesics
 from gaugenet.geometry.exact_windows import geodesics_from
 from gaugenet.geometry.frames import edge_lengths, ring_angles
 from gaugenet.geometry.topology import Topology

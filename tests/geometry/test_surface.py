@@ -328,3 +328,42 @@ def test_repair_is_asked_for():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         geometry.mesh(extra, shared_edge, rings=1, repair=True).validate()
+
+
+def test_renumbering_keeps_the_numbers():
+    """The same geometry under other numbers, which the metadata tell; frames of the user follow their vertices."""
+    rng = np.random.default_rng(0)
+    vertices, faces = torus(24, 16)
+    order = rng.permutation(len(vertices))
+    place = np.argsort(order)
+    vertices, faces = vertices[order], place[faces]
+    plain = geometry.mesh(vertices, faces, radius=0.6)
+    found = geometry.mesh(vertices, faces, radius=0.6, renumber=True, frames=plain.frame)
+    ids = np.array(found.metadata["vertex_ids"])
+    assert sorted(ids) == list(range(len(vertices))) and (ids != np.arange(len(vertices))).any()
+    np.testing.assert_array_equal(found.positions, vertices[ids])
+    np.testing.assert_allclose(found.frame, plain.frame[ids], atol=1e-12)
+    source, target = ids[found.edge_index]
+    same = np.lexsort((source, target))
+    np.testing.assert_array_equal(np.stack([source, target])[:, same], plain.edge_index)
+    np.testing.assert_allclose(found.log[same], plain.log, atol=1e-9)
+    np.testing.assert_allclose(found.transport[same], plain.transport, atol=1e-9)
+    # Edges join vertices that are close in memory: the mean distance in numbers falls at least by half.
+    assert np.abs(np.diff(found.edge_index, axis=0)).mean() < 0.5 * np.abs(np.diff(plain.edge_index, axis=0)).mean()
+
+
+def test_float32_is_float64_rounded():
+    exact, rounded = (geometry.mesh(*torus(24, 16), rings=2, dtype=dtype) for dtype in (np.float64, np.float32))
+    for name in ("log", "transport", "weight"):
+        assert getattr(rounded, name).dtype == np.float32
+        np.testing.assert_array_equal(getattr(rounded, name), getattr(exact, name).astype(np.float32))
+    np.testing.assert_array_equal(rounded.edge_index, exact.edge_index)
+    rounded.validate()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_progress_is_told(threads):
+    seen = []
+    geometry.mesh(*torus(60, 40), rings=1, threads=threads, progress=lambda done, total: seen.append((done, total)))
+    done = [d for d, _ in seen]
+    assert len(seen) > 3 and done == sorted(done) and seen[-1] == (2400, 2400)
