@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_number(float, 0, open=True), metavar="S", help="seconds for each mesh (default: no limit)"
     )
     sub.add_argument("--repair", action="store_true", help="mend meshes rather than refuse them")
-    text = "number vertices so that neighbours are close in memory (the record keeps their ids); for large meshes in random order"
+    text = "number vertices so that neighbours are close in memory (the record keeps their ids)"
     sub.add_argument("--renumber", action="store_true", help=text)
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
