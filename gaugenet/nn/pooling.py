@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
+from ..ops import Carrier, EdgePlan, carry_sum, make_sum_plan
 from .checks import check_features, check_transport
 
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
@@ -32,7 +33,7 @@ class GaugePool(nn.Module):
         if reduce not in ("mean", "max"):
             raise ValueError(f'GaugePool expected reduce "mean" or "max", got {reduce!r}')
         self.in_type = self.out_type = type
-        self.reduce = reduce
+        self.reduce, self.carrier = reduce, Carrier.of(type)
 
     def forward(self, x: Tensor, graph) -> Tensor:
         check_features(x, self.in_type, None, "GaugePool")
@@ -40,12 +41,13 @@ class GaugePool(nn.Module):
         if coarse is None:
             raise ValueError(_COARSE)
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x)
         num_coarse = coarse.radius.shape[0]
         if self.reduce == "mean":
-            area = graph.area.to(x.dtype)
-            total = area.new_zeros(num_coarse).index_add(0, graph.cluster, area)
-            return x.new_zeros(num_coarse, x.shape[1]).index_add(0, graph.cluster, carried * area[:, None]) / total[:, None]
+            area = graph.area
+            share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
+            plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
+            return carry_sum(x, self.carrier, plan)
+        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x)
         blocks = self.in_type.split(carried)
         return self.in_type.join([_largest_copy(block, graph.cluster, num_coarse) for block in blocks])
 
@@ -66,14 +68,16 @@ class GaugeUnpool(nn.Module):
     def __init__(self, type: FieldType) -> None:
         super().__init__()
         self.in_type = self.out_type = type
+        self.carrier = Carrier.of(type)
 
     def forward(self, x: Tensor, graph) -> Tensor:
         check_features(x, self.in_type, None, "GaugeUnpool")
         if graph.coarse is None:
             raise ValueError(_COARSE)
         check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
-        inverse = graph.cluster_transport.to(x.dtype).transpose(-1, -2)
-        return self.in_type.transform(inverse, x[graph.cluster])
+        share = torch.ones_like(graph.cluster_transport[:, 0, 0])
+        plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, x.shape[0], self.in_type.group)
+        return carry_sum(x, self.carrier, EdgePlan(plan.backward, plan.forward))
 
     def extra_repr(self) -> str:
         return str(self.in_type)

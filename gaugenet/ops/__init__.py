@@ -1,7 +1,20 @@
 """The one hot loop: transported neighbours summed against kernel functions, then mixed."""
 
+from .carrying import Carrier, carry_sum
 from .convolve import BACKENDS, Kernel, gauge_convolve
 from .mixing import Layout, make_layout
-from .plan import EdgeList, EdgePlan, make_plan
+from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
 
-__all__ = ["BACKENDS", "EdgeList", "EdgePlan", "Kernel", "Layout", "gauge_convolve", "make_layout", "make_plan"]
+__all__ = [
+    "BACKENDS",
+    "Carrier",
+    "EdgeList",
+    "EdgePlan",
+    "Kernel",
+    "Layout",
+    "carry_sum",
+    "gauge_convolve",
+    "make_layout",
+    "make_plan",
+    "make_sum_plan",
+]

@@ -55,15 +55,29 @@ def convolve_backward(
     return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 
+def carry_sum(x: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
+    """(N, D) -> (M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
+    working = _WORKING[x.dtype]
+    out = x.new_empty(edges.rowptr.numel() - 1, x.shape[1], dtype=working)
+    bounds = _bounds(out.shape[0])
+    arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
+    _run("carry_sum", arguments, bounds.numel() - 1)
+    return out.to(x.dtype)
+
+
 def _numpy(x: Tensor, dtype: torch.dtype):
     return x.detach().to(dtype).contiguous().numpy()
 
 
+def _edges(edges: EdgeList, dtype: torch.dtype) -> tuple:
+    """rowptr, source, turn, det, element and table, the floats flat and in ``dtype``."""
+    turn, det, table = (_numpy(t, dtype).reshape(-1) for t in (edges.turn, edges.det, edges.table))
+    return edges.rowptr.numpy(), edges.source.numpy(), turn, det, edges.element.numpy(), table
+
+
 def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
-    floats = [_numpy(t, dtype) for t in (edges.turn, edges.det, edges.table, edges.node_table)]
-    turn, det, table, node_table = floats[0].reshape(-1), floats[1], floats[2].reshape(-1), floats[3]
     return [
-        (edges.rowptr.numpy(), edges.source.numpy(), turn, det, edges.element.numpy(), table, node_table),
+        (*_edges(edges, dtype), _numpy(edges.node_table, dtype)),
         (*(t.numpy() for t in layout[:3]), _numpy(layout.factors, dtype), layout.groups.numpy()),
     ]
 

@@ -68,7 +68,42 @@ def _backward_slice(arguments, item):
                 _product(reduced, z, width, 1, count, features, at, out_width, g_w, w, columns, g_w, w, columns, size, columns)
 
 
+@njit(**_OPTIONS)
+def _carry_slice(arguments, item):
+    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`carry_sum`."""
+    x, edges, blocks, permutations, out, bounds = arguments
+    rowptr, source, turn, det, element, table = edges
+    width = x.shape[1]
+    padded = (width + WIDTH - 1) // WIDTH * WIDTH
+    values, flat, one, zeros = x.reshape(-1), out.reshape(-1), np.ones(1, x.dtype), np.zeros(WIDTH, x.dtype)
+    most = 0
+    for p in range(bounds[item], bounds[item + 1]):
+        most = max(most, rowptr[p + 1] - rowptr[p])
+    (carried, c0), (sums, s0) = _aligned(most * padded, x.dtype), _aligned(padded, x.dtype)
+    for p in range(bounds[item], bounds[item + 1]):
+        first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
+        _carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
+        for k in range(0, padded, WIDTH):
+            _sum1(carried, c0 + k, padded, table, first, 1, 1, count, zeros, 0, 0, one, 0, 0, sums, s0 + k, padded)
+        _set(flat, p * width, sums, s0, s0, width, one[0], zeros[0])
+
+
 _convolve_team, _backward_team = make_team(_convolve_slice), make_team(_backward_slice)
+_carry_team = make_team(_carry_slice)
+
+
+@njit(**_OPTIONS)
+def carry_sum(fork, threads, first, last, arguments):
+    """out[p] = sum over the edges e into p of table[e] rho(turn[e]) x[source[e]], for some slices of the nodes.
+
+    ``arguments`` are x (N, D); edges as for :func:`convolve`, of one column and without node_table; blocks and permutations
+    of a Layout; out (M, D), written; bounds of the slices.
+    """
+    if threads > 1:
+        return _carry_team(fork, threads, first, last, arguments)
+    for item in range(first, last):
+        _carry_slice(arguments, item)
+    return 0
 
 
 @njit(**_OPTIONS)

@@ -99,7 +99,7 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
         width = rep_r.dim * mul_r
         groups.append((first, z - first, columns.start, width, offset))
         offset += (z - first) * width
-    blocks, permutations = _blocks(source)
+    blocks, permutations = carried_blocks(source)
     group = torch.tensor(groups, dtype=torch.int64).reshape(-1, 5)
     entry = torch.tensor(entries, dtype=torch.int64).reshape(-1, 7)
     factor = torch.tensor(factors, dtype=torch.float64).reshape(-1, 2)
@@ -137,7 +137,8 @@ def _append(entries: list, factors: list, functional: np.ndarray, z: int, row: i
         factors.append((f, g))
 
 
-def _blocks(type: FieldType) -> tuple[Tensor, Tensor]:
+def carried_blocks(type: FieldType) -> tuple[Tensor, Tensor]:
+    """Layout.blocks and Layout.permutations of features of a type."""
     rows, tables, offset = [], [], 0
     planar = type.group.dim == 2
     for (mul, rep), columns in zip(type.blocks, type.slices):

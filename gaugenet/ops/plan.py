@@ -85,6 +85,26 @@ def make_plan(
     )
 
 
+def make_sum_plan(cluster: Tensor, transport: Tensor, factor: Tensor, num_targets: int, group: Group) -> EdgePlan:
+    """The plan of :func:`gaugenet.ops.carry_sum` from N nodes to the nodes that they belong to.
+
+    Args:
+        cluster: (N,) the target of every node. transport: (N, d, d) to its frame. factor: (N,).
+        num_targets: M.
+        group: the structure group.
+    """
+    order = torch.argsort(cluster, stable=True)
+    target, there, factor = cluster[order], transport[order], factor[:, None]
+    reflects = transport.shape[-1] == 2 and group.reflects
+    none = factor.new_zeros(0, 1)
+    back = transport.transpose(-1, -2)
+    one_each = torch.arange(cluster.numel() + 1, device=cluster.device)
+    turns, elements = _turns(there, reflects), _elements(there, group)
+    forth = order, target, there, *turns, elements, factor[order], none
+    back = cluster, one_each[:-1], back, *_turns(back, reflects), _elements(back, group), factor, none
+    return EdgePlan(EdgeList(_rowptr(target, num_targets), *forth), EdgeList(one_each, *back))
+
+
 def _transposed(
     order: Tensor, transport: Tensor, table: Tensor, num_harmonics: int, reflects: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

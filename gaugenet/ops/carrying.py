@@ -1,0 +1,80 @@
+"""Carry features along edges and sum them, without a kernel: what pooling and unpooling are."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..fields import FieldType
+from . import cpu
+from .mixing import OTHER, carried_blocks
+from .plan import EdgeList, EdgePlan
+
+_EDGES = len(EdgeList._fields)
+
+
+class Carrier(NamedTuple):
+    """How features of a type are carried: blocks and permutations of a Layout; whether the fused loop knows them all."""
+
+    type: FieldType
+    blocks: Tensor
+    permutations: Tensor
+    special: bool
+
+    @classmethod
+    def of(cls, type: FieldType) -> Carrier:
+        blocks, permutations = carried_blocks(type)
+        return cls(type, blocks, permutations, bool((blocks[:, 0] != OTHER).all()))
+
+
+def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan) -> Tensor:
+    r"""Sum of transported features, from N nodes to M others.
+
+    .. math:: out[p] = \sum_{e: q \to p} u_e\, \rho(g_{pq})\, f(q)
+
+    On the CPU one fused loop; the backward pass is the same over the reversed edges. Elsewhere, or with the environment variable
+    GAUGENET_BACKEND=reference, plain torch.
+
+    Args:
+        x: (N, D) features. carrier: of their field type.
+        plan: forward edges with M targets and a table (E, 1) of the factors u; the backward ones reversed.
+
+    Returns:
+        (M, D).
+    """
+    edges = plan.forward
+    learnt = edges.table.requires_grad or edges.transport.requires_grad
+    wanted = os.environ.get("GAUGENET_BACKEND", "auto") in ("auto", "cpu")
+    if wanted and cpu.supported(x) and carrier.special and not learnt:
+        return _carry_sum(x, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
+    carried = carrier.type.transform(edges.transport.to(x.dtype), x[edges.source])
+    return x.new_zeros(edges.rowptr.numel() - 1, x.shape[1]).index_add(0, edges.target, edges.table.to(x.dtype) * carried)
+
+
+@torch.library.custom_op("gaugenet::carry_sum", mutates_args=())
+def _carry_sum(x: Tensor, edges: list[Tensor], reversed_edges: list[Tensor], blocks: Tensor, permutations: Tensor) -> Tensor:
+    return cpu.carry_sum(x, EdgeList(*edges), blocks, permutations)
+
+
+@_carry_sum.register_fake
+def _(x, edges, reversed_edges, blocks, permutations):
+    return x.new_empty(edges[0].shape[0] - 1, x.shape[1])
+
+
+def _setup(ctx, inputs, output):
+    _, edges, reversed_edges, *layout = inputs
+    ctx.save_for_backward(*edges, *reversed_edges, *layout)
+
+
+def _backward(ctx, grad):
+    tensors = ctx.saved_tensors
+    edges, reversed_edges, layout = tensors[:_EDGES], tensors[_EDGES : 2 * _EDGES], tensors[2 * _EDGES :]
+    # Linear: its own backward pass with the edges turned round, and so on.
+    grad_x = _carry_sum(grad.contiguous(), list(reversed_edges), list(edges), *layout)
+    return grad_x, [None] * _EDGES, [None] * _EDGES, None, None
+
+
+_carry_sum.register_autograd(_backward, setup_context=_setup)
