@@ -35,7 +35,7 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan) -> Tensor:
 
     .. math:: out[p] = \sum_{e: q \to p} u_e\, \rho(g_{pq})\, f(q)
 
-    On the CPU one fused loop; the backward pass is the same over the reversed edges. Elsewhere, or with the environment variable
+    On the CPU one fused loop; the backward pass is the same over the reversed edges. Elsewhere, or where the environment says
     GAUGENET_BACKEND=reference, plain torch.
 
     Args:
