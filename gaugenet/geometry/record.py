@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import re
 import struct
-import threading
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import GaugenetError, GeometryError, RecordError
+from .durable import write_atomic
 from .local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 
-__all__ = ["SCHEMA", "load_record", "read_record_header", "record_name", "save_record", "write_atomic"]
+__all__ = [
+    "SCHEMA",
+    "load_record",
+    "read_record_header",
+    "record_name",
+    "save_record",
+]
 
-SCHEMA = 2
+SCHEMA = 3
 # The header is JSON: names, shapes, parameters and facts, never the arrays.
 _MAX_HEADER = 64 * 2**20
 _MAX_LEVELS = 32
 _KEY = "gaugenet"
+# Our facts are JSON inside of JSON, their keys sorted: the checksum of the file comes first.
+_CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
+_NO_CRC = "0" * 8
 # name -> (stored type, shape). Letters: N nodes, E edges, F faces, d and D dimensions; M nodes of the next level.
 _TENSORS = {
     "edge_index": ("I32", (2, "E")),
@@ -53,7 +63,7 @@ def save_record(
     """Write a LocalGeometry and its coarser levels: int32 indices, float32 geometry, everything else in the header.
 
     The tensors are named ``"0.log"``, ``"1.edge_index"``, ``"0.feature.hks"``: level, then attribute. The file appears whole or
-    not at all (a temporary name, fsync, rename).
+    not at all (a temporary name, fsync, rename), and the header has a CRC-32 of all of it, so that a flipped bit is found.
 
     Args:
         geometry: after rounding to float32 its conventions hold to about 1e-6.
@@ -81,6 +91,7 @@ def save_record(
 
     before = geometry.metadata.get("record", {})
     header = {
+        "crc32": _NO_CRC,
         "schema": SCHEMA,
         "version": __version__,
         "sha256": before.get("sha256") if source_sha256 is None else source_sha256,
@@ -92,7 +103,7 @@ def save_record(
         _assemble(tensors, json.loads(text))
     except (TypeError, ValueError) as error:
         raise GeometryError(f"this geometry cannot be stored: {error}") from None
-    write_atomic(path, save(tensors, metadata={_KEY: text}))
+    write_atomic(path, _sealed(save(tensors, metadata={_KEY: text})))
 
 
 def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) -> LocalGeometry:
@@ -120,23 +131,32 @@ def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) ->
             if start + last > len(data):
                 raise RecordError("truncated")
             tensors[name] = np.frombuffer(data, _DTYPES[kind], (last - first) // 4, start + first).reshape(shape)
-        return _assemble(tensors, header, dtype)
+        geometry = _assemble(tensors, header, dtype)
+        _check_crc(data[:start], [memoryview(data)[start:]])
+        return geometry
     except GaugenetError as error:
         raise RecordError(f"{os.fspath(path)}: {error}") from None
 
 
-def read_record_header(path: str | os.PathLike) -> dict[str, Any]:
+def read_record_header(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
     """The facts of a record without its arrays.
+
+    Args:
+        path: the file.
+        verify: read all of it and compare its checksum; otherwise only that the tensors fit into the file is checked.
 
     Returns:
         dict with schema, version, sha256, parameters, levels (a list of {"metadata", "features"}) and tensors: name ->
-        {"dtype", "shape"}. That the tensors fit into the file is checked, their values are not.
+        {"dtype", "shape"}.
 
     Raises:
         RecordError, OSError: as load_record.
     """
     try:
-        header, shapes, _ = _read_header(path)
+        header, shapes, start = _read_header(path)
+        if verify:
+            with open(path, "rb") as file:
+                _check_crc(file.read(start), iter(lambda: file.read(2**20), b""))
     except GaugenetError as error:
         raise RecordError(f"{os.fspath(path)}: {error}") from None
     return {**header, "tensors": {name: {"dtype": kind, "shape": list(shape)} for name, (kind, shape, *_) in shapes.items()}}
@@ -154,27 +174,24 @@ def record_name(content_sha256: str, params: Mapping[str, Any] | Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40] + ".safetensors"
 
 
-def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    # Not every platform can open a folder; the rename is atomic all the same.
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def _sealed(data: bytes) -> list[bytes]:
+    """The file in pieces, the checksum of all of it filled in."""
+    place = _CRC.search(data)
+    view = memoryview(data)
+    crc = f"{zlib.crc32(data):08x}".encode()
+    return [view[: place.start(1)], crc, view[place.end(1) :]]
+
+
+def _check_crc(head: bytes, rest: Iterable[bytes]) -> None:
+    """Compare the checksum in the header with that of the file, in which it counts as zeros."""
+    place = _CRC.search(head)
+    if place is None:
+        raise RecordError("a header without checksum")
+    crc = zlib.crc32(head[: place.start(1)] + _NO_CRC.encode() + head[place.end(1) :])
+    for piece in rest:
+        crc = zlib.crc32(piece, crc)
+    if f"{crc:08x}".encode() != place[1]:
+        raise RecordError("damaged: the bytes do not match the checksum")
 
 
 def _rounded(name: str, array: np.ndarray) -> np.ndarray:
