@@ -182,12 +182,13 @@ def start(slow: Path, out: Path) -> subprocess.Popen:
 
 
 @linux
-def test_interrupt_leaves_whole_files(slow, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_whole_files(slow, tmp_path, number):
     run = start(slow, tmp_path)
     workers = spawn_workers(run.pid)
     host = socket.gethostname().replace(".", "_")
     (tmp_path / f".half.safetensors.{host}-{workers[0]}-0123abcd.tmp").write_bytes(b"as if killed while writing")
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130 and "Traceback" not in err
     summary = json.loads(out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import tarfile
@@ -188,8 +189,8 @@ def _errors_name(path: Path) -> Iterator[None]:
     except MeshError:
         raise
     except (OSError, *_DAMAGED) as error:
-        # gzip and bz2 tell of bad bytes by an OSError without a number.
-        if isinstance(error, OSError) and error.errno is not None:
+        # gzip and bz2 tell of bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         text = f"damaged or not an archive of its kind: {type(error).__name__}: {error}"
         raise MeshError(text, kind="unreadable", path=str(path)) from None

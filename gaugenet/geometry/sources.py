@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -155,9 +156,10 @@ def _below(base: Path, pattern: tuple[str, ...] | None = None) -> Iterator[tuple
             mesh = path.suffix.lower() in EXTENSIONS
             try:
                 mode = os.stat(path).st_mode
-            # A dangling link, a link to itself; where permission is missing it may even be a folder.
+            # A dangling link or one to itself; for other reasons (permission, a path too long) it may even be a folder.
             except OSError as error:
-                mode, problem, mesh = stat.S_IFREG, error.strerror, mesh or isinstance(error, PermissionError)
+                mode, problem = stat.S_IFREG, error.strerror
+                mesh = mesh or error.errno not in (errno.ENOENT, errno.ELOOP)
             if stat.S_ISDIR(mode):
                 if pattern is None or _leads(here, pattern):
                     stack.append((here, above))
