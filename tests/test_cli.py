@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -56,6 +57,11 @@ def processed(folder, tmp_path_factory):
     return out, subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+def visible(folder: Path) -> list[str]:
+    """Extensions of what lies in a folder, the lock aside."""
+    return sorted(p.suffix for p in folder.iterdir() if p.name != ".index.lock")
+
+
 def test_preprocess_goes_past_bad_files(processed):
     out, run = processed
     assert run.returncode == 1
@@ -66,7 +72,7 @@ def test_preprocess_goes_past_bad_files(processed):
     assert set(reasons) == {"bad/bow_tie.obj", "bad/nan.obj", "bad/empty.stl"}
     assert "non-manifold" in reasons["bad/bow_tie.obj"] and "empty" in reasons["bad/empty.stl"]
     assert "bad/nan.obj: failed" in run.stderr and "mesh" in run.stderr
-    assert sorted(p.suffix for p in out.iterdir()) == [".json", ".safetensors", ".safetensors", ".safetensors"]
+    assert visible(out) == [".json", ".jsonl", ".safetensors", ".safetensors", ".safetensors"]
 
 
 def test_index(processed):
@@ -176,16 +182,18 @@ def start(slow: Path, out: Path) -> subprocess.Popen:
 
 
 @linux
-def test_interrupt_leaves_whole_files(slow, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_whole_files(slow, tmp_path, number):
     run = start(slow, tmp_path)
     workers = spawn_workers(run.pid)
-    (tmp_path / f".half.{workers[0]}-1.tmp").write_bytes(b"as if killed while writing")
-    run.send_signal(signal.SIGINT)
+    host = socket.gethostname().replace(".", "_")
+    (tmp_path / f".half.safetensors.{host}-{workers[0]}-0123abcd.tmp").write_bytes(b"as if killed while writing")
+    run.send_signal(number)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130 and "Traceback" not in err
     summary = json.loads(out)
     assert summary["interrupted"] and (summary["done"], summary["failed"]) == (1, 1)
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
+    assert visible(tmp_path) == [".json", ".jsonl", ".safetensors"] and not list(tmp_path.glob(".*.tmp"))
     index = json.loads((tmp_path / "index.json").read_text())
     assert [m["source"] for m in index["meshes"]] == ["a_quick.obj", "b_bad.obj"]
     for worker in workers:

@@ -75,20 +75,33 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("preprocess", "preprocess", "make one record of every mesh, in worker processes")
-    sub.add_argument("source", metavar="SRC", nargs="+", help="mesh files, or folders of them")
-    sub.add_argument("destination", metavar="DST", help="folder for the records and index.json")
+    text = "mesh files, folders of them, archives (.zip, .tar.gz, ...), or quoted patterns such as 'meshes/**/*.off'"
+    sub.add_argument("source", metavar="SRC", nargs="+", help=text)
+    sub.add_argument("destination", metavar="DST", help="folder for the records, index.json and report.jsonl")
     _add_neighbourhood(sub, required=True)
     sub.add_argument("--normalize", action="store_true", help="scale every mesh to unit area first")
     sub.add_argument("--features", default="", metavar="NAMES", help="input features to store, such as hks,curvature")
     sub.add_argument("--levels", type=_number(int, 0), default=0, metavar="N", help="number of coarser levels (default 0)")
-    sub.add_argument("--jobs", type=_number(int, 1), metavar="N", help="worker processes (default: one a core)")
-    sub.add_argument(
-        "--timeout", type=_number(float, 0, open=True), metavar="S", help="seconds for each mesh (default: no limit)"
-    )
     sub.add_argument("--repair", action="store_true", help="mend meshes rather than refuse them")
     text = "number vertices so that neighbours are close in memory (the record keeps their ids)"
     sub.add_argument("--renumber", action="store_true", help=text)
-    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    group = sub.add_argument_group("running")
+    group.add_argument("--jobs", type=_number(int, 1), metavar="N", help="worker processes (default: one a core)")
+    limit = "for each mesh; one over it is stopped and the others go on (default: no limit)"
+    group.add_argument("--timeout", type=_number(float, 0, open=True), metavar="S", help=f"seconds {limit}")
+    text = f"gigabytes (1e9 bytes) of a worker process, of which it needs about 0.4 itself, {limit}"
+    group.add_argument("--memory", type=_number(float, 0, open=True), metavar="GB", help=text)
+    text = "try meshes again, at the end and one at a time, that crashed a worker or went over a limit (default 0)"
+    group.add_argument("--retries", type=_number(int, 0), default=0, metavar="N", help=text)
+    text = "do part I of N only, 0 <= I < N; the N runs may use one DST, at the same time and on many machines"
+    group.add_argument("--shard", metavar="I/N", help=text)
+    text = (
+        "append a line of JSON for every mesh as it is settled (default: DST/report.jsonl, of a shard DST/report-I-of-N.jsonl)"
+    )
+    group.add_argument("--report", metavar="FILE", help=text)
+    text = "tell which meshes are new, skipped (done before), stale (done, but changed or damaged) or bad; write nothing"
+    group.add_argument("--dry-run", action="store_true", help=text)
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = command("inspect", "inspection", "tell what a mesh or a record is like, and what repair would do")
     sub.add_argument("file", metavar="FILE", help="mesh file or record")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from . import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Preprocess; a progress bar and a line for every bad mesh on stderr, the summary on stdout."""
-    from tqdm import tqdm
-
-    from ..geometry.batch import find_meshes, preprocess
     from ..geometry.process import ProcessParams
+    from ..geometry.sources import find_meshes, parse_shard, take_shard
 
     try:
         params = ProcessParams(
@@ -28,30 +32,51 @@ def run(arguments: argparse.Namespace) -> int:
             levels=arguments.levels,
             structure=arguments.structure,
         )
-        count = len(find_meshes(arguments.source))
+        shard = None if arguments.shard is None else parse_shard(arguments.shard)
+        meshes = find_meshes(arguments.source)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
-    if count == 0:
+    if not meshes:
         raise UsageError(f"no mesh files in {', '.join(arguments.source)}")
+    if Path(arguments.destination).exists() and not Path(arguments.destination).is_dir():
+        raise UsageError(f"{arguments.destination} is not a folder")
+    if shard is not None:
+        meshes = take_shard(meshes, shard)
+    if arguments.dry_run:
+        return _dry_run(arguments, meshes, params)
+    with _terminated_as_interrupted():
+        return _preprocess(arguments, meshes, params, shard)
+
+
+def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params: Any, shard: tuple[int, int] | None) -> int:
+    from tqdm import tqdm
+
+    from ..geometry.batch import preprocess
+
     # A log file gets a line now and then, a terminal a moving bar.
     pace = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(total=count, unit="mesh", file=sys.stderr, mininterval=pace, disable=arguments.quiet) as bar:
+    with tqdm(total=len(meshes), unit="mesh", file=sys.stderr, mininterval=pace, disable=arguments.quiet) as bar:
 
         def progress(entry: dict) -> None:
             if entry["status"] != "done":
-                bar.write(f"{entry['source']}: {entry['status']}: {entry['reason']}", file=sys.stderr)
+                bar.write(_line(entry["source"], entry["status"], entry["reason"]), file=sys.stderr)
             bar.update()
 
         try:
             summary = preprocess(
-                arguments.source,
+                meshes,
                 arguments.destination,
                 params,
                 jobs=arguments.jobs,
                 timeout=arguments.timeout,
+                memory=None if arguments.memory is None else arguments.memory * 1e9,
+                retries=arguments.retries,
+                # The meshes are those of the shard already; taking its part again changes nothing.
+                shard=shard,
+                report=arguments.report,
                 progress=progress,
             )
-        except (FileExistsError, NotADirectoryError):
+        except NotADirectoryError:
             raise UsageError(f"{arguments.destination} is not a folder") from None
     if arguments.json:
         facts = dataclasses.asdict(summary)
@@ -66,6 +91,49 @@ def run(arguments: argparse.Namespace) -> int:
     if summary.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if summary.failed else EXIT_OK
+
+
+def _dry_run(arguments: argparse.Namespace, meshes: Mapping[str, Any], params: Any) -> int:
+    """Tell what would be done; writes nothing."""
+    from ..geometry.planning import plan
+
+    counts = dict.fromkeys(("new", "skipped", "stale", "bad"), 0)
+    told = []
+    for item in plan(meshes, arguments.destination, params):
+        state = "skipped" if item.state == "done" else item.state
+        counts[state] += 1
+        told.append({"source": item.name, "state": state, "reason": item.reason, "record": item.record})
+        if not arguments.json:
+            print(_line(state, item.name, item.reason))
+    if arguments.json:
+        print(json.dumps({**counts, "meshes": told}))
+    else:
+        print(", ".join(f"{count} {state}" for state, count in counts.items()) + "; nothing was written")
+    return EXIT_FAILED if counts["bad"] else EXIT_OK
+
+
+def _line(*parts: str | None) -> str:
+    """One line that any terminal can show: names of files may hold line ends and bytes that are no text."""
+    text = ": ".join(part for part in parts if part)
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, which schedulers send before they kill, ends the run as Ctrl-C does: workers stopped, the index written."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    # Only the main thread may do this; a caller in another one has its own ways.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _features(text: str) -> tuple[str, ...]:

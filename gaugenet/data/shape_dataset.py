@@ -14,9 +14,10 @@ from torch_geometric.data import Dataset
 
 from ..errors import GaugenetError
 from ..geometry import LocalGeometry
-from ..geometry.batch import find_meshes, preprocess
+from ..geometry.batch import preprocess
 from ..geometry.process import ProcessParams, content_sha256, process_one
 from ..geometry.record import load_record, read_record_header, record_name
+from ..geometry.sources import find_meshes
 from .archives import cache_folder
 from .graph import GaugeGraph
 from .splits import Split, random_split, split_seed
@@ -116,7 +117,7 @@ class ShapeDataset(Dataset):
         try:
             name = record_name(content_sha256(path), self.params)
             try:
-                read_record_header(self._folder / name)
+                read_record_header(self._folder / name, verify=True)
             except (OSError, GaugenetError):
                 process_one(path, self.params, self._folder)
             return name, None

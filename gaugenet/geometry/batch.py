@@ -1,26 +1,29 @@
-"""Many mesh files -> a folder of records with an index."""
+"""Many mesh files -> a folder of records with a report and an index."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import GaugenetError, RecordError
-from .process import ProcessParams, content_sha256, process_one
-from .record import read_record_header, record_name, write_atomic
-from .supervisor import supervise
+from ..errors import RecordError
+from .archives import ArchiveReader, archive_extension
+from .durable import sweep_temporary
+from .planning import Plan, available_cores, plan, record_facts
+from .process import ProcessParams, process_one
+from .run_report import INDEX, Report, write_index
+from .sources import Source, find_meshes, take_shard
+from .supervisor import Outcome, supervise
 
-__all__ = ["INDEX", "Summary", "find_meshes", "preprocess"]
+__all__ = ["Summary", "preprocess"]
 
-INDEX = "index.json"
-_INDEX_SCHEMA = 1
+# What another attempt may mend: the machine's doing, or the neighbours'. An error of the mesh comes again.
+_WORTH_ANOTHER = ("crashed", "timeout", "memory")
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,10 @@ class Summary:
         done, skipped, failed: numbers of meshes; skipped ones were done before.
         interrupted: stopped by Ctrl-C before the end.
         seconds: wall time.
-        meshes: an entry for each mesh seen: source, label, status ("done", "failed", "timeout", "crashed"), record, reason,
-            nodes, edges, levels, warnings, seconds.
-        index: path of the index.
+        meshes: an entry for each mesh that was settled: source, label, status ("done", "failed", "timeout", "memory",
+            "crashed"), record, reason, kind and ids of what is wrong with the mesh, sha256, nodes, edges, levels, warnings,
+            seconds, attempts (0 for skipped ones), time (seconds since 1970).
+        index, report: their paths.
     """
 
     done: int
@@ -43,174 +47,158 @@ class Summary:
     seconds: float
     meshes: list[dict]
     index: str
-
-
-def find_meshes(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
-    """Relative name (with forward slashes) -> file, for mesh files and folders of them, in order of names.
-
-    A file given by itself counts whatever its extension; hidden files and folders do not count. With several sources the
-    names start with the last part of each source.
-
-    Raises:
-        FileNotFoundError: for a source that is not there.
-        ValueError: for two files of one name.
-    """
-    from .loading import EXTENSIONS
-
-    found: dict[str, Path] = {}
-    for source in map(Path, sources):
-        if source.is_dir():
-            names = []
-            for folder, below, files in os.walk(source):
-                below[:] = sorted(name for name in below if not name.startswith("."))
-                names += [Path(folder, n) for n in files if Path(n).suffix.lower() in EXTENSIONS and not n.startswith(".")]
-            names = [path for path in names if path.is_file()]
-            prefix = Path(source.resolve().name) if len(sources) > 1 else Path()
-            entries = {(prefix / path.relative_to(source)).as_posix(): path for path in sorted(names)}
-        elif source.exists():
-            entries = {source.name: source}
-        else:
-            raise FileNotFoundError(f"{source}: no such file or folder")
-        twice = found.keys() & entries.keys()
-        if twice:
-            raise ValueError(f"two files would have the name {sorted(twice)[0]!r} in the index")
-        found |= entries
-    return found
+    report: str
 
 
 def preprocess(
-    sources: Sequence[str | os.PathLike],
+    sources: Sequence[str | os.PathLike] | Mapping[str, Source],
     destination: str | os.PathLike,
     params: ProcessParams,
     *,
     jobs: int | None = None,
     timeout: float | None = None,
+    memory: float | None = None,
+    retries: int = 0,
+    shard: tuple[int, int] | None = None,
+    report: str | os.PathLike | None = None,
     progress: Callable[[dict], Any] | None = None,
 ) -> Summary:
-    """Make a record of every mesh and an index of them, ``index.json``; meshes that have their record already are skipped.
+    """Make a record of every mesh, a report of the run and an index, ``index.json``; meshes with a whole record are skipped.
 
-    Bad meshes, crashes and overruns are noted in the index and do not stop the others. After Ctrl-C only whole files are left
-    and the index tells what is there. The index maps each source to its record; its ``label`` is the name of the source's
-    folder. Entries of earlier runs with the same parameters stay.
+    Bad meshes, crashes and overruns are noted and do not stop the others. After Ctrl-C only whole files are left and the index
+    tells what is there; after kill -9 the next run completes the work, and the index. Runs may share a folder at the same time.
+    The index maps each source to its record; its ``label`` is the name of the source's folder. Entries of other runs with the
+    same parameters stay.
 
     Args:
-        sources: files and folders, see find_meshes.
+        sources: files, folders, patterns and archives, see find_meshes; or what that returned.
         destination: folder; made when missing.
         params: what to make of each mesh.
         jobs: worker processes, by default one for each core that this process may use.
         timeout: seconds for each mesh.
+        memory: bytes that a worker process may hold resident, see supervise.
+        retries: how often a mesh is tried again that crashed its worker or overran a limit: at the end, one at a time.
+        shard: (i, n), see take_shard; the n runs may share the folder.
+        report: file to which a line is appended as a mesh is settled, by default ``report.jsonl`` in the destination, of a
+            shard ``report-i-of-n.jsonl``.
         progress: called with the entry of each mesh as it is settled.
 
     Raises:
         OSError, ValueError: for sources or a destination that cannot be used.
     """
     start = time.monotonic()
-    meshes = find_meshes(sources)
+    meshes = sources if isinstance(sources, Mapping) else find_meshes(sources)
+    if shard is not None:
+        meshes = take_shard(meshes, shard)
     folder = Path(destination)
     folder.mkdir(parents=True, exist_ok=True)
-    entries: dict[str, dict] = {}
-    skipped = 0
-
-    def settle(name: str, **facts: Any) -> None:
-        label = Path(name).parent.name or None
-        entries[name] = {"source": name, "label": label, **facts}
-        if progress is not None:
-            progress(entries[name])
-
-    def to_do() -> Iterator[tuple[str, str]]:
-        nonlocal skipped
-        for name, path in meshes.items():
-            try:
-                old = _existing(folder / record_name(content_sha256(path), params))
-            except OSError as error:
-                settle(name, status="failed", record=None, reason=str(error), seconds=0.0)
-                continue
-            if old is None:
-                yield name, os.fspath(path)
-            else:
-                skipped += 1
-                settle(name, status="done", reason=None, seconds=0.0, **old)
-
-    def tidy(pid: int) -> None:
-        for left in folder.glob(f".*.{pid}-*.tmp"):
-            with contextlib.suppress(OSError):
-                left.unlink()
-
-    count = min(jobs or _cores(), max(1, len(meshes)))
-    work = functools.partial(_work, params=params, destination=os.fspath(folder), threads=max(1, _cores() // count))
-    warm_up = functools.partial(_warm_up, params)
+    sweep_temporary(folder)
+    of = "" if shard is None else f"-{shard[0]}-of-{shard[1]}"
+    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress)
     interrupted = False
     try:
-        with contextlib.closing(
-            supervise(work, to_do(), jobs=count, timeout=timeout, warm_up=warm_up, after_kill=tidy)
-        ) as outcomes:
-            for outcome in outcomes:
-                facts = outcome.value or {"record": None}
-                settle(
-                    outcome.item[0], status=outcome.status, reason=outcome.reason, seconds=round(outcome.seconds, 3), **facts
-                )
+        to_do = run.skip(plan(meshes, folder, params))
+        limits = {"timeout": timeout, "memory": memory, "after_kill": functools.partial(sweep_temporary, folder)}
+        for attempt in range(1, retries + 2):
+            if not to_do:
+                break
+            count = min(jobs or available_cores(), len(to_do)) if attempt == 1 else 1
+            work = _Work(params, folder, max(1, available_cores() // count))
+            items = run.skip_late(to_do, folder)
+            to_do = []
+            with contextlib.closing(supervise(work, items, jobs=count, warm_up=work.warm_up, **limits)) as outcomes:
+                for outcome in outcomes:
+                    if outcome.status in _WORTH_ANOTHER and attempt <= retries:
+                        to_do.append(outcome.item)
+                    else:
+                        run.settle_outcome(outcome, attempt)
     except KeyboardInterrupt:
         interrupted = True
-    _write_index(folder, params, entries)
-    done = sum(entry["status"] == "done" for entry in entries.values()) - skipped
-    failed = len(entries) - done - skipped
-    seconds = time.monotonic() - start
-    return Summary(done, skipped, failed, interrupted, seconds, list(entries.values()), os.fspath(folder / INDEX))
+    finally:
+        run.report.close()
+    write_index(folder, params, run.entries)
+    done = sum(entry["status"] == "done" for entry in run.entries.values())
+    return Summary(
+        done=done - run.skipped,
+        skipped=run.skipped,
+        failed=len(run.entries) - done,
+        interrupted=interrupted,
+        seconds=time.monotonic() - start,
+        meshes=list(run.entries.values()),
+        index=os.fspath(folder / INDEX),
+        report=os.fspath(run.report.path),
+    )
 
 
-def _work(item: tuple[str, str], params: ProcessParams, destination: str, threads: int) -> dict:
+class _Run:
+    """The entries of a run, as they are settled."""
+
+    def __init__(self, report: Report, progress: Callable[[dict], Any] | None) -> None:
+        self.report, self.progress = report, progress
+        self.entries: dict[str, dict] = {}
+        self.skipped = 0
+
+    def settle(self, name: str, sha256: str | None, *, status: str, **facts: Any) -> None:
+        entry = {"source": name, "label": _label(name), "status": status, "record": None, "reason": None, "sha256": sha256}
+        self.entries[name] = {**entry, "seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
+        self.report.add(self.entries[name])
+        if self.progress is not None:
+            self.progress(self.entries[name])
+
+    def settle_outcome(self, outcome: Outcome, attempts: int) -> None:
+        wrong = {} if outcome.kind is None else {"kind": outcome.kind, "ids": list(outcome.ids)}
+        facts = {"reason": outcome.reason, "seconds": round(outcome.seconds, 3), "attempts": attempts, **wrong}
+        self.settle(outcome.item.name, outcome.item.sha256, status=outcome.status, **facts, **(outcome.value or {}))
+
+    def skip(self, plans: Iterable[Plan]) -> list[Plan]:
+        """Settle those that are done or cannot be read; the others."""
+        to_do = []
+        for item in plans:
+            if item.state == "bad":
+                self.settle(item.name, item.sha256, status="failed", reason=item.reason)
+            elif item.state == "done":
+                self.skipped += 1
+                self.settle(item.name, item.sha256, status="done", **item.facts)
+            else:
+                to_do.append(item)
+        return to_do
+
+    def skip_late(self, items: list[Plan], folder: Path) -> Iterator[Plan]:
+        """The items, but for those whose record has come since: from a run beside this one, or from a file of equal content."""
+        for item in items:
+            try:
+                facts = record_facts(folder / item.record)
+            except (OSError, RecordError):
+                yield item
+            else:
+                self.skipped += 1
+                self.settle(item.name, item.sha256, status="done", **facts)
+
+
+class _Work:
     """In a worker: one mesh to its record."""
-    done = process_one(item[1], params, destination, threads=threads)
-    return {**done._asdict(), "record": Path(done.record).name}
+
+    def __init__(self, params: ProcessParams, folder: Path, threads: int) -> None:
+        self.params, self.folder, self.threads = params, folder, threads
+        self.reader = ArchiveReader()
+
+    def __call__(self, item: Plan) -> dict:
+        source = item.source
+        data = None if source.member is None else source.read(self.reader)
+        done = process_one(str(source), self.params, self.folder, threads=self.threads, data=data)
+        return {**done._asdict(), "record": Path(done.record).name}
+
+    def warm_up(self) -> None:
+        """Compile what the meshes will need, outside of any mesh's time."""
+        from .spherical import icosphere_mesh
+        from .surface import mesh
+
+        params = self.params
+        mesh(*icosphere_mesh(2), rings=2, method=params.method, smooth=params.smooth, features=params.features)
 
 
-def _warm_up(params: ProcessParams) -> None:
-    """In a new worker: compile what the meshes will need, outside of any mesh's time."""
-    from .spherical import icosphere_mesh
-    from .surface import mesh
-
-    mesh(*icosphere_mesh(2), rings=2, method=params.method, smooth=params.smooth, features=params.features)
-
-
-def _existing(record: Path) -> dict | None:
-    """Facts of a record that is there and whole, else None."""
-    try:
-        header = read_record_header(record)
-    except (OSError, RecordError):
-        return None
-    tensors = header["tensors"]
-    if "0.radius" not in tensors or "0.edge_index" not in tensors:
-        return None
-    return {
-        "record": record.name,
-        "nodes": tensors["0.radius"]["shape"][0],
-        "edges": tensors["0.edge_index"]["shape"][1],
-        "levels": len(header["levels"]),
-        "warnings": header["levels"][0]["metadata"].get("warnings", []),
-    }
-
-
-def _write_index(folder: Path, params: ProcessParams, entries: dict[str, dict]) -> None:
-    """The entries of this run, and those of earlier ones with the same parameters whose record is still there."""
-    from .. import __version__
-
-    path = folder / INDEX
-    kept: dict[str, dict] = {}
-    # An index that cannot be read is written anew: the records are what counts.
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, GaugenetError):
-        old = json.loads(path.read_bytes())
-        if old["schema"] == _INDEX_SCHEMA and old["parameters"] == params.to_dict():
-            kept = {e["source"]: e for e in old["meshes"] if e["record"] and (folder / e["record"]).exists()}
-    merged = {**kept, **entries}
-    index = {
-        "schema": _INDEX_SCHEMA,
-        "version": __version__,
-        "parameters": params.to_dict(),
-        "meshes": [merged[name] for name in sorted(merged)],
-    }
-    write_atomic(path, json.dumps(index, indent=1, allow_nan=False).encode())
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _label(name: str) -> str | None:
+    """The folder that a mesh lies in; of an archive without its extension."""
+    folder = PurePosixPath(name).parent.name
+    extension = archive_extension(PurePosixPath(folder))
+    return folder[: -len(extension)] if extension else folder or None

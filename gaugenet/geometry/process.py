@@ -104,6 +104,7 @@ def process_one(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], Any] | None = None,
+    data: bytes | None = None,
 ) -> LocalGeometry | Processed:
     """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
 
@@ -113,6 +114,7 @@ def process_one(
         destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
         threads: of geometry.mesh; the result does not depend on it.
         progress: of geometry.mesh: called with the number of vertices done, and of all.
+        data: the bytes of the file where they are at hand, such as a member of an archive; path only names it then.
 
     Returns:
         The LocalGeometry, or with a destination a Processed. The metadata hold ``source`` (the file's name), ``sha256``,
@@ -129,7 +131,8 @@ def process_one(
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
         load_mesh(path)
-    data = path.read_bytes()
+    if data is None:
+        data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import re
 import struct
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import GaugenetError, GeometryError, RecordError
+from .durable import write_atomic
 from .local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 
-__all__ = ["SCHEMA", "load_record", "read_record_header", "record_name", "save_record", "write_atomic"]
+__all__ = [
+    "SCHEMA",
+    "load_record",
+    "read_record_header",
+    "record_name",
+    "save_record",
+]
 
-SCHEMA = 2
+SCHEMA = 3
 # The header is JSON: names, shapes, parameters and facts, never the arrays.
 _MAX_HEADER = 64 * 2**20
 _MAX_LEVELS = 32
 _KEY = "gaugenet"
+# Our facts are JSON inside of JSON, their keys sorted: the checksum of the file comes first.
+_CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
+_NO_CRC = "0" * 8
 # name -> (stored type, shape). Letters: N nodes, E edges, F faces, d and D dimensions; M nodes of the next level.
 _TENSORS = {
     "edge_index": ("I32", (2, "E")),
@@ -53,7 +62,7 @@ def save_record(
     """Write a LocalGeometry and its coarser levels: int32 indices, float32 geometry, everything else in the header.
 
     The tensors are named ``"0.log"``, ``"1.edge_index"``, ``"0.feature.hks"``: level, then attribute. The file appears whole or
-    not at all (a temporary name, fsync, rename).
+    not at all (a temporary name, fsync, rename), and the header has a CRC-32 of all of it, so that a flipped bit is found.
 
     Args:
         geometry: after rounding to float32 its conventions hold to about 1e-6.
@@ -79,6 +88,7 @@ def save_record(
 
     before = geometry.metadata.get("record", {})
     header = {
+        "crc32": _NO_CRC,
         "schema": SCHEMA,
         "version": __version__,
         "sha256": before.get("sha256") if source_sha256 is None else source_sha256,
@@ -90,10 +100,10 @@ def save_record(
         _assemble(tensors, json.loads(text))
     except (TypeError, ValueError) as error:
         raise GeometryError(f"this geometry cannot be stored: {error}") from None
-    write_atomic(path, _safetensors(tensors, text))
+    write_atomic(path, _sealed(_safetensors(tensors, text)))
 
 
-def _safetensors(tensors: dict[str, np.ndarray], text: str) -> Iterator[bytes | memoryview]:
+def _safetensors(tensors: dict[str, np.ndarray], text: str) -> list[bytes | memoryview]:
     """The pieces of a safetensors file: its length-prefixed JSON header, then the bytes of every array, without a copy."""
     outer, at = {"__metadata__": {_KEY: text}}, 0
     for name, array in tensors.items():
@@ -102,10 +112,7 @@ def _safetensors(tensors: dict[str, np.ndarray], text: str) -> Iterator[bytes | 
         at += array.nbytes
     header = json.dumps(outer, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    yield struct.pack("<Q", len(header)) + header
-    for array in tensors.values():
-        if array.size:
-            yield memoryview(array).cast("B")
+    return [struct.pack("<Q", len(header)) + header, *(memoryview(a).cast("B") for a in tensors.values() if a.size)]
 
 
 def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) -> LocalGeometry:
@@ -134,23 +141,31 @@ def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) ->
             if tensors[name].size != count:
                 raise RecordError("truncated")
             tensors[name] = tensors[name].reshape(shape)
-        return _assemble(tensors, header, dtype)
+        geometry = _assemble(tensors, header, dtype)
+        _verify(path, start)
+        return geometry
     except GaugenetError as error:
         raise RecordError(f"{os.fspath(path)}: {error}") from None
 
 
-def read_record_header(path: str | os.PathLike) -> dict[str, Any]:
+def read_record_header(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
     """The facts of a record without its arrays.
+
+    Args:
+        path: the file.
+        verify: read all of it and compare its checksum; otherwise only that the tensors fit into the file is checked.
 
     Returns:
         dict with schema, version, sha256, parameters, levels (a list of {"metadata", "features"}) and tensors: name ->
-        {"dtype", "shape"}. That the tensors fit into the file is checked, their values are not.
+        {"dtype", "shape"}.
 
     Raises:
         RecordError, OSError: as load_record.
     """
     try:
-        header, shapes, _ = _read_header(path)
+        header, shapes, start = _read_header(path)
+        if verify:
+            _verify(path, start)
     except GaugenetError as error:
         raise RecordError(f"{os.fspath(path)}: {error}") from None
     return {**header, "tensors": {name: {"dtype": kind, "shape": list(shape)} for name, (kind, shape, *_) in shapes.items()}}
@@ -168,33 +183,31 @@ def record_name(content_sha256: str, params: Mapping[str, Any] | Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40] + ".safetensors"
 
 
-def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder.
+def _sealed(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    """The pieces of a file, the checksum of all of it filled into the first."""
+    head, crc = pieces[0], 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    place = _CRC.search(head)
+    return [head[: place.start(1)], f"{crc:08x}".encode(), head[place.end(1) :], *pieces[1:]]
 
-    Args:
-        path: the file.
-        data: its bytes, or pieces of them.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            for piece in [data] if isinstance(data, bytes) else data:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    # Not every platform can open a folder; the rename is atomic all the same.
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+def _verify(path: str | os.PathLike, start: int) -> None:
+    """Compare the checksum of a file whose header ends at ``start``."""
+    with open(path, "rb") as file:
+        _check_crc(file.read(start), iter(lambda: file.read(2**20), b""))
+
+
+def _check_crc(head: bytes, rest: Iterable[bytes]) -> None:
+    """Compare the checksum in the header with that of the file, in which it counts as zeros."""
+    place = _CRC.search(head)
+    if place is None:
+        raise RecordError("a header without checksum")
+    crc = zlib.crc32(head[: place.start(1)] + _NO_CRC.encode() + head[place.end(1) :])
+    for piece in rest:
+        crc = zlib.crc32(piece, crc)
+    if f"{crc:08x}".encode() != place[1]:
+        raise RecordError("damaged: the bytes do not match the checksum")
 
 
 def _rounded(name: str, array: np.ndarray) -> np.ndarray:
