@@ -56,11 +56,25 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
     # A log file gets a line now and then, a terminal a moving bar.
     pace = 0.1 if sys.stderr.isatty() else 10.0
     with tqdm(total=len(meshes), unit="mesh", file=sys.stderr, mininterval=pace, disable=arguments.quiet) as bar:
+        parts: dict[str, float] = {}
+        settled = 0
+
+        def on_part(name: str, part: float) -> None:
+            # A mesh of a million vertices moves the bar too.
+            parts[name] = part
+            show()
 
         def progress(entry: dict) -> None:
+            nonlocal settled
             if entry["status"] != "done":
                 bar.write(_line(entry["source"], entry["status"], entry["reason"]), file=sys.stderr)
-            bar.update()
+            settled += 1
+            parts.pop(entry["source"], None)
+            show()
+
+        def show() -> None:
+            bar.n = round(settled + sum(parts.values()), 2)
+            bar.update(0)
 
         try:
             summary = preprocess(
@@ -75,6 +89,7 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
                 shard=shard,
                 report=arguments.report,
                 progress=progress,
+                on_part=None if arguments.quiet else on_part,
             )
         except NotADirectoryError:
             raise UsageError(f"{arguments.destination} is not a folder") from None

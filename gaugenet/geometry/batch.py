@@ -62,6 +62,7 @@ def preprocess(
     shard: tuple[int, int] | None = None,
     report: str | os.PathLike | None = None,
     progress: Callable[[dict], Any] | None = None,
+    on_part: Callable[[str, float], Any] | None = None,
 ) -> Summary:
     """Make a record of every mesh, a report of the run and an index, ``index.json``; meshes with a whole record are skipped.
 
@@ -82,6 +83,7 @@ def preprocess(
         report: file to which a line is appended as a mesh is settled, by default ``report.jsonl`` in the destination, of a
             shard ``report-i-of-n.jsonl``.
         progress: called with the entry of each mesh as it is settled.
+        on_part: called now and then with the name of a mesh that is worked on and how much of it is done, from 0 to 1.
 
     Raises:
         OSError, ValueError: for sources or a destination that cannot be used.
@@ -98,7 +100,13 @@ def preprocess(
     interrupted = False
     try:
         to_do = run.skip(plan(meshes, folder, params))
-        limits = {"timeout": timeout, "memory": memory, "after_kill": functools.partial(sweep_temporary, folder)}
+        part = None if on_part is None else lambda item, done: on_part(item.name, done)
+        limits = {
+            "on_part": part,
+            "timeout": timeout,
+            "memory": memory,
+            "after_kill": functools.partial(sweep_temporary, folder),
+        }
         for attempt in range(1, retries + 2):
             if not to_do:
                 break
@@ -182,10 +190,11 @@ class _Work:
         self.params, self.folder, self.threads = params, folder, threads
         self.reader = ArchiveReader()
 
-    def __call__(self, item: Plan) -> dict:
+    def __call__(self, item: Plan, tell: Callable[[float], Any] | None = None) -> dict:
         source = item.source
         data = None if source.member is None else source.read(self.reader)
-        done = process_one(str(source), self.params, self.folder, threads=self.threads, data=data)
+        progress = None if tell is None else lambda done, total: tell(done / total)
+        done = process_one(str(source), self.params, self.folder, threads=self.threads, data=data, progress=progress)
         return {**done._asdict(), "record": Path(done.record).name}
 
     def warm_up(self) -> None:

@@ -34,6 +34,7 @@ def supervise(
     memory: float | None = None,
     warm_up: Callable[[], Any] | None = None,
     after_kill: Callable[[int], Any] | None = None,
+    on_part: Callable[[Any, float], Any] | None = None,
 ) -> Iterator[Outcome]:
     """Call function(item) for every item in worker processes; yield the outcomes as they come.
 
@@ -47,6 +48,8 @@ def supervise(
         memory: bytes that a worker process may hold resident, libraries included (about 0.4e9 with numba), or None.
         warm_up: picklable; called once in each new worker before any item's time starts; its errors do not matter.
         after_kill: called with the process id of a worker that was killed or died, to tidy up after it.
+        on_part: called now and then with an item that a worker is at and how much of it is done, from 0 to 1; the function then
+            gets a second argument, to call with that number.
 
     Raises:
         ValueError: for limits that make no sense.
@@ -60,7 +63,8 @@ def supervise(
     failed_starts = 0
 
     def start(item: Any) -> None:
-        workers.append(Worker(function, warm_up, item, limits, max(1, (os.cpu_count() or 1) // jobs)))
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        workers.append(Worker(function, warm_up, item, limits, threads, on_part is not None))
 
     def remove(worker: Worker) -> None:
         workers.remove(worker)
@@ -92,6 +96,8 @@ def supervise(
                 else:
                     outcome = worker.overrun()
                 if outcome is None:
+                    if on_part is not None and worker.part:
+                        on_part(worker.item, worker.part)
                     continue
                 if worker.dead:
                     remove(worker)

@@ -23,6 +23,8 @@ __all__ = ["Limits", "Outcome", "Worker", "resident_bytes"]
 # Importing numba and loading its compiled code takes seconds, on a busy machine many; an item's time starts after it.
 _START_LIMIT = 600.0
 _READY = "ready"
+# Seconds between two words about the part of an item that is done.
+_PACE = 0.2
 # Of the elements that an error names; its message tells how many there are.
 _MOST_IDS = 100
 
@@ -71,22 +73,25 @@ class Worker:
     Attributes:
         started: it has told that it is ready; until then its item has not begun.
         dead: it has died, or overrun a limit and must be killed.
+        part: how much of its item is done, from 0 to 1, as far as it has told.
     """
 
-    def __init__(self, function: Callable, warm_up: Callable | None, item: Any, limits: Limits, threads: int):
+    def __init__(
+        self, function: Callable, warm_up: Callable | None, item: Any, limits: Limits, threads: int, tells: bool = False
+    ):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, function, warm_up, limits.memory), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, function, warm_up, limits.memory, tells), daemon=True)
         with _quiet_start(threads):
             self.process.start()
         theirs.close()
         self.limits, self.started, self.dead = limits, False, False
-        self._at_start = 0
+        self._at_start, self.part = 0, 0.0
         self.assign(item)
         self.deadline = time.monotonic() + _START_LIMIT
 
     def assign(self, item: Any) -> None:
-        self.item = item
+        self.item, self.part = item, 0.0
         self._begin()
         # A worker that has just died is noticed at the next receive.
         with contextlib.suppress(OSError):
@@ -97,7 +102,7 @@ class Worker:
         self.deadline = None if self.limits.timeout is None else self.since + self.limits.timeout
 
     def receive(self) -> Outcome | None:
-        """The outcome that has come, or None when the worker has only told that it is ready."""
+        """The outcome that has come, or None when the worker has only told that it is ready, or how far it is."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -107,6 +112,9 @@ class Worker:
         if message == _READY:
             self.started, self._at_start = True, self._resident()
             self._begin()
+            return None
+        if "part" in message:
+            self.part = message["part"]
             return None
         return self._outcome(**message)
 
@@ -167,8 +175,16 @@ def resident_bytes(pid: int) -> int | None:
     return int(told[0]) * 1024 if told else 0
 
 
-def _serve(connection: Connection, function: Callable, warm_up: Callable | None, memory: float | None) -> None:
+def _serve(connection: Connection, function: Callable, warm_up: Callable | None, memory: float | None, tells: bool) -> None:
     """The life of a worker: items in, outcomes out, until the pipe closes."""
+    told = 0.0
+
+    def tell(part: float) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _PACE:
+            told = time.monotonic()
+            connection.send({"part": part})
+
     warnings.simplefilter("ignore")
     threading.Thread(target=_follow_parent, daemon=True).start()
     # When the machine runs out of memory the system is to take a worker, not the supervisor.
@@ -184,7 +200,7 @@ def _serve(connection: Connection, function: Callable, warm_up: Callable | None,
         while True:
             item = connection.recv()
             try:
-                answer = {"status": "done", "value": function(item)}
+                answer = {"status": "done", "value": function(item, tell) if tells else function(item)}
             except MemoryError as error:
                 answer = {"status": "memory", "reason": _one_line(f"out of memory: {error}")}
             except (GaugenetError, OSError) as error:

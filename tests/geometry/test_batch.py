@@ -226,3 +226,10 @@ def test_records_do_not_depend_on_how_they_are_made(many, tmp_path):
     whole, alone = tree(tmp_path), tree(many / "out")
     assert all(whole[name] == alone[name] for name in alone if name.endswith(".safetensors"))
     assert np.all([entry["status"] == "done" for entry in read_index(tmp_path)[1].values()])
+
+
+def test_the_part_of_a_mesh_that_is_done_is_told(tmp_path):
+    obj(tmp_path / "meshes" / "ball.obj", sphere(4))
+    heard = []
+    preprocess([tmp_path / "meshes"], tmp_path / "out", ProcessParams(rings=2), on_part=lambda *told: heard.append(told))
+    assert heard and {name for name, _ in heard} == {"ball.obj"} and all(0.0 < part <= 1.0 for _, part in heard)

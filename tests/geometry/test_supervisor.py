@@ -51,6 +51,15 @@ def deadly_start():
     os._exit(3)
 
 
+def halves(item, tell):
+    """Tells as often as it likes; the parent hears now and then."""
+    for part in (0.25, 0.5, 1.0):
+        tell(part)
+        tell(part)
+        time.sleep(0.25)
+    return item
+
+
 def outcomes(items, **options):
     return {o.item: o for o in supervise(work, items, **options)}
 
@@ -148,3 +157,10 @@ def test_wrong_options(options):
 def test_interrupt_is_the_parents_affair():
     """SIGINT sent to a worker, as Ctrl-C does to the whole group, does not disturb it."""
     assert outcomes([("kill", signal.SIGINT)], jobs=1)["kill", signal.SIGINT].value == "kill"
+
+
+def test_parts_are_told():
+    heard = []
+    found = list(supervise(halves, ["a", "b"], jobs=1, on_part=lambda item, part: heard.append((item, part))))
+    assert [o.value for o in found] == ["a", "b"]
+    assert heard == [(item, part) for item in "ab" for part in (0.25, 0.5, 1.0)]
