@@ -15,7 +15,7 @@ from ..errors import GeometryError
 _LARGEST_RING = 1000
 
 
-def check_oriented(faces: np.ndarray, num_vertices: int) -> None:
+def check_oriented(faces: np.ndarray, num_vertices: int, what: str = "curvature and position features") -> None:
     """Raise GeometryError when two faces run along an edge in the same direction: then "outward" means nothing."""
     tail = faces.ravel().astype(np.int64)
     head = np.roll(faces, -1, axis=1).ravel().astype(np.int64)
@@ -24,7 +24,7 @@ def check_oriented(faces: np.ndarray, num_vertices: int) -> None:
     if twice.size:
         a, b = divmod(int(key[twice[0]]), num_vertices)
         raise GeometryError(
-            f"curvature and position features need a consistently oriented surface: two faces run along edge ({a}, {b}) "
+            f"{what} need a consistently oriented surface: two faces run along edge ({a}, {b}) "
             "in the same direction (not orientable, or not manifold)"
         )
 
