@@ -14,14 +14,18 @@ exact; on a smooth surface the errors are :math:`O(r^3)`, relative to r and in r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse as sparse
 from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
 from .curvature import any_plane, smallest_rotation, symmetric_fit
+from .features import parse_feature_names
 from .frames import checked_frames
 from .local_geometry import LocalGeometry
+from .point_features import point_features
 from .point_normals import estimate_normals
 
 # Default radius in units of the edge of the equilateral triangulation with as much area per point, as for meshes.
@@ -32,9 +36,6 @@ _DUPLICATE = 1e-9
 _INSIDE = 1e-9
 # An edge steeper than this against a tangent plane (sine) lies on no smooth sheet; across 90 degrees of a sphere it is 0.71.
 _STEEPEST = 0.9
-# Triangles of the local triangulations have circumradii up to this many times the distance to the farthest of the k
-# neighbours: larger ones cannot be told from the boundary, or from a gap.
-_CIRCUMRADIUS = 0.7
 
 
 def point_cloud(
@@ -44,6 +45,7 @@ def point_cloud(
     *,
     k: int = 30,
     frames: np.ndarray | None = None,
+    features: str | Iterable[str] = (),
 ) -> LocalGeometry:
     r"""The local geometry of points on a smooth surface in space, one node per point.
 
@@ -63,6 +65,8 @@ def point_cloud(
         k: number of nearest neighbours for the normals, the triangulations and the curvature.
         frames: (N, 3, 2) orthonormal frames, right-handed with the normals; without ``normals`` theirs are used. By default
             some frames in the tangent planes.
+        features: names as for :func:`gaugenet.geometry.features.compute_features`, computed without a mesh
+            (:func:`gaugenet.geometry.point_features.point_features`).
 
     Returns:
         LocalGeometry in float64, without faces.
@@ -71,6 +75,7 @@ def point_cloud(
         GeometryError: points that are not finite or repeated, normals of length zero, frames that do not fit (with the ids).
         ValueError: arguments of wrong shape or range.
     """
+    parse_feature_names(features)
     points = _checked(points, "points")
     count = len(points)
     if isinstance(k, bool) or int(k) != k or not 5 < k < count:
@@ -88,7 +93,7 @@ def point_cloud(
     log, usable = log.reshape(count, k, 2), usable.reshape(count, k)
     ring, area = _triangulate(log, usable)
     area = np.maximum(area, 0.0)
-    curvature = _curvature(normals, frame, neighbours, log, usable)
+    shape = _shape_operator(normals, frame, neighbours, log, usable)
     reach = _reach(radius, area)
 
     source, target = _pairs(tree, reach)
@@ -109,7 +114,8 @@ def point_cloud(
         positions=points,
         frame=frame,
         area=area,
-        curvature=curvature,
+        curvature=np.linalg.det(shape),
+        features=point_features(points, normals, frame, area, shape, k, features),
         metadata={**facts, "radius": float(reach[0]) if radius is None or not np.ndim(radius) else None},
     )
 
@@ -156,23 +162,25 @@ def _normals_and_frames(points, normals, frames, neighbours) -> tuple[np.ndarray
 
 
 def _triangulate(log: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of every point the neighbours (N, k) bool it shares a Delaunay triangle with, and its area (N,)."""
+    """Of every point the neighbours (N, k) bool it shares a Delaunay triangle with, and its area (N,).
+
+    Circumradii go up to the distance of the farthest neighbour; larger triangles span a gap, or the boundary.
+    """
     from .voronoi_cells import voronoi_cells  # brings numba
 
-    r = np.where(usable, np.linalg.norm(log, axis=2), 0.0)
-    return voronoi_cells(log, usable, _CIRCUMRADIUS * r.max(1))
+    return voronoi_cells(log, usable, np.where(usable, np.linalg.norm(log, axis=2), 0.0).max(1))
 
 
-def _curvature(normals, frame, neighbours, log, usable) -> np.ndarray:
-    """(N,) determinant of the shape operator S, least squares of S log_p(q) = E_p^T (n_q - n_p) over the neighbours."""
+def _shape_operator(normals, frame, neighbours, log, usable) -> np.ndarray:
+    """(N, 2, 2) the symmetric S that best solves S log_p(q) = E_p^T (n_q - n_p) over the neighbours; zero where none does."""
     x = np.where(usable[..., None], log, 0.0)
     change = np.einsum("nai,nka->nki", frame, normals[neighbours] - normals[:, None])
     y = np.where(usable[..., None], change, 0.0)
-    # Too few or collinear neighbours: no answer, none wanted.
+    # Too few or collinear neighbours determine nothing.
     gram = np.linalg.eigvalsh(np.swapaxes(x, 1, 2) @ x)
     fits = gram[:, 0] > 1e-9 * gram[:, 1]
-    out = np.zeros(len(normals))
-    out[fits] = np.linalg.det(symmetric_fit(x[fits], y[fits]))
+    out = np.zeros((len(normals), 2, 2))
+    out[fits] = symmetric_fit(x[fits], y[fits])
     return out
 
 
