@@ -284,3 +284,13 @@ def test_cyclic_structure_arguments():
     frame[7] = np.stack([lift, [0, 1, 0]], -1)
     with pytest.raises(GeometryError, match="vertex 7"):
         geometry.cyclic_structure(tilted.replace(frame=frame), field)
+
+
+def test_poincare_hopf_on_a_shape_of_genus_12(shared):
+    meshes = np.load(shared / "data" / "odedstein_meshes" / "meshes.npz")
+    geom = geometry.mesh(meshes["boot_V"], meshes["boot_F"], rings=1)
+    field = geometry.smooth_field(geom, n=4)
+    assert field.index.sum() == pytest.approx(-22, abs=1e-9)
+    # Neighbours along edges: no geodesic crosses a face, and the structure is exact everywhere.
+    cyclic = geometry.cyclic_structure(geom, field, bound=0.9)
+    assert groups.Cyclic(4).contains(torch.as_tensor(cyclic.transport)).all()

@@ -271,3 +271,22 @@ def test_bad_points():
             geometry.point_cloud(points)
     with pytest.raises(GeometryError, match="repeated points: ids 4, 9"):
         geometry.point_cloud(np.where(np.arange(50)[:, None] == 9, BALL[4], BALL))
+
+
+def test_thin_parts_are_oriented():
+    """A lens, ten times as wide as thick, with a sharp rim."""
+    x = random_ball(4000)
+    lens = x * [1, 1, 0.1]
+    outward = x / [1, 1, 0.1]
+    geom = geometry.point_cloud(lens)
+    assert ((tangent_normals(geom) * outward).sum(1) > 0).mean() > 0.99
+
+
+def test_orientation_of_real_shapes(shared):
+    """Two thin shapes, by their vertices alone: of the normals of their faces at nearly all."""
+    meshes = np.load(shared / "data" / "odedstein_meshes" / "meshes.npz")
+    for name in ("penguin", "bunny"):
+        mesh = geometry.mesh(meshes[f"{name}_V"], meshes[f"{name}_F"], rings=1)
+        geom = geometry.point_cloud(mesh.positions).validate()
+        assert ((tangent_normals(geom) * tangent_normals(mesh)).sum(1) > 0).mean() > 0.99
+        assert geom.area.sum() == pytest.approx(mesh.area.sum(), rel=0.06)
