@@ -70,9 +70,9 @@ def _equivariance_error(geometry, structure: str, order: int, channels: int, see
 
     # "C4", as geometry.cyclic_structure leaves it, is a group with irreps up to order N / 2 only.
     group = groups.Cyclic(int(structure[1:])) if structure.startswith("C") else getattr(groups, structure)()
-    orders = [k for k in range(max(order, 1) + 1) if str(k) in group.irrep_names()] if group.order else range(order + 1)
-    ends = FieldType(group, " + ".join(f"1x{k}" for k in (0, 1) if group.order is None or k in orders))
-    inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in orders))
+    known = [k for k in range(max(order, 1) + 1) if group.order is None or str(k) in group.irrep_names()]
+    ends = FieldType(group, " + ".join(f"1x{k}" for k in known[:2]))
+    inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in known if k <= order))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(ends, inside, ends).double()
