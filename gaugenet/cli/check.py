@@ -68,9 +68,11 @@ def _equivariance_error(geometry, structure: str, order: int, channels: int, see
                 x = block(x, graph)
             return x
 
-    group = getattr(groups, structure)()
-    ends = FieldType(group, "1x0 + 1x1")
-    inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in range(order + 1)))
+    # "C4", as geometry.cyclic_structure leaves it, is a group with irreps up to order N / 2 only.
+    group = groups.Cyclic(int(structure[1:])) if structure.startswith("C") else getattr(groups, structure)()
+    known = [k for k in range(max(order, 1) + 1) if group.order is None or str(k) in group.irrep_names()]
+    ends = FieldType(group, " + ".join(f"1x{k}" for k in known[:2]))
+    inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in known if k <= order))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(ends, inside, ends).double()

@@ -20,6 +20,10 @@ _LATE = {
     "preprocess": "batch",
     "build_hierarchy": "hierarchy",
     "compute_features": "features",
+    "smooth_field": "direction_fields",
+    "DirectionField": "direction_fields",
+    "cyclic_structure": "cyclic_frames",
+    "point_cloud": "point_surface",
 }
 
 __all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]

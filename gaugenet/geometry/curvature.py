@@ -15,7 +15,7 @@ from ..errors import GeometryError
 _LARGEST_RING = 1000
 
 
-def check_oriented(faces: np.ndarray, num_vertices: int) -> None:
+def check_oriented(faces: np.ndarray, num_vertices: int, what: str = "curvature and position features") -> None:
     """Raise GeometryError when two faces run along an edge in the same direction: then "outward" means nothing."""
     tail = faces.ravel().astype(np.int64)
     head = np.roll(faces, -1, axis=1).ravel().astype(np.int64)
@@ -24,7 +24,7 @@ def check_oriented(faces: np.ndarray, num_vertices: int) -> None:
     if twice.size:
         a, b = divmod(int(key[twice[0]]), num_vertices)
         raise GeometryError(
-            f"curvature and position features need a consistently oriented surface: two faces run along edge ({a}, {b}) "
+            f"{what} need a consistently oriented surface: two faces run along edge ({a}, {b}) "
             "in the same direction (not orientable, or not manifold)"
         )
 
@@ -66,12 +66,20 @@ def fitted_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     ring.data[:] = 1
     small = (ring @ np.diff(ring.indptr) <= _LARGEST_RING).astype(float)
     near = (sparse.diags(small) @ ring @ ring + ring + sparse.identity(count)).tocsr()
-    start, rows = near.indptr[:-1], np.repeat(np.arange(count), np.diff(near.indptr))
+    return quadric_normals(vertices, normals, near.indptr, near.indices)
 
-    plane = _any_plane(normals)
-    offset = vertices[near.indices] - vertices[rows]
+
+def quadric_normals(points: np.ndarray, normals: np.ndarray, ptr: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The normals (N, 3) tilted to those of quadrics fitted as in :func:`fitted_normals`, which says where they stay.
+
+    Args:
+        ptr, index: CSR of the points that each quadric is fitted to; every point is one of its own.
+    """
+    start, rows = ptr[:-1], np.repeat(np.arange(len(points)), np.diff(ptr))
+    plane = any_plane(normals)
+    offset = points[index] - points[rows]
     x, z = np.einsum("eai,ea->ei", plane[rows], offset), (offset * normals[rows]).sum(-1)
-    size = np.sqrt(np.add.reduceat((x**2).sum(-1), start) / np.diff(near.indptr))
+    size = np.sqrt(np.add.reduceat((x**2).sum(-1), start) / np.diff(ptr))
     size = np.where(size > 0, size, 1.0)[rows]
     x, z = x / size[:, None], z / size
     weight = np.exp(-(x**2).sum(-1))
@@ -119,13 +127,13 @@ def second_fundamental_form(vertices: np.ndarray, faces: np.ndarray, normals: np
     u = _unit(edges[:, 0])
     plane = np.stack([u, np.cross(face_normal, u)], axis=-1)  # (F, 3, 2)
     x, y = edges @ plane, changes @ plane
-    tensor = plane @ _symmetric_fit(x, y) @ np.swapaxes(plane, 1, 2)
+    tensor = plane @ symmetric_fit(x, y) @ np.swapaxes(plane, 1, 2)
 
     total = np.zeros((len(vertices), 3, 3))
     weight = np.zeros(len(vertices))
     for k in range(3):
         i = faces[:, k]
-        rotation, usable = _smallest_rotation(face_normal, normals[i])
+        rotation, usable = smallest_rotation(face_normal, normals[i])
         w = np.where(usable, area, 0.0)
         carried = w[:, None, None] * (rotation @ tensor @ np.swapaxes(rotation, 1, 2))
         weight += np.bincount(i, w, minlength=len(vertices))
@@ -141,7 +149,7 @@ def _has_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) > 1e-10 * (edges**2).sum(-1).max(axis=1)
 
 
-def _symmetric_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def symmetric_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The symmetric S (F, 2, 2) that minimises sum_k |S x_k - y_k|^2; x, y (F, 3, 2).
 
     Normal equations S C + C S = Q with C = sum x x^T, Q = sum y x^T + x y^T; for 2 x 2 matrices their solution is
@@ -156,7 +164,7 @@ def _symmetric_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (det[:, None, None] * q + adjugate @ q @ adjugate) / (2 * trace * det)[:, None, None]
 
 
-def _smallest_rotation(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def smallest_rotation(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (F, 3, 3) with R a = b about the axis a x b, and where there is one (not for opposite or zero vectors)."""
     cos = (a * b).sum(-1)
     usable = (cos > -0.999) & ((b**2).sum(-1) > 0.5)
@@ -167,7 +175,7 @@ def _smallest_rotation(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.eye(3) + skew + skew @ skew / np.where(usable, 1 + cos, 1.0)[:, None, None], usable
 
 
-def _any_plane(normals: np.ndarray) -> np.ndarray:
+def any_plane(normals: np.ndarray) -> np.ndarray:
     """(N, 3, 2) some orthonormal basis of the plane orthogonal to each unit normal."""
     axis = np.zeros_like(normals)
     np.put_along_axis(axis, np.abs(normals).argmin(axis=1)[:, None], 1.0, axis=1)

@@ -120,11 +120,16 @@ def heat_kernel_signature(
     Returns:
         Feature of type "Tx0", channels in the order of growing time.
     """
+    matrix, mass = mesh_laplacian(vertices, faces, laplacian)
+    return signature(matrix, mass, times, pairs)
+
+
+def signature(matrix, mass: np.ndarray, times: int, pairs: int) -> Feature:
+    """The heat kernel signature of a Laplacian (N, N) and its mass (N,), see :func:`heat_kernel_signature`."""
     if times < 1:
         raise ValueError(f"the number of times of the heat kernel signature must be positive, got {times}")
     if pairs < 2:
         raise ValueError(f"the heat kernel signature needs 2 eigenpairs at least, got {pairs}")
-    matrix, mass = mesh_laplacian(vertices, faces, laplacian)
     values, vectors = _whole_eigenspaces(matrix, mass, pairs)
     lowest, highest = values[values > 0].min(initial=np.inf), values[-1]
     if not np.isfinite(lowest):

@@ -69,13 +69,39 @@ def robust_laplacian(vertices: np.ndarray, faces: np.ndarray, mollify: float = 1
     """
     import robust_laplacian as backend
 
-    # In units of the extent: the backend compares with absolute tolerances.
-    extent = np.ptp(vertices, axis=0).max()
-    if not extent > 0:
-        raise GeometryError("all the vertices lie at one point: a Laplacian needs a surface")
-    scaled = (vertices - vertices.mean(axis=0)) / extent
+    scaled, extent = _unit_extent(vertices)
     laplacian, mass = backend.mesh_laplacian(scaled, np.asarray(faces, dtype=np.int64), mollify_factor=mollify)
     return sparse.csc_matrix(laplacian), mass.diagonal() * extent**2
+
+
+def point_cloud_laplacian(points: np.ndarray, k: int = 30, mollify: float = 1e-5) -> tuple[sparse.csc_matrix, np.ndarray]:
+    """The Laplacian of a point cloud and its lumped mass: that of the union of local triangulations (Sharp, Crane 2020).
+
+    Where neighbouring triangulations disagree the Dirichlet energy comes out low: on random points of the unit sphere, 1,500 or
+    6,000, the first eigenvalues are about 5 % low; on evenly spaced ones they converge. Heat kernel signatures do not see a
+    common factor.
+
+    Args:
+        points: (N, 3), on a surface; normals are not needed.
+        k: number of nearest neighbours for the tangent planes and triangulations.
+        mollify: as for :func:`robust_laplacian`.
+
+    Returns:
+        L (N, N) sparse symmetric positive semi-definite; mass (N,).
+    """
+    import robust_laplacian as backend
+
+    scaled, extent = _unit_extent(points)
+    laplacian, mass = backend.point_cloud_laplacian(scaled, mollify_factor=mollify, n_neighbors=k)
+    return sparse.csc_matrix(laplacian), mass.diagonal() * extent**2
+
+
+def _unit_extent(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centred points in units of their extent, and the extent: the backend compares with absolute tolerances."""
+    extent = np.ptp(points, axis=0).max()
+    if not extent > 0:
+        raise GeometryError("all the vertices lie at one point: a Laplacian needs a surface")
+    return (points - points.mean(axis=0)) / extent, extent
 
 
 def mesh_laplacian(vertices: np.ndarray, faces: np.ndarray, method: str = "robust") -> tuple[sparse.csc_matrix, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import GeometryError
 from .assembly import assemble
 from .double_cover import MIRROR, cover_frames, lift_samples, orientation_cover, project
 from .exact import local_geodesics
@@ -38,7 +39,7 @@ def mesh(
     smooth: bool = True,
     *,
     structure: str = "SO2",
-    frames: np.ndarray | None = None,
+    frames: np.ndarray | str | None = None,
     repair: bool = False,
     renumber: bool = False,
     features: str | Iterable[str] = (),
@@ -65,7 +66,8 @@ def mesh(
         smooth: False gives the raw polyhedral angles, for comparison.
         structure: "SO2" needs an oriented surface. "O2" takes any, a Moebius strip too (through its double cover, with
             transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.
-        frames: (V, 3, 2) orthonormal frames to use, right-handed; by default the first vector is along an edge.
+        frames: (V, 3, 2) orthonormal frames to use, right-handed; or "smooth" for frames along the smoothest vector field
+            (:func:`gaugenet.geometry.smooth_field`, n = 1); by default the first vector is along an edge.
         repair: mend the mesh first instead of refusing it.
         renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.renumbering`); ``vertex_ids`` in the
             metadata keeps their numbers in the input.
@@ -101,7 +103,11 @@ def mesh(
     if zero_area_faces(vertices, triangles.faces).size:
         lengths = mollify(lengths)
     angles = ring_angles(topology, lengths)
-    frames, left = _oriented(_kept(frames, triangles, input_count), structure, points, topology, angles)
+    if isinstance(frames, str):
+        frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
+    else:
+        frames = _kept(frames, triangles, input_count)
+    frames, left = _oriented(frames, structure, points, topology, angles)
     frame, offset = ambient_frames(points, topology, angles, frames)
     if covered and frames is None:
         frame, offset = ambient_frames(points, topology, angles, cover_frames(frame[:count]))
@@ -157,6 +163,16 @@ def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, an
     left = left_handed(cover_frames(frames) if covered else frames, points, topology, angles)[:count]
     frames = np.where(left[:, None, None], frames @ MIRROR, frames)
     return cover_frames(frames) if covered else frames, left
+
+
+def _smooth_frames(frames: str, covered: bool, points, topology, lengths, angles) -> np.ndarray:
+    from .direction_fields import smooth_frames
+
+    if frames != "smooth":
+        raise ValueError(f'frames must be "smooth" or an array, got {frames!r}')
+    if covered:
+        raise GeometryError("smooth frames need an oriented surface")
+    return smooth_frames(points, topology, lengths, angles)
 
 
 def _doubled(values: np.ndarray, covered: bool) -> np.ndarray:

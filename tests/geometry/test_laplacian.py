@@ -7,9 +7,11 @@ import pytest
 import scipy.sparse as sparse
 
 from gaugenet.errors import GeometryError
+from gaugenet.geometry.features import heat_kernel_signature
 from gaugenet.geometry.laplacian import cotangent_laplacian, eigenpairs, mesh_laplacian, robust_laplacian, shape_dna
 
 from ..corpus import joined, moebius, plate, sphere, tetrahedron, torus
+from .meshes import bumpy
 
 
 def sheared_plate():
@@ -123,3 +125,44 @@ def test_robust_laplacian_takes_a_moebius_strip():
     assert values[0] == 0 and (values[1:] > 0).all()
     with pytest.raises(GeometryError, match="one point"):
         robust_laplacian(np.ones((3, 3)), np.array([[0, 1, 2]]))
+
+
+def with_slivers(vertices, faces, height, every=7):
+    """Every seventh face cut at a point next to the middle of an edge: slivers of that height; the old vertices come first."""
+    cut = faces[::every]
+    a, b, c = cut.T
+    middle = (0.5 - height / 2) * (vertices[a] + vertices[b]) + height * vertices[c]
+    m = len(vertices) + np.arange(len(cut))
+    rest = np.delete(faces, np.s_[::every], 0)
+    pieces = [np.stack(t, 1) for t in ((a, b, m), (b, c, m), (c, a, m))]
+    return np.concatenate([vertices, middle]), np.concatenate([rest, *pieces])
+
+
+@pytest.mark.parametrize("height", [1e-3, 1e-9, 0.0])
+def test_slivers_do_not_change_the_heat_kernel_signature(height):
+    vertices, faces = bumpy(3)
+    good = heat_kernel_signature(vertices, faces, 8, pairs=60).values
+    bad_mesh = with_slivers(vertices, faces, height)
+    bad = heat_kernel_signature(*bad_mesh, 8, pairs=60).values
+    assert np.isfinite(bad).all()
+    error = np.abs(bad[: len(vertices)] / good - 1).max()
+    assert error < 0.03
+    # Flat extra vertices move the eigenfunctions less than one step of refinement does.
+    coarse = heat_kernel_signature(*bumpy(2), 8, pairs=60).values
+    assert error < np.abs(coarse / good[: len(coarse)] - 1).max()
+    if height == 0:
+        with pytest.raises(GeometryError, match="positive area"):
+            heat_kernel_signature(*bad_mesh, 8, pairs=60, laplacian="cotangent")
+
+
+def test_the_heat_kernel_signature_of_a_mesh_that_is_not_manifold():
+    """A sphere with a fin: three faces at an edge, and faces listed with either winding."""
+    vertices, faces = sphere(3)
+    fin = np.array([[0, faces[faces[:, 0] == 0][0, 1], len(vertices)]])
+    vertices, faces = np.concatenate([vertices, 1.3 * vertices[:1]]), np.concatenate([faces, fin])
+    faces[::2] = faces[::2, ::-1]
+    values = heat_kernel_signature(vertices, faces, 8, pairs=40).values
+    assert np.isfinite(values).all() and (values > 0).all()
+    good = heat_kernel_signature(*sphere(3), 8, pairs=40).values
+    far = vertices[:-1] @ vertices[0] < 0
+    np.testing.assert_allclose(values[:-1][far], good[far], rtol=0.1)
