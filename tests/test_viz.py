@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -23,14 +24,12 @@ from gaugenet.viz.colors import ColorScale, adjacent_colors, table
 from gaugenet.viz.glyphs import ribbons
 from gaugenet.viz.html import page
 from gaugenet.viz.neighbourhood import LogPatch, carried_along, edge_path, neighbourhood
+from gaugenet.viz.placing import default_radius, default_vertex, evenly_spaced
 from gaugenet.viz.raster import locate, render
 from gaugenet.viz.scene import Camera, Layer, View, is_closed, is_oriented
 from gaugenet.viz.selection import principal_directions
 from gaugenet.viz.views import (
     cross_field_view,
-    default_radius,
-    default_vertex,
-    evenly_spaced,
     levels_view,
     log_map_view,
     representative_angle,
@@ -219,6 +218,8 @@ def test_transport_around_an_octant_turns_by_its_area():
     np.testing.assert_allclose(np.linalg.norm(carried, axis=1), 1.0, atol=1e-12)
     assert np.arctan2(carried[-1, 1], carried[-1, 0]) == pytest.approx(np.pi / 2, abs=0.01)
     assert "turned by 90" in transport_view(g, path=[*corners, corners[0]]).title
+    strip = geometry.mesh(*moebius(24, 4), rings=1, structure="O2")
+    assert transport_view(strip, path=[0, 32, 64, 0]).title.endswith("mirrored")
     with pytest.raises(ValueError, match="two or more"):
         edge_path(g, [3])
     with pytest.raises(GeometryError, match="no neighbours"):
@@ -491,3 +492,16 @@ def test_view_of_a_log_map_has_its_scale(ball):
     (stored,) = unpacked(page([view], ""))["views"]
     assert stored["scale"]["low"] == 0.0 and 0.5 < stored["scale"]["high"] <= 0.7
     assert unpacked(page(viz.select_views(ball, ["frames"]), ""))["views"][0]["scale"] is None
+
+
+def test_documented_commands_parse_and_pictures_exist():
+    from gaugenet.cli import _parser
+
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    text = (docs / "pictures.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^gaugenet (view [^#\n\[]*)$", text, re.MULTILINE)
+    pictures = re.findall(r"\]\((images/.*?)\)", text)
+    assert len(commands) == len(pictures) >= 3
+    for command, picture in zip(commands, pictures):
+        options = _parser().parse_args(command.split())
+        assert Path(options.output).name == Path(picture).name and (docs / picture).stat().st_size < 200_000

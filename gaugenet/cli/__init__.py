@@ -107,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "N-RoSy field: angles, representation vectors or directions (default: the directions of principal curvature)"
     sub.add_argument("--field", metavar="FILE.npy", help=text)
     sub.add_argument("--symmetry", type=_number(int, 1), default=4, metavar="N", help="of the field (default 4)")
-    sub.add_argument("--direction", metavar="X,Y,Z", help="where the viewer is (default: on the broadest side, a little above)")
+    text = "where the viewer is, --direction=-1,0,0 if negative (default: on the broadest side, a little above)"
+    sub.add_argument("--direction", metavar="X,Y,Z", help=text)
     sub.add_argument("--up", default="y", metavar="X,Y,Z", help="what is upwards: x, y, z or a vector (default y)")
     sub.add_argument("--repair", action="store_true", help="mend the mesh first")
 

@@ -17,8 +17,8 @@ _LATE = {
     "select_views": "selection",
     "VIEWS": "selection",
     "principal_directions": "selection",
-    "default_vertex": "views",
-    "default_radius": "views",
+    "default_vertex": "placing",
+    "default_radius": "placing",
     "Camera": "scene",
 }
 

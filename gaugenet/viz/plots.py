@@ -180,7 +180,7 @@ class _Picture(NamedTuple):
         axes.imshow(self.image, extent=self.extent, interpolation="antialiased")
         axes.set_axis_off()
         axes.set_anchor("N")  # titles of one row stand in line
-        axes.set_title(self.view.title, fontsize=11)
+        axes.set_title(self.view.title, fontsize=10)
         if self.view.scale is not None:
             _colorbar(axes, self.view.scale)
         return axes

@@ -37,7 +37,7 @@ def render(view: View, size: int) -> np.ndarray:
 
 def _outline(image: np.ndarray, depth: np.ndarray, jump: float = 0.04) -> None:
     """Darken where the surface ends before something farther away, so that one limb stands out from the other."""
-    far = np.where(np.isfinite(depth), depth, -10.0)
+    far = np.where(np.isfinite(depth), depth, -1e30)
     edge = np.zeros(depth.shape, bool)
     for axis in (0, 1):
         for step in (1, -1):
@@ -69,6 +69,7 @@ def _fill(pixels, normals, colors, triangles, lit, two_sided, cells, wire, line,
         bottom = min(height - 1, math.ceil(max(ay, by, cy) - 0.5))
         # Normals of opposite sides meet at the seam of a surface without orientation.
         flip_b, flip_c = _side(normals[a], normals[b]), _side(normals[a], normals[c])
+        same_ab, same_bc, same_ca = _same(colors, a, b), _same(colors, b, c), _same(colors, c, a)
         # Heights over the three sides in pixels: distance to a side = barycentric coordinate times height.
         ha = abs(double) / max(math.hypot(cx - bx, cy - by), 1e-12)
         hb = abs(double) / max(math.hypot(ax - cx, ay - cy), 1e-12)
@@ -92,8 +93,8 @@ def _fill(pixels, normals, colors, triangles, lit, two_sided, cells, wire, line,
                 shade = 1.0
                 if lit:
                     cosine = (nx * light[0] + ny * light[1] + nz * light[2]) / size
-                    # Both sides are lit; the inner one is darker.
-                    shade = 0.55 + 0.49 * cosine if nz >= 0.0 else 0.48 - 0.42 * cosine
+                    # Both sides are lit, of a sheet alike; the inside of a body is darker.
+                    shade = 0.55 + 0.49 * cosine if nz >= 0.0 else (0.55 if two_sided else 0.4) - 0.49 * cosine
                     shade = max(shade, 0.36)
                 elif (abs(nz) if two_sided else nz) < grazing * size:
                     continue
@@ -103,7 +104,7 @@ def _fill(pixels, normals, colors, triangles, lit, two_sided, cells, wire, line,
                     if near < line:
                         shade *= 1.0 - wire
                 if cells:
-                    u, v, w = _heaviest(u, v, w, colors[a], colors[b], colors[c])
+                    u, v, w = _heaviest(u, v, w, same_ab, same_bc, same_ca)
                 for k in range(3):
                     value = u * colors[a, k] + v * colors[b, k] + w * colors[c, k]
                     image[row, column, k] = min(1.0, value * shade)
@@ -116,9 +117,13 @@ def _side(a, b):
 
 
 @njit(cache=True, nogil=True)
-def _heaviest(u, v, w, a, b, c):
-    """Weights of a point that has the one colour of the corners' a, b, c that weighs most (Layer.cells)."""
-    ab, bc, ca = (a == b).all(), (b == c).all(), (c == a).all()
+def _same(colors, a, b):
+    return colors[a, 0] == colors[b, 0] and colors[a, 1] == colors[b, 1] and colors[a, 2] == colors[b, 2]
+
+
+@njit(cache=True, nogil=True)
+def _heaviest(u, v, w, ab, bc, ca):
+    """Weights of a point that has the one colour of the corners that weighs most (Layer.cells), given which are the same."""
     of_a = u + (v if ab else 0.0) + (w if ca else 0.0)
     of_b = v + (u if ab else 0.0) + (w if bc else 0.0)
     of_c = w + (u if ca else 0.0) + (v if bc else 0.0)

@@ -29,7 +29,8 @@ class Layer:
         bias: drawn as if so much nearer (unit of length): what lies on a surface is not to sink in it.
         cells: each point has the one colour of the corners that weighs most in barycentric coordinates: regions of vertices get
             sharp borders through the middles of edges.
-        two_sided: what is not lit is seen from behind too, as on a sheet; on a body it would shine through.
+        two_sided: of a sheet: lit alike on both sides, and what is not lit is seen from behind too (on a body it would shine
+            through).
     """
 
     positions: np.ndarray

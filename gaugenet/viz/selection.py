@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import GeometryError
 from ..geometry.local_geometry import LocalGeometry
+from .placing import default_vertex
 from .scene import Camera, View, surface_of, tangent_frame
-from .views import cross_field_view, curvature_view, default_vertex, frames_view, levels_view, log_map_view, transport_view
+from .views import cross_field_view, curvature_view, frames_view, levels_view, log_map_view, transport_view
 
 VIEWS = ("frames", "log", "transport", "curvature", "levels", "field")
 

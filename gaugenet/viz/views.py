@@ -9,11 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
-from ..geometry.features import area_centroid
 from ..geometry.local_geometry import LocalGeometry
 from .colors import BLUE, INK, ORANGE, PAPER, RED, SURFACE, ColorScale, adjacent_colors
 from .glyphs import arrows, crosses, dots, ribbons
-from .neighbourhood import LogPatch, Neighbourhood, carried_along, check_vertex, edge_path, neighbourhood
+from .neighbourhood import LogPatch, carried_along, edge_path, neighbourhood
+from .placing import circle_radii, default_vertex, evenly_spaced, spread, total_area
 from .scene import Camera, Layer, View, is_closed, surface_layer, surface_of, tangent_frame
 
 # In units of half the picture's width.
@@ -32,7 +32,7 @@ def frames_view(geometry: LocalGeometry, *, count: int = 100, camera: Camera | N
     layers = [surface_layer(geometry, SURFACE)]
     for axis, color in ((1, BLUE), (0, RED)):
         layers += _arrows(camera, positions[at], 0.55 * spacing * frame[at, :, axis], normal[at], color)
-    return _view("Frames (first vector red, second blue)", geometry, layers, camera)
+    return _view("Frames (first red, second blue)", geometry, layers, camera)
 
 
 def log_map_view(
@@ -57,7 +57,7 @@ def log_map_view(
     layers = [_part(base, faces[~patch.faces]), tinted]
     # Short of the ragged rim, where a circle would be a few specks.
     edge = float(np.median(patch.edge_lengths)) if patch.faces.any() else 0.0
-    reach, step = _circles(max(scale.high - edge, 0.5 * scale.high))
+    reach, step = circle_radii(max(scale.high - edge, 0.5 * scale.high))
     angle = np.linspace(0.0, 2 * np.pi, 361)
     circles = [r * np.stack([np.cos(angle), np.sin(angle)], -1) for r in reach]
     along = np.linspace(0.0, 1.0, 200)[:, None] * max(scale.high, around.radius)
@@ -66,7 +66,7 @@ def log_map_view(
         pieces = [patch.carry(line) for line in lines]
         layers += _ribbons(near, pieces, PAPER, width)
     layers += _dot(near, positions, normal, [vertex], RED)
-    return _view(f"Log map at vertex {vertex} (circles every {step:g})", geometry, layers, near, scale)
+    return _view(f"Log map at vertex {vertex}, circles every {step:g}", geometry, layers, near, scale)
 
 
 def transport_view(
@@ -87,39 +87,41 @@ def transport_view(
     whole = Camera.of(geometry) if camera is None else camera
     positions, _ = surface_of(geometry)
     frame, normal = tangent_frame(geometry)
-    start = np.array([1.0, 0.0])
+    color, lines = BLUE, []
     if path is not None:
         nodes = edge_path(geometry, list(path))
-        vectors = carried_along(geometry, nodes, start)
-        vertex, title = nodes[0], f"Transport along a path of {len(nodes) - 1} edges"
         near = whole.towards(positions[nodes], normal[nodes].mean(axis=0))
         size = 0.16 * near.extent
+        shown = _stops(positions[nodes], 0.6 * size)
+        vertex, at = nodes[0], np.array(nodes)[shown]
+        carried = np.stack([carried_along(geometry, nodes, x) for x in np.eye(2)], -1)  # as columns
+        title = f"Transport along a path of {len(nodes) - 1} edges"
+        if nodes[-1] == vertex:
+            color = np.where(np.arange(len(at))[:, None] == len(at) - 1, ORANGE, BLUE)
+            turn = np.degrees(np.arctan2(carried[-1, 1, 0], carried[-1, 0, 0]))
+            title = "Transport around a loop: " + (f"turned by {turn:.0f}°" if np.linalg.det(carried[-1]) > 0 else "mirrored")
+        carried = carried[shown, :, 0]
         lines = _ribbons(near, [([positions[nodes]], [normal[nodes]])], INK, 1.2)
-        # Not at every vertex of a fine mesh, but at the last.
-        travelled = np.append(0.0, np.linalg.norm(np.diff(positions[nodes], axis=0), axis=1).cumsum())
-        keep = np.flatnonzero(np.diff(np.floor(travelled / (0.6 * size))) > 0) + 1
-        keep = np.unique(np.append(keep[travelled[keep] < travelled[-1] - 0.3 * size], len(nodes) - 1))
-        color = np.tile(BLUE, (len(keep), 1))
-        if nodes[-1] == nodes[0]:
-            turn = np.degrees(np.arctan2(vectors[-1, 1], vectors[-1, 0]))
-            color[-1], title = ORANGE, f"Transport around a loop: turned by {turn:.0f}°"
-        at, carried = np.array(nodes)[keep], vectors[keep]
     else:
         vertex = default_vertex(geometry, whole) if vertex is None else vertex
         around = neighbourhood(geometry, vertex, radius)
         near = whole.towards(positions[np.append(around.nodes, vertex)], normal[vertex])
-        pick, spacing = _spread(around, count)
-        size, lines, color = 0.7 * spacing, [], BLUE
+        pick, spacing = spread(around, count)
+        at, carried, size = around.nodes[pick], around.transport[pick, :, 0], 0.7 * spacing
         title = f"Transport from vertex {vertex}"
-        at, carried = around.nodes[pick], around.transport[pick] @ start
-    vector = size * np.einsum("kij,kj->ki", frame[at], carried)
     layers = [surface_layer(geometry, SURFACE), *lines]
-    if len(at):
-        layers += _arrows(near, positions[at], vector, normal[at], color)
-    red = 1.25 * size * frame[vertex, :, 0][None]
+    layers += _arrows(near, positions[at], size * np.einsum("kij,kj->ki", frame[at], carried), normal[at], color)
     layers += _dot(near, positions, normal, [vertex], RED)
-    layers += _arrows(near, positions[[vertex]], red, normal[[vertex]], RED, 1.6)
+    start = 1.25 * size * frame[[vertex], :, 0]
+    layers += _arrows(near, positions[[vertex]], start, normal[[vertex]], RED, 1.6)
     return _view(title, geometry, layers, near)
+
+
+def _stops(places: np.ndarray, distance: float) -> np.ndarray:
+    """Indices along a path (K, 3) about a distance apart, with the last and without the first."""
+    travelled = np.append(0.0, np.linalg.norm(np.diff(places, axis=0), axis=1).cumsum())
+    stops = np.flatnonzero(np.diff(np.floor(travelled / distance)) > 0) + 1
+    return np.append(stops[travelled[stops] < travelled[-1] - 0.5 * distance], len(places) - 1)
 
 
 def curvature_view(geometry: LocalGeometry, *, limit: float | None = None, camera: Camera | None = None) -> View:
@@ -134,7 +136,7 @@ def curvature_view(geometry: LocalGeometry, *, limit: float | None = None, camer
     if limit is None:
         size = np.abs(values)
         # Where more than 90 % is flat, its rounding is not to be shown as curvature.
-        sphere = 4 * np.pi / _total_area(geometry)
+        sphere = 4 * np.pi / total_area(geometry)
         limit = max(float(np.quantile(size, 0.9)) / 0.7, 1e-3 * sphere)
     scale = ColorScale("Gaussian curvature (1 / length²)", "diverging", -limit, limit)
     camera = Camera.of(geometry) if camera is None else camera
@@ -158,7 +160,7 @@ def levels_view(geometry: LocalGeometry, level: int = 1, *, camera: Camera | Non
         cluster = part.coarse.cluster[cluster]
     coarse = np.asarray(levels[level].positions, float)
     nearest = cKDTree(positions).query(coarse)[1]  # coarse nodes are vertices
-    size = min(2.0, 0.16 * np.sqrt(_total_area(geometry) / len(coarse)) / (_LINE * camera.extent))
+    size = min(2.0, 0.16 * np.sqrt(total_area(geometry) / len(coarse)) / (_LINE * camera.extent))
     layers = [surface_layer(geometry, adjacent_colors(cluster, faces), wire=0.0, cells=True)]
     if size > _SMALLEST:
         layers += _dot(camera, positions, normal, nearest, INK, size)
@@ -215,72 +217,12 @@ def representative_angle(geometry: LocalGeometry, field: np.ndarray, n: int) -> 
     return np.where(np.abs(field) > 0, np.angle(field) / n, np.nan)
 
 
-def default_vertex(geometry: LocalGeometry, camera: Camera) -> int:
-    """A vertex near the middle of the body that faces the viewer."""
-    positions, faces = surface_of(geometry)
-    _, normal = tangent_frame(geometry)
-    places = camera.project(positions - area_centroid(positions, faces) + camera.center)
-    away = np.maximum(0.0, 0.5 - normal @ camera.rotation[2])
-    return int(np.argmin((places**2).sum(-1) - 0.3 * places[:, 2] + 4.0 * away))
-
-
-def default_radius(geometry: LocalGeometry, vertex: int, share: float = 0.12) -> float:
-    """The radius of the flat disc that has this share of the surface's area; at least the vertex' longest edge."""
-    check_vertex(geometry, vertex)
-    positions, faces = surface_of(geometry)
-    ring = faces[(faces == vertex).any(axis=1)]
-    longest = np.linalg.norm(positions[ring] - positions[vertex], axis=2).max(initial=0.0)
-    return float(max(np.sqrt(share * _total_area(geometry) / np.pi), 1.001 * longest))
-
-
-def evenly_spaced(geometry: LocalGeometry, count: int) -> tuple[np.ndarray, float]:
-    """About ``count`` vertices no closer in space than the spacing that is returned with them (greedy, in vertex order)."""
-    positions, _ = surface_of(geometry)
-    # Discs of this diameter, placed at random while there is room, cover 0.55 of the plane (random sequential adsorption).
-    spacing = float(np.sqrt(0.7 * _total_area(geometry) / count))
-    tree, free, chosen = cKDTree(positions), np.ones(len(positions), bool), []
-    for v in range(len(positions)):
-        if free[v]:
-            chosen.append(v)
-            free[tree.query_ball_point(positions[v], spacing)] = False
-    return np.array(chosen), spacing
-
-
-def _spread(around: Neighbourhood, count: int) -> tuple[np.ndarray, float]:
-    """Neighbours that are not too close to each other in the log map, by index, and their spacing."""
-    reach = np.linalg.norm(around.log, axis=1)
-    spacing = 1.3 * float(reach.max()) * np.sqrt(np.pi / count)
-    # A sparse neighbourhood (one or two rings) is shown whole: its arrows are as long as its edges.
-    spacing = max(spacing, float(np.median(cKDTree(around.log).query(around.log, 2)[0][:, 1])) if len(reach) > 1 else 0.0)
-    spacing = min(spacing, 0.5 * float(reach.max()))
-    places, chosen = np.zeros((1, 2)), []
-    for k in np.argsort(reach, kind="stable"):
-        if np.linalg.norm(places - around.log[k], axis=1).min() >= 0.8 * spacing:
-            places = np.vstack([places, around.log[k]])
-            chosen.append(k)
-    return np.array(chosen, int), spacing
-
-
-def _circles(reach: float) -> tuple[np.ndarray, float]:
-    """Radii of four to ten circles, multiples of a round number, and that number."""
-    rough = reach / 5.0
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = power * max(k for k in (1.0, 2.0, 5.0) if k * power <= rough)
-    return step * np.arange(1, int(reach / step) + 1), step
-
-
-def _total_area(geometry: LocalGeometry) -> float:
-    positions, faces = surface_of(geometry)
-    a, b, c = positions[faces].swapaxes(0, 1)
-    return 0.5 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
-
-
 def _view(
     title: str, geometry: LocalGeometry, layers: Sequence[Layer], camera: Camera, scale: ColorScale | None = None
 ) -> View:
-    """A view; what lies on a sheet rather than on a body is seen from both sides."""
+    """A view; a sheet and what lies on it are seen from both sides, of a body only the outside."""
     if not is_closed(surface_of(geometry)[1]):
-        layers = [layer if layer.lit else replace(layer, two_sided=True) for layer in layers]
+        layers = [replace(layer, two_sided=True) for layer in layers]
     return View(title, tuple(layers), camera, scale)
 
 
