@@ -234,6 +234,8 @@ def test_timeout_costs_one_mesh(slow, tmp_path, capsys):
         ["view", "a.obj", "-o", "a.png", "--show", "frames,colour"],
         ["view", "a.obj", "-o", "a.png", "--show", ","],
         ["view", "a.obj", "-o", "a.png", "--path", "1,b"],
+        ["view", "a.obj", "-o", "a.png", "--show", "frames", "--path", "1,2"],
+        ["view", "a.obj", "-o", "a.png", "--show", "frames", "--field", "a.npy"],
         ["view", "a.obj", "-o", "a.png", "--up", "0,0,0"],
         ["view", "a.obj", "-o", "a.png", "--direction", "1,2"],
         ["view", "a.obj", "-o", "a.png", "--vertex", "-1"],

@@ -25,6 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     if output.suffix.lower() not in _EXTENSIONS:
         raise UsageError(f"the output must end in {' or '.join(_EXTENSIONS)}, got {arguments.output!r}")
     show = _names(arguments.show)
+    for name, view in (("field", "field"), ("path", "transport")):
+        if getattr(arguments, name) is not None and show is not None and view not in show:
+            raise UsageError(f"--{name} needs {view!r} among the views of --show")
     path = None if arguments.path is None else [int(v) for v in _list(arguments.path, int, "--path")]
     up, direction = _vector("--up", arguments.up), _vector("--direction", arguments.direction)
     from ..errors import GaugenetError

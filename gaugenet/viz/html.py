@@ -54,7 +54,7 @@ def page(views: Sequence[View], title: str) -> str:
         "arrays": store.arrays,
     }
     # A "</script>" in a name must not end the script.
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     template = _TEMPLATE.read_text(encoding="utf-8")
     return template.replace("__TITLE__", html.escape(title), 1).replace("__DATA__", text, 1)
 
