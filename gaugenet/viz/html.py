@@ -32,7 +32,7 @@ def save_html(
 ) -> None:
     """Write an HTML page with a button for every view: drag to turn, wheel to zoom, shift and drag to move.
 
-    Positions are stored in float32, normals and colours in 8 bits; what views share is stored once: about 50 bytes a face.
+    Positions are stored in float32, normals and colours in 8 bits; what views share is stored once.
 
     Args:
         file: where. show, options: as for :func:`gaugenet.viz.select_views`. title: of the page.
