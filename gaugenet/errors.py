@@ -48,3 +48,7 @@ class RecordError(GaugenetError, ValueError):
 
 class GeometryError(GaugenetError, ValueError):
     """A LocalGeometry whose arrays do not fit each other or the conventions."""
+
+
+class MissingDependencyError(GaugenetError, ImportError):
+    """Something that needs an optional dependency which is not installed; the message says which extra brings it."""

@@ -237,6 +237,17 @@ def test_timeout_costs_one_mesh(slow, tmp_path, capsys):
         ["preprocess", "a", "b", "--rings", "2", "--levels", "-1"],
         ["inspect"],
         ["check", "a.obj", "--order", "-1"],
+        ["view", "a.obj"],
+        ["view", "a.obj", "-o", "a.jpg"],
+        ["view", "a.obj", "-o", "a.png", "--show", "frames,colour"],
+        ["view", "a.obj", "-o", "a.png", "--show", ","],
+        ["view", "a.obj", "-o", "a.png", "--path", "1,b"],
+        ["view", "a.obj", "-o", "a.png", "--show", "frames", "--path", "1,2"],
+        ["view", "a.obj", "-o", "a.png", "--show", "frames", "--field", "a.npy"],
+        ["view", "a.obj", "-o", "a.png", "--up", "0,0,0"],
+        ["view", "a.obj", "-o", "a.png", "--direction", "1,2"],
+        ["view", "a.obj", "-o", "a.png", "--vertex", "-1"],
+        ["view", "a.obj", "-o", "a.png", "--radius", "1", "--rings", "1"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
@@ -278,13 +289,14 @@ def test_inspect_record(processed, capsys):
     assert facts["levels"][0]["nodes"] > 0 and facts["parameters"]["normalize"] is True
 
 
-@pytest.mark.parametrize("command", ["inspect", "check"])
+@pytest.mark.parametrize("command", ["inspect", "check", "view"])
 @pytest.mark.parametrize("name", ["empty.stl", "nan.obj", "none.obj", "a.xyz", "bad.safetensors"])
 def test_bad_files_are_one_line(command, name, folder, tmp_path, capsys):
     path = folder / "bad" / name if (folder / "bad" / name).exists() else tmp_path / name
     if name in ("a.xyz", "bad.safetensors"):
         path.write_bytes(b"hello" * 10)
-    assert main([command, str(path)]) == 1
+    output = ["-o", str(tmp_path / "out.html")] if command == "view" else []
+    assert main([command, str(path), *output]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"gaugenet: error: {path}: ") and captured.err.count("\n") == 1
@@ -365,3 +377,78 @@ def test_formats_are_found(tmp_path, capsys):
         trimesh.Trimesh(*sphere(1), process=False).export(tmp_path / f"m.{extension}")
         assert main(["inspect", str(tmp_path / f"m.{extension}"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["vertices"] == 18
+
+
+def test_view_writes_pictures_and_pages(folder, processed, tmp_path, capsys):
+    from matplotlib.image import imread
+
+    mesh, png, page = str(folder / "holed" / "torus.obj"), tmp_path / "a.png", tmp_path / "a.HTML"
+    assert main(["view", mesh, "-o", str(png), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["output"] == str(png) and facts["bytes"] == png.stat().st_size and facts["levels"] == 2
+    image = imread(png)
+    assert image.shape[1] == 1200 and 0.2 < (image[..., :3].min(-1) < 0.99).mean() < 0.9
+    assert main(["view", mesh, "-o", str(page), "--show", "log,levels", "--levels", "1"]) == 0
+    assert f"{page}: " in capsys.readouterr().out
+    text = page.read_text()
+    assert "<title>torus.obj</title>" in text and "Log map at vertex" in text and "Level 1: 24 of 96" in text
+    assert "Level 2" not in text and "Frames" not in text
+    record = str(next(processed[0].glob("*.safetensors")))
+    assert main(["view", record, "-o", str(png), "--show", "log,field"]) == 0
+    assert main(["view", record, "-o", str(png), "--show", "levels"]) == 1
+    assert "no coarser levels" in capsys.readouterr().err
+
+
+def test_view_options(folder, tmp_path, capsys):
+    mesh = str(folder / "round" / "ball.obj")
+
+    def page(*options) -> str:
+        out = tmp_path / "out.html"
+        assert main(["view", mesh, "-o", str(out), *options]) == 0
+        return out.read_text()
+
+    np.save(tmp_path / "field.npy", np.zeros(66))
+    field = ["--show", "field", "--field", str(tmp_path / "field.npy")]
+    for base, changes in (
+        (["--show", "frames"], (["--direction", "1,0,0"], ["--up", "z"], ["--up", "0,1,1"])),
+        (["--show", "log"], (["--vertex", "3"], ["--radius", "0.9"], ["--rings", "1"])),
+        (["--show", "transport"], (["--path", "0,1,2,0"], ["--vertex", "3"])),
+        (["--show", "levels"], (["--levels", "1"],)),
+        (["--show", "field"], (field, [*field, "--symmetry", "2"])),
+    ):
+        seen = {page(*base), *(page(*base, *change) for change in changes)}
+        assert len(seen) == 1 + len(changes), base
+    capsys.readouterr()
+    (tmp_path / "short.npy").write_bytes(b"hello")
+    np.save(tmp_path / "wrong.npy", np.zeros(5))
+    bow_tie = str(folder / "bad" / "bow_tie.obj")
+    for status, text, arguments in (
+        (2, "vertex must lie between 0 and 65", [mesh, "--vertex", "66"]),
+        (2, "a path needs", [mesh, "--path", "3"]),
+        (2, "shape", [mesh, "--show", "field", "--field", str(tmp_path / "wrong.npy")]),
+        (1, "short.npy: not a .npy file", [mesh, "--show", "field", "--field", str(tmp_path / "short.npy")]),
+        (1, "none.npy", [mesh, "--show", "field", "--field", str(tmp_path / "none.npy")]),
+        (1, "non-manifold", [bow_tie]),
+    ):
+        assert main(["view", *arguments, "-o", str(tmp_path / "bad.html")]) == status
+        captured = capsys.readouterr()
+        assert text in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+    assert main(["view", mesh, "-o", str(tmp_path / "none" / "a.png"), "--show", "curvature"]) == 1
+    assert main(["view", bow_tie, "-o", str(tmp_path / "a.png"), "--show", "curvature", "--repair"]) == 0
+    assert not (tmp_path / "bad.html").exists()
+
+
+def test_view_of_a_record_has_its_own_neighbourhoods(processed, tmp_path, capsys):
+    record = str(next(processed[0].glob("*.safetensors")))
+    for option in ("--rings", "--levels"):
+        assert main(["view", record, "-o", str(tmp_path / "a.png"), option, "1"]) == 2
+        assert f"{option} is for mesh files" in capsys.readouterr().err
+
+
+def test_view_without_matplotlib(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    mesh = str(folder / "round" / "ball.obj")
+    assert main(["view", mesh, "-o", str(tmp_path / "a.png")]) == 1
+    captured = capsys.readouterr()
+    assert "gaugenet[viz]" in captured.err and captured.err.count("\n") == 1
+    assert main(["view", mesh, "-o", str(tmp_path / "a.html"), "--show", "frames"]) == 0

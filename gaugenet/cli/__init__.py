@@ -106,6 +106,27 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("inspect", "inspection", "tell what a mesh or a record is like, and what repair would do")
     sub.add_argument("file", metavar="FILE", help="mesh file or record")
 
+    sub = command("view", "view", "draw a mesh or a record: frames, log map, transport, curvature, pooling levels")
+    sub.add_argument("file", metavar="FILE", help="mesh file or record")
+    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="picture (.png) or page to turn it (.html)")
+    text = "some of frames,log,transport,curvature,levels,field (default: all but field)"
+    sub.add_argument("--show", metavar="NAMES", help=text)
+    text = "whose log map and transport are shown (default: one in front)"
+    sub.add_argument("--vertex", type=_number(int, 0), metavar="V", help=text)
+    text = "default: a radius that covers an eighth of the surface; of a record, what is in it"
+    _add_neighbourhood(sub, required=False, default=text)
+    sub.add_argument("--path", metavar="V,V,...", help="carry the vector along edges through these vertices instead")
+    sub.add_argument(
+        "--levels", type=_number(int, 0), metavar="N", help="number of coarser levels (default 2; of a record, its own)"
+    )
+    text = "N-RoSy field: angles, representation vectors or directions (default: the directions of principal curvature)"
+    sub.add_argument("--field", metavar="FILE.npy", help=text)
+    sub.add_argument("--symmetry", type=_number(int, 1), default=4, metavar="N", help="of the field (default 4)")
+    text = "where the viewer is, --direction=-1,0,0 if negative (default: on the broadest side, a little above)"
+    sub.add_argument("--direction", metavar="X,Y,Z", help=text)
+    sub.add_argument("--up", default="y", metavar="X,Y,Z", help="what is upwards: x, y, z or a vector (default y)")
+    sub.add_argument("--repair", action="store_true", help="mend the mesh first")
+
     sub = command("check", "check", "test the gauge equivariance of a small random network on a mesh or a record")
     sub.add_argument("file", metavar="FILE", help="mesh file or record")
     _add_neighbourhood(sub, required=False)
@@ -117,12 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool) -> None:
+def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool, default: str = "default 2") -> None:
     text = "structure group: SO2 (default), or O2, which admits surfaces that are not orientable"
     parser.add_argument("--structure", choices=("SO2", "O2"), default="SO2", help=text)
     group = parser.add_mutually_exclusive_group(required=required)
     group.add_argument("--radius", type=_number(float, 0, open=True), metavar="R", help="neighbours within geodesic distance R")
-    text = "neighbours within K rings" + ("" if required else " (default 2)")
+    text = "neighbours within K rings" + ("" if required else f" ({default})")
     group.add_argument("--rings", type=_number(int, 1), metavar="K", help=text)
 
 
