@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 class Report:
-    """Appends to a report: first a line about the run, then one for each mesh. Every line is one write, there at once.
+    """Appends to a report: a line about the run before the first mesh, then one for each. A line is one write, there at once.
 
     Args:
         path: the file; it is made when missing, and runs before or beside this one keep their lines.
@@ -38,14 +38,15 @@ class Report:
 
         self.path = Path(path)
         self._run = secrets.token_hex(6)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.add({"started": started, "version": __version__, "parameters": params.to_dict(), **facts})
+        self._head = [{"started": started, "version": __version__, "parameters": params.to_dict(), **facts}]
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
     def add(self, entry: dict) -> None:
-        line = json.dumps({"run": self._run, **entry}, allow_nan=False).encode()
+        lines = [json.dumps({"run": self._run, **part}, allow_nan=False) for part in (*self._head, entry)]
+        self._head = []
         try:
-            append_line(self._file, line)
+            append_line(self._file, "\n".join(lines).encode())
         except OSError as error:
             error.filename = os.fspath(self.path)
             raise
