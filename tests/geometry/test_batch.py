@@ -13,7 +13,7 @@ from gaugenet.geometry.batch import preprocess
 from gaugenet.geometry.planning import plan
 from gaugenet.geometry.process import ProcessParams
 from gaugenet.geometry.record import record_name
-from gaugenet.geometry.run_report import read_index, read_report
+from gaugenet.geometry.run_report import read_index, read_report, write_index
 from gaugenet.geometry.sources import find_meshes, take_shard
 
 from ..corpus import cases, sphere
@@ -162,6 +162,15 @@ def test_what_killed_runs_left_is_in_the_index(many, tmp_path):
     (tmp_path / "index.json").unlink()
     preprocess([many / "data" / "class0" / "00.obj"], tmp_path, RINGS, jobs=1)
     assert expected.items() <= read_index(tmp_path)[1].items()
+
+
+def test_a_lost_record_does_not_hide_a_failure(many, tmp_path):
+    preprocess([many / "data" / "class0" / "00.obj"], tmp_path, RINGS, jobs=1)
+    done = read_index(tmp_path)[1]["00.obj"]
+    (tmp_path / done["record"]).unlink()
+    failed = {**done, "status": "crashed", "record": None, "time": done["time"] + 10}
+    write_index(tmp_path, RINGS, {"00.obj": failed})
+    assert read_index(tmp_path)[1] == {"00.obj": failed}
 
 
 def test_a_failure_does_not_hide_a_record(many, tmp_path):
