@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--renumber", action="store_true", help=text)
     group = sub.add_argument_group("running")
     group.add_argument("--jobs", type=_number(int, 1), metavar="N", help="worker processes (default: one a core)")
-    limit = "for each mesh; one over it is stopped and the others go on (default: no limit)"
-    group.add_argument("--timeout", type=_number(float, 0, open=True), metavar="S", help=f"seconds {limit}")
-    text = f"gigabytes (1e9 bytes) of a worker process, of which it needs about 0.4 itself, {limit}"
+    over = "a mesh that takes more is stopped and the others go on (default: no limit)"
+    group.add_argument("--timeout", type=_number(float, 0, open=True), metavar="S", help=f"seconds for each mesh; {over}")
+    text = f"gigabytes (1e9 bytes) that a worker process may hold, about 0.4 of them for itself; {over}"
     group.add_argument("--memory", type=_number(float, 0, open=True), metavar="GB", help=text)
     text = "try meshes again, at the end and one at a time, that crashed a worker or went over a limit (default 0)"
     group.add_argument("--retries", type=_number(int, 0), default=0, metavar="N", help=text)

@@ -17,6 +17,7 @@ _LATE = {
     "sphere": "spherical",
     "process_one": "process",
     "ProcessParams": "process",
+    "find_meshes": "sources",
     "preprocess": "batch",
     "build_hierarchy": "hierarchy",
     "compute_features": "features",

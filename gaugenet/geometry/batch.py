@@ -16,7 +16,7 @@ from .archives import ArchiveReader, archive_extension
 from .durable import sweep_temporary
 from .planning import Plan, available_cores, plan, record_facts
 from .process import ProcessParams, process_one
-from .run_report import INDEX, Report, write_index
+from .run_report import INDEX, Report, read_index, write_index
 from .sources import Source, find_meshes, take_shard
 from .supervisor import Outcome, supervise
 
@@ -80,8 +80,8 @@ def preprocess(
         memory: bytes that a worker process may hold resident, see supervise.
         retries: how often a mesh is tried again that crashed its worker or overran a limit: at the end, one at a time.
         shard: (i, n), see take_shard; the n runs may share the folder.
-        report: file to which a line is appended as a mesh is settled, by default ``report.jsonl`` in the destination, of a
-            shard ``report-i-of-n.jsonl``.
+        report: file to which a line is appended as a mesh is settled. By default ``report.jsonl`` in the destination, of a
+            shard ``report-i-of-n.jsonl``, without lines for meshes that are skipped and in the index already.
         progress: called with the entry of each mesh as it is settled.
         on_part: called now and then with the name of a mesh that is worked on and how much of it is done, from 0 to 1.
 
@@ -96,7 +96,10 @@ def preprocess(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     of = "" if shard is None else f"-{shard[0]}-of-{shard[1]}"
-    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress)
+    parameters, told = read_index(folder)
+    if report is not None or parameters != params.to_dict():
+        told = {}
+    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress, told)
     interrupted = False
     try:
         to_do = run.skip(plan(meshes, folder, params))
@@ -141,17 +144,19 @@ def preprocess(
 class _Run:
     """The entries of a run, as they are settled."""
 
-    def __init__(self, report: Report, progress: Callable[[dict], Any] | None) -> None:
-        self.report, self.progress = report, progress
+    def __init__(self, report: Report, progress: Callable[[dict], Any] | None, told: Mapping[str, dict]) -> None:
+        self.report, self.progress, self.told = report, progress, told
         self.entries: dict[str, dict] = {}
         self.skipped = 0
 
     def settle(self, name: str, sha256: str | None, *, status: str, **facts: Any) -> None:
         entry = {"source": name, "label": _label(name), "status": status, "record": None, "reason": None, "sha256": sha256}
-        self.entries[name] = {**entry, "seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
-        self.report.add(self.entries[name])
+        entry |= {"seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
+        self.entries[name] = entry
+        if entry["attempts"] or entry["record"] is None or self.told.get(name, {}).get("record") != entry["record"]:
+            self.report.add(entry)
         if self.progress is not None:
-            self.progress(self.entries[name])
+            self.progress(entry)
 
     def settle_outcome(self, outcome: Outcome, attempts: int) -> None:
         wrong = {} if outcome.kind is None else {"kind": outcome.kind, "ids": list(outcome.ids)}

@@ -101,8 +101,10 @@ def _judge(
     try:
         plain = source.member is None and source.problem is None
         sha256 = content_sha256(source.path) if plain else hashlib.sha256(source.read(reader)).hexdigest()
-    except (OSError, MeshError) as error:
+    except MeshError as error:
         return Plan(name, source, "bad", str(error))
+    except OSError as error:
+        return Plan(name, source, "bad", f"{source}: {error.strerror or error}")
     record = record_name(sha256, params)
     found = functools.partial(Plan, name, source, sha256=sha256, record=record)
     try:

@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 class Report:
-    """Appends to a report: first a line about the run, then one for each mesh. Every line is one write, there at once.
+    """Appends to a report: a line about the run before the first mesh, then one for each. A line is one write, there at once.
 
     Args:
         path: the file; it is made when missing, and runs before or beside this one keep their lines.
@@ -38,14 +38,15 @@ class Report:
 
         self.path = Path(path)
         self._run = secrets.token_hex(6)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.add({"started": started, "version": __version__, "parameters": params.to_dict(), **facts})
+        self._head = [{"started": started, "version": __version__, "parameters": params.to_dict(), **facts}]
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
     def add(self, entry: dict) -> None:
-        line = json.dumps({"run": self._run, **entry}, allow_nan=False).encode()
+        lines = [json.dumps({"run": self._run, **part}, allow_nan=False) for part in (*self._head, entry)]
+        self._head = []
         try:
-            append_line(self._file, line)
+            append_line(self._file, "\n".join(lines).encode())
         except OSError as error:
             error.filename = os.fspath(self.path)
             raise
@@ -99,33 +100,32 @@ def write_index(folder: Path, params: ProcessParams, entries: dict[str, dict]) -
 
     with locked(folder / _LOCK):
         parameters, before = read_index(folder)
-        merged = before if parameters == params.to_dict() else {}
+        told = list(before.values()) if parameters == params.to_dict() else []
         for path in sorted(folder.glob("report*.jsonl")):
             with contextlib.suppress(OSError):
-                for entry in read_report(path, params):
-                    _merge(merged, entry)
-        for entry in entries.values():
-            _merge(merged, entry)
+                told += read_report(path, params)
         there = {name for name in os.listdir(folder) if name.endswith(".safetensors")}
-        kept = {name: entry for name, entry in merged.items() if entry["record"] is None or entry["record"] in there}
+        merged: dict[str, dict] = {}
+        for entry in (*told, *entries.values()):
+            if entry["record"] is None or entry["record"] in there:
+                name = entry["source"]
+                merged[name] = _later(merged.get(name), entry)
         index = {
             "schema": _SCHEMA,
             "version": __version__,
             "parameters": params.to_dict(),
-            "meshes": [kept[name] for name in sorted(kept)],
+            "meshes": [merged[name] for name in sorted(merged)],
         }
         write_atomic(folder / INDEX, json.dumps(index, indent=1, allow_nan=False).encode())
 
 
-def _merge(entries: dict[str, dict], entry: dict) -> None:
-    """The later entry counts, but not a failure of a file that another run has made its record of."""
-    old = entries.get(entry["source"])
-    if old is not None:
-        same_file = old.get("sha256") == entry.get("sha256")
-        earlier = entry.get("time", 0.0) < old.get("time", 0.0)
-        if earlier or (same_file and old["record"] and not entry["record"]):
-            return
-    entries[entry["source"]] = entry
+def _later(old: dict | None, new: dict) -> dict:
+    """The entry that counts: the later one, but not a failure of a file that another run has made its record of."""
+    if old is None:
+        return new
+    same_file = old.get("sha256") == new.get("sha256")
+    earlier = new.get("time", 0.0) < old.get("time", 0.0)
+    return old if earlier or (same_file and old["record"] and not new["record"]) else new
 
 
 def _is_entry(entry: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import os
@@ -50,7 +51,10 @@ class Source:
             raise MeshError(self.problem, kind="unreadable", path=str(self))
         if self.member is None:
             return self.path.read_bytes()
-        return (reader or ArchiveReader()).read(self.path, self.member)
+        if reader is not None:
+            return reader.read(self.path, self.member)
+        with contextlib.closing(ArchiveReader()) as reader:
+            return reader.read(self.path, self.member)
 
 
 def find_meshes(sources: Sequence[str | os.PathLike]) -> dict[str, Source]:

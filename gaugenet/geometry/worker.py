@@ -64,7 +64,7 @@ class Limits:
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         if self.memory is not None and resident_bytes(os.getpid()) is None:
-            raise ValueError("this platform does not tell how much memory a process holds: no memory limit here")
+            raise GaugenetError("this platform does not tell how much memory a process holds: no memory limit here")
 
 
 class Worker:
@@ -223,7 +223,8 @@ def _follow_parent() -> None:
 def _limit_data(memory: float) -> None:
     """A backstop to the watch of the resident set, which looks now and then: the data may grow by twice the limit.
 
-    RLIMIT_AS would count libraries and stacks of threads as well, gigabytes that numba and BLAS reserve and never touch.
+    RLIMIT_AS would count libraries and address space that is reserved and never touched as well: of a worker that has
+    compiled the geometry 0.77 GB, where 0.35 GB are resident and 0.45 GB count as data.
     """
     with contextlib.suppress(ImportError, OSError, ValueError, StopIteration):
         import resource

@@ -13,7 +13,7 @@ from gaugenet.geometry.batch import preprocess
 from gaugenet.geometry.planning import plan
 from gaugenet.geometry.process import ProcessParams
 from gaugenet.geometry.record import record_name
-from gaugenet.geometry.run_report import read_index, read_report
+from gaugenet.geometry.run_report import read_index, read_report, write_index
 from gaugenet.geometry.sources import find_meshes, take_shard
 
 from ..corpus import cases, sphere
@@ -43,7 +43,7 @@ def test_every_pathology_costs_its_own_mesh(tmp_path, hooked):
         obj(data / f"sound{k}.obj", sphere(1), scale=1.0 + k)
     out = tmp_path / "out"
     told = []
-    options = {"jobs": 2, "timeout": 4.0, "memory": 0.9e9, "retries": 1, "progress": told.append}
+    options = {"jobs": 2, "timeout": 2.0, "memory": 0.9e9, "retries": 1, "progress": told.append}
     summary = preprocess([data], out, RINGS, **options)
     entries = {e["source"].removesuffix(".obj"): e for e in summary.meshes}
     status = {name: entry["status"] for name, entry in entries.items()}
@@ -55,7 +55,7 @@ def test_every_pathology_costs_its_own_mesh(tmp_path, hooked):
     assert (summary.done, summary.skipped, summary.failed) == (5, 0, 6)
     attempts = {name: entry["attempts"] for name, entry in entries.items()}
     assert attempts == {name: 1 if name == "tie" or name.startswith("sound") else 2 for name in status}
-    assert "SIGSEGV" in entries["segv"]["reason"] and "4 s" in entries["hang"]["reason"]
+    assert "SIGSEGV" in entries["segv"]["reason"] and "2 s" in entries["hang"]["reason"]
     assert "GB resident, the limit is 0.9 GB" in entries["swell"]["reason"]
     assert "out of memory" in entries["reserve"]["reason"]
     assert entries["tie"]["kind"] == "non_manifold_vertex" and entries["tie"]["ids"] == [0]
@@ -142,6 +142,19 @@ def test_report_elsewhere(many, tmp_path, capsys):
     assert [e["attempts"] for e in read_report(report)] == [1] * 4 + [0] * 4
 
 
+def test_the_report_does_not_grow_by_doing_nothing(many, tmp_path):
+    preprocess([many / "data"], tmp_path, RINGS, jobs=1)
+    lines = (tmp_path / "report.jsonl").read_bytes()
+    assert lines.count(b"\n") == 13
+    assert preprocess([many / "data"], tmp_path, RINGS, jobs=1).skipped == 12
+    assert (tmp_path / "report.jsonl").read_bytes() == lines
+    # Done, and yet news for these parameters' index.
+    (tmp_path / "index.json").unlink()
+    (tmp_path / "report.jsonl").unlink()
+    preprocess([many / "data"], tmp_path, RINGS, jobs=1)
+    assert len(list(read_report(tmp_path / "report.jsonl"))) == 12
+
+
 def test_what_killed_runs_left_is_in_the_index(many, tmp_path):
     """A run that dies before its index is made has told of its meshes in the report."""
     preprocess([many / "data"], tmp_path, RINGS, jobs=1, shard=(0, 2))
@@ -149,6 +162,15 @@ def test_what_killed_runs_left_is_in_the_index(many, tmp_path):
     (tmp_path / "index.json").unlink()
     preprocess([many / "data" / "class0" / "00.obj"], tmp_path, RINGS, jobs=1)
     assert expected.items() <= read_index(tmp_path)[1].items()
+
+
+def test_a_lost_record_does_not_hide_a_failure(many, tmp_path):
+    preprocess([many / "data" / "class0" / "00.obj"], tmp_path, RINGS, jobs=1)
+    done = read_index(tmp_path)[1]["00.obj"]
+    (tmp_path / done["record"]).unlink()
+    failed = {**done, "status": "crashed", "record": None, "time": done["time"] + 10}
+    write_index(tmp_path, RINGS, {"00.obj": failed})
+    assert read_index(tmp_path)[1] == {"00.obj": failed}
 
 
 def test_a_failure_does_not_hide_a_record(many, tmp_path):

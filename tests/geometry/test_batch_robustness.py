@@ -64,9 +64,9 @@ def assert_only_whole_files(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Thirty sound meshes and one that is not, and what an undisturbed run makes of them."""
+    """Twenty-one sound meshes and one that is not, and what an undisturbed run makes of them."""
     root = tmp_path_factory.mktemp("data")
-    for k in range(30):
+    for k in range(21):
         obj(root / "in" / f"class{k % 3}" / f"{k:02d}.obj", sphere(3), scale=1.0 + k)
     obj(root / "in" / "class0" / "bad.obj", cases()["nan"])
     preprocess([root / "in"], root / "out", PARAMS, jobs=2)
@@ -85,13 +85,13 @@ def killed_again_and_again(data: Path, out: Path, times: int) -> None:
         if (out / "index.json").exists():
             json.loads((out / "index.json").read_text())
     status, summary = finish(start(data / "in", out, "--jobs", "2"))
-    assert status == 1 and summary["done"] + summary["skipped"] == 30
+    assert status == 1 and summary["done"] + summary["skipped"] == 21
     assert records(out) == records(data / "out") and facts(out) == facts(data / "out")
     assert_only_whole_files(out)
 
 
 def test_kill_9_of_the_whole_group(data, tmp_path):
-    killed_again_and_again(data, tmp_path / "out", 3)
+    killed_again_and_again(data, tmp_path / "out", 2)
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def mount(*arguments) -> None:
 def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", folder)
+    mount("-t", "tmpfs", "-o", "size=1500k", "tmpfs", folder)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -168,13 +168,15 @@ def test_full_disk(data, small_disk):
     assert_only_whole_files(small_disk)
     mount("-o", "remount,size=100m", small_disk)
     status, summary = finish(start(data / "in", small_disk, "--jobs", "1"))
-    assert summary["done"] + summary["skipped"] == 30 and summary["skipped"] > 0
+    assert summary["done"] + summary["skipped"] == 21 and summary["skipped"] > 0
     assert records(small_disk) == records(data / "out") and facts(small_disk) == facts(data / "out")
 
 
 def test_disk_without_room_for_the_report(data, small_disk):
     """Not even a line: the run ends with one line of its own, and the next one goes on."""
-    (small_disk / "ballast").write_bytes(bytes(2**21))
+    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
     status, summary = finish(start(data / "in" / "class1", small_disk, "--jobs", "1"))
     assert status == 1 and "report.jsonl" in summary["error"] and "No space left" in summary["error"]
     (small_disk / "ballast").unlink()
@@ -190,10 +192,10 @@ def test_files_that_may_not_grow(data, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, 2**15))
 
     status, summary = finish(start(data / "in" / "class2", tmp_path / "out", "--jobs", "1", preexec_fn=limit))
-    assert status == 1 and summary["failed"] == 10
+    assert status == 1 and summary["failed"] == 7
     assert all("File too large" in entry["reason"] for entry in summary["failures"])
     assert_only_whole_files(tmp_path / "out") and not records(tmp_path / "out")
-    assert finish(start(data / "in" / "class2", tmp_path / "out", "--jobs", "1"))[1]["done"] == 10
+    assert finish(start(data / "in" / "class2", tmp_path / "out", "--jobs", "1"))[1]["done"] == 7
 
 
 def test_read_only_destination(data, tmp_path, capsys):
@@ -238,7 +240,7 @@ def test_runs_beside_each_other(data, tmp_path):
     for source in sources:
         expected |= find_meshes(source).keys()
     assert read_index(tmp_path)[1].keys() == expected
-    assert len(list(read_report(tmp_path / "report.jsonl"))) == sum(len(find_meshes(source)) for source in sources)
+    assert {entry["source"] for entry in read_report(tmp_path / "report.jsonl")} == expected
     assert records(tmp_path) == records(data / "out")
     assert_only_whole_files(tmp_path)
 

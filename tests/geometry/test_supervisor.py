@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from gaugenet.errors import GaugenetError, MeshError
 from gaugenet.geometry.supervisor import supervise
 
+KEPT: list[bytes] = []
+
 
 def work(item):
     """What the workers do in these tests."""
@@ -20,7 +23,7 @@ def work(item):
     if what == "square":
         return value * value
     if what == "mesh":
-        raise MeshError("bad mesh", kind="empty", path="a.obj")
+        raise MeshError("bad mesh", kind="empty", path="a.obj", ids=range(value))
     if what == "bug":
         raise KeyError("two\nlines")
     if what == "sleep":
@@ -34,6 +37,13 @@ def work(item):
     if what == "touch":
         Path(value).write_text(str(os.getpid()))
         time.sleep(60)
+    if what == "keep":
+        KEPT.append(b"x" * value)
+        return os.getpid()
+    if what == "need":
+        return len([b"x" * 10_000_000 for _ in range(value)])
+    if what == "oom":
+        return int(Path("/proc/self/oom_score_adj").read_text())
     if what == "environment":
         return os.environ.get("OMP_NUM_THREADS")
     return what
@@ -147,10 +157,12 @@ def test_threads_are_shared_out(monkeypatch):
     assert outcomes([("environment", 0)], jobs=64)["environment", 0].value == "5"
 
 
-@pytest.mark.parametrize("options", [{"jobs": 0}, {"jobs": 1, "timeout": 0}, {"jobs": 1, "timeout": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"jobs": 0}, {"jobs": 1, "timeout": 0}, {"jobs": 1, "timeout": -1.0}, {"jobs": 1, "memory": 0}]
+)
 def test_wrong_options(options):
     with pytest.raises(ValueError, match="must be"):
-        outcomes([("square", 1)], **options)
+        outcomes([("square", 1)], **{"jobs": 1, **options})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX process groups")
@@ -164,3 +176,52 @@ def test_parts_are_told():
     found = list(supervise(halves, ["a", "b"], jobs=1, on_part=lambda item, part: heard.append((item, part))))
     assert [o.value for o in found] == ["a", "b"]
     assert heard == [(item, part) for item in "ab" for part in (0.25, 0.5, 1.0)]
+
+
+def test_elements_of_a_mesh_error():
+    found = outcomes([("mesh", 2), ("mesh", 1000), ("bug", 0)], jobs=1)
+    assert (found["mesh", 2].kind, found["mesh", 2].ids) == ("empty", (0, 1))
+    assert found["mesh", 1000].ids == tuple(range(100)) and "1000 in all" in found["mesh", 1000].reason
+    assert (found["bug", 0].kind, found["bug", 0].ids) == (None, ())
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@linux
+def test_memory_is_an_items_own():
+    """One item over the limit is stopped; what a worker keeps of an item is not held against the next."""
+    items = [("keep", 1_000_000), ("pid", 0), ("keep", 350_000_000), ("pid", 1), ("need", 100), ("need", 30)]
+    found = outcomes(items, jobs=1, memory=0.6e9)
+    assert found["keep", 1_000_000].value == found["pid", 0].value == found["keep", 350_000_000].value
+    assert found["pid", 1].value != found["pid", 0].value
+    assert found["need", 100].status == "memory" and "0.6 GB" in found["need", 100].reason
+    assert found["need", 30].value == 30
+
+
+@linux
+def test_the_system_takes_a_worker_first():
+    assert outcomes([("oom", 0)], jobs=1)["oom", 0].value > int(Path("/proc/self/oom_score_adj").read_text())
+
+
+@linux
+def test_resident_bytes(monkeypatch):
+    from gaugenet.geometry import worker
+
+    before = worker.resident_bytes(os.getpid())
+    kept = b"x" * 200_000_000
+    assert 0.9 * len(kept) < worker.resident_bytes(os.getpid()) - before < 1.5 * len(kept)
+    assert worker.resident_bytes(2**30) == 0
+    # Elsewhere ps tells, or nobody.
+    monkeypatch.setattr(worker.Path, "exists", lambda self: False)
+    told = [lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=" 1234\n")]
+    monkeypatch.setattr(worker.subprocess, "run", lambda *a, **k: told[0](*a, **k))
+    assert worker.resident_bytes(os.getpid()) == 1234 * 1024
+
+    def missing(*_, **__):
+        raise FileNotFoundError("ps")
+
+    told[0] = missing
+    assert worker.resident_bytes(os.getpid()) is None
+    with pytest.raises(GaugenetError, match="no memory limit here"):
+        worker.Limits(memory=1e9)
