@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 
 from ..errors import GeometryError
 from .exact import local_geodesics, symmetric_transport
-from .frames import ring_angles, rotations
+from .frames import RingAngles, ring_angles, rotations
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -33,6 +33,7 @@ def build_hierarchy(
     *,
     ring_to_frame: np.ndarray | None = None,
     samples: list[Samples] | None = None,
+    angles: RingAngles | None = None,
     smooth: bool = True,
     threads: int | None = None,
 ) -> LocalGeometry:
@@ -58,6 +59,7 @@ def build_hierarchy(
         ring_to_frame: (N, 2, 2) orthogonal, coordinates_frame = ring_to_frame[p] @ coordinates in the ring frame of p
             (direction 0 along the first halfedge of the fan); by default the frames are the ring frames.
         samples: the nodes of every coarser level, by default those of :func:`sample_levels`.
+        angles: the ring angles, by default those of the lengths.
         smooth: of :func:`gaugenet.geometry.exact.local_geodesics`; take the one of the fine geometry.
         threads: number of threads, by default one per core.
 
@@ -83,7 +85,7 @@ def build_hierarchy(
     if samples is None:
         samples = sample_levels(graph, geometry.positions, geometry.area, levels, ratio)
 
-    options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths)}
+    options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths) if angles is None else angles}
     surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
     typical = _typical_radius(geometry)
     nodes, fine, steps = np.arange(count), geometry, []

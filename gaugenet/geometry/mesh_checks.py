@@ -104,7 +104,8 @@ def drop_faces(
         warnings.append(MeshWarning.of("duplicate_face", "dropped repeated faces", face_ids[again]))
         faces, face_ids = faces[~again], face_ids[~again]
     if faces.shape[0] == 0:
-        raise MeshError("the mesh has no faces left without those that name a vertex twice", kind="empty", path=path)
+        text = "the mesh has no faces left without those that name a vertex twice"
+        raise MeshError(text, kind="empty", ids=warnings[-1].ids, path=path)
     return faces, face_ids
 
 
