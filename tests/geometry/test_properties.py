@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError, MeshError
+from gaugenet.geometry.double_cover import orientation_cover
 from gaugenet.geometry.exact_windows import geodesics_from
-from gaugenet.geometry.frames import edge_lengths, ring_angles
+from gaugenet.geometry.frames import corner_angles_between, edge_lengths, ring_angles
 from gaugenet.geometry.mesh_checks import mollify, zero_area_faces
 from gaugenet.geometry.topology import Topology
 from tests.geometry import generated_meshes as made
@@ -101,20 +102,26 @@ class Surface:
         return (self.corner * self.scale[self.faces]).sum(1) - np.pi
 
 
-def lone_geodesics(g) -> dict:
+def lone_geodesics(g, covered: bool = False) -> dict:
     """(q, p) -> is there one shortest geodesic only? Of equally short ones geometry.mesh takes the mean, on purpose."""
-    topology = Topology.of(g.faces, g.num_nodes)
-    lengths = edge_lengths(g.positions, g.faces)
-    lengths = mollify(lengths) if zero_area_faces(g.positions, g.faces).size else lengths
-    angles = ring_angles(topology, lengths)  # good enough to see how many there are
+    count, points, faces = g.num_nodes, g.positions, g.faces
+    if covered:
+        points, faces = np.concatenate([points, points]), orientation_cover(faces, count)
+    topology = Topology.of(faces, len(points))
+    lengths, corner = edge_lengths(points, faces), corner_angles_between(points, faces)
+    if zero_area_faces(points, faces).size:
+        lengths, corner = mollify(lengths), None
+    angles = ring_angles(topology, lengths, corner)
     names = "corner", "cumulative", "total", "scale"
     arrays = (topology.faces, topology.twin, lengths.reshape(-1), *(getattr(angles, name) for name in names))
     arrays += (topology.is_boundary, topology.ring_ptr, topology.ring_halfedge, angles.arrival)
     found = {}
     for p, radius in enumerate(g.radius):
-        scratch = np.zeros(g.num_nodes, bool), 0, arrays, np.full(g.num_nodes, -1, np.int64)
+        scratch = np.zeros(len(points), bool), 0, arrays, np.full(len(points), -1, np.int64)
         n, vertex, _, ties, _, _, _, order = geodesics_from(p, radius, *scratch)
-        found |= {(int(vertex[s]), p): ties[s] == 1 for s in order[:n]}
+        for s in order[:n]:
+            pair = int(vertex[s]) % count, p
+            found[pair] = ties[s] == 1 and pair not in found
     return found
 
 
@@ -304,9 +311,10 @@ def test_one_sided(kind, size, rng, steps, scale, smooth):
     size = np.abs(surface.vertices - surface.vertices.mean(0)).max()
     assert (r <= surface.along_edges[q, p] + 1e-9 * size).all()
     assert all(abs(r[e] - r[pair[b, a]]) <= 1e-9 * size for (a, b), e in pair.items() if (b, a) in pair)
+    lone = lone_geodesics(g, covered=True)
     for f, (a, b, c) in enumerate(g.faces.tolist()):
-        loop = ((a, b), (b, c), (c, a))
-        straight = [abs(r[pair[e]] - surface.length[min(e), max(e)]) <= 1e-12 * size for e in loop if e in pair]
+        loop = [e for e in ((a, b), (b, c), (c, a)) if lone.get(e, False) and lone.get(e[::-1], False)]
+        straight = [abs(r[pair[e]] - surface.length[min(e), max(e)]) <= 1e-12 * size for e in loop]
         if sum(straight) == 3:
             total = g.transport[pair[c, a]] @ g.transport[pair[b, c]] @ g.transport[pair[a, b]]
             assert np.linalg.det(total) > 0
