@@ -85,7 +85,8 @@ def build_hierarchy(
     if samples is None:
         samples = sample_levels(graph, geometry.positions, geometry.area, levels, ratio)
 
-    options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths) if angles is None else angles}
+    angles = ring_angles(topology, edge_lengths) if angles is None else angles
+    options = {"smooth": smooth, "threads": threads, "angles": angles}
     surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
     typical = _typical_radius(geometry)
     nodes, fine, steps = np.arange(count), geometry, []

@@ -93,7 +93,8 @@ def _read_glb(data: bytes) -> Polygons:
             raise MeshError(f"faces of node {name!r} that refer to missing vertices", kind="index_out_of_range", ids=outside)
         if np.linalg.det(matrix[:3, :3]) < 0.0:
             corners = corners[:, [0, 2, 1]]
-        vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite: refused later
+            vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
         faces.append(corners + total)
         total += len(points)
     warnings = [MeshWarning.of("left_out", f"left out what is not a mesh: {', '.join(left_out)}")] if left_out else []

@@ -103,7 +103,8 @@ def replace_word(data, rng):
 
 def replace_value(data, rng):
     """In a JSON header (GLB, safetensors) one value by another kind of value; lengths are put right again."""
-    start, size = (20, int.from_bytes(data[12:16], "little")) if data[:4] == b"glTF" else (8, int.from_bytes(data[:8], "little"))
+    start, length = (20, data[12:16]) if data[:4] == b"glTF" else (8, data[:8])
+    size = int.from_bytes(length, "little")
     try:
         tree = json.loads(data[start : start + size])
     except (ValueError, RecursionError, MemoryError):

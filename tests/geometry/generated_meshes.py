@@ -1,4 +1,4 @@
-"""Meshes made at random: remeshings, slivers, high degrees, damage. Everything follows from a seed, so that hypothesis shrinks."""
+"""Meshes made at random: remeshings, slivers, high degrees, damage. Everything follows from a seed."""
 
 from __future__ import annotations
 
@@ -184,7 +184,8 @@ def damaged(mesh: Mesh, kind: str, rng: np.random.Generator) -> Mesh:
     elif kind == "fin":
         vertices, faces = np.vstack([vertices, vertices[a] + up]), np.vstack([faces, [[a, b, n]]])
     elif kind == "pinch":
-        vertices, faces = np.vstack([vertices, vertices[a] + up, vertices[a] - 2.0 * up[::-1]]), np.vstack([faces, [[a, n, n + 1]]])
+        vertices = np.vstack([vertices, vertices[a] + up, vertices[a] - 2.0 * up[::-1]])
+        faces = np.vstack([faces, [[a, n, n + 1]]])
     elif kind == "flip":
         some = rng.random(len(faces)) < 0.3
         faces[some] = faces[some][:, ::-1]

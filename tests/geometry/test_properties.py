@@ -43,7 +43,7 @@ seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 kinds = st.sampled_from(["icosphere", "torus", "cylinder", "plate"])
 one_sided = st.sampled_from(["moebius", "klein_bottle"])
 sizes = st.integers(0, 20)
-scales = st.sampled_from([1e-12, 1e-5, 1.0, 3e4, 1e12])
+scales = st.sampled_from([1e-50, 1e-12, 1e-5, 1.0, 3e4, 1e12, 1e50])
 
 
 def build(mesh, **options):
@@ -207,6 +207,8 @@ def test_slivers(kind, size, rng, height, scale, offset, rings):
 @given(degree=st.integers(3, 500), rng=seeds, closed=st.booleans(), ruffle=st.sampled_from([0.0, 0.5, 3.0]), scale=scales)
 def test_degrees(degree, rng, closed, ruffle, scale):
     """A vertex of degree 3 to 500: a cone, or a saddle with a total angle of many turns."""
+    # A closed one takes time with the cube of the degree: every rim vertex sees all faces, each of them many times.
+    degree = 3 + degree % 60 if closed else degree
     vertices, faces = made.moved(made.wheel(degree, rng, closed, ruffle), rng, scale, 0.0)
     g = build((vertices, faces), rings=1)
     surface = Surface(vertices, g.faces)
