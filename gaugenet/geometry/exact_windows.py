@@ -212,7 +212,9 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     spare = np.empty(capacity)
     spare_edge = np.empty(capacity, np.int64)
     heap_key, heap_id, size = np.empty(256), np.empty(256, np.int64), 0
-    plane = np.empty((256, 9))  # ax, ay, bx, by, lox, loy, hix, hiy, base of every window
+    # ax, ay, bx, by, lox, loy, hix, hiy, base of every window, and the direction from a to b, which their difference would not
+    # give where they are close together: at a needle it would turn all that comes behind.
+    plane = np.empty((256, 11))
     entered = np.empty((256, 2), np.int64)  # halfedge, root slot
     windows = popped = 0
 
@@ -341,6 +343,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     if windows == plane.shape[0]:
                         plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                     _store(plane, entered, windows, ax, ay, bx, by, lox, loy, hix, hiy, cumulative[h], twin[nxt], at)
+                    plane[windows, 9], plane[windows, 10] = math.cos(corner[nxt]), -math.sin(corner[nxt])
                     heap_key, heap_id, size = _push(heap_key, heap_id, size, least, np.int64(windows))
                     windows += 1
         else:
@@ -352,10 +355,10 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
             nxt, prv = h - k + (k + 1) % 3, h - k + (k + 2) % 3
             va, vb, vc = faces[h // 3, k], faces[nxt // 3, nxt % 3], faces[prv // 3, prv % 3]
             # third corner in the plane: left of a -> b, by the angle at a
-            ex, ey = (bx - ax) / length[h], (by - ay) / length[h]
+            ex, ey = plane[item, 9], plane[item, 10]
             c0, s0 = math.cos(corner[h]), math.sin(corner[h])
-            cx = ax + length[prv] * (ex * c0 - ey * s0)
-            cy = ay + length[prv] * (ex * s0 + ey * c0)
+            fx, fy = ex * c0 - ey * s0, ex * s0 + ey * c0
+            cx, cy = ax + length[prv] * fx, ay + length[prv] * fy
             reach = math.hypot(cx, cy)
             right = _cross(lox, loy, cx, cy) / (math.hypot(lox, loy) * reach)
             left = _cross(cx, cy, hix, hiy) / (math.hypot(hix, hiy) * reach)
@@ -421,6 +424,12 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 if windows == plane.shape[0]:
                     plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                 _store(plane, entered, windows, px, py, qx, qy, rx, ry, lx, ly, base, enter, root)
+                if side == 0:
+                    c1, s1 = math.cos(corner[nxt]), math.sin(corner[nxt])
+                    fx, fy = ex * c1 + ey * s1, ey * c1 - ex * s1
+                else:
+                    fx, fy = ex * c0 - ey * s0, ex * s0 + ey * c0
+                plane[windows, 9], plane[windows, 10] = fx, fy
                 heap_key, heap_id, size = _push(heap_key, heap_id, size, sigma + least, np.int64(windows))
                 windows += 1
 

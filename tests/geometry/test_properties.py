@@ -94,7 +94,11 @@ class Surface:
         self.along_edges = sparse.csgraph.dijkstra(graph.tocsr(), directed=False)
         # How far rounding of the coordinates can turn an edge, and move a point.
         self.rounding = 4 * np.finfo(float).eps * np.abs(vertices).max()
-        self.turned = self.rounding / max(height.min(), np.finfo(float).tiny)
+        # radians that rounding may turn the edges at each vertex, and at any
+        thinnest = np.full(len(vertices), np.inf)
+        np.minimum.at(thinnest, faces.reshape(-1), np.repeat(height, 3))
+        self.turned_at = self.rounding / np.maximum(thinnest, np.finfo(float).tiny)
+        self.turned = self.turned_at.max()
 
     @property
     def curvature(self) -> np.ndarray:
@@ -224,19 +228,23 @@ def test_flat(rng, steps, least, smooth):
     vertices, faces = made.flat_plate(rng, steps, least)
     g = build((vertices, faces), smooth=smooth, radius=1.6)
     surface = Surface(vertices, g.faces)
-    error = 1e-11 + 1e2 * min(surface.turned, np.sqrt(np.finfo(float).eps))
-    if not surface.mollified:
-        check(g, surface, error)
-        q, p = g.edge_index
-        delta = vertices[q, :2] - vertices[p, :2]
-        near = np.linalg.norm(vertices[:, None] - vertices[None], axis=2) < 1.6 * (1 - 1e-9)
-        assert near.sum() - len(vertices) <= g.num_edges
-        z = (delta[:, 0] + 1j * delta[:, 1]) / (g.log[:, 0] + 1j * g.log[:, 1])
-        assert np.abs(np.abs(z) - 1).max() < error
-        turn = np.exp(1j * np.angle(np.bincount(p, z.real, len(vertices)) + 1j * np.bincount(p, z.imag, len(vertices))))
-        length = np.abs(delta[:, 0] + 1j * delta[:, 1])
-        assert (np.abs(z - turn[p]) * length).max() < error
-        assert (wrapped(angle(g.transport) - np.angle(turn[q] / turn[p])) * length).max() < error
+    if surface.mollified:
+        return
+    check(g, surface, 1e-11 + 1e2 * surface.turned)
+    q, p = g.edge_index
+    delta = (vertices[q, :2] - vertices[p, :2]) @ [1, 1j]
+    apart = np.abs(vertices[:, None, 0] - vertices[:, 0] + 1j * (vertices[:, None, 1] - vertices[:, 1]))
+    assert (apart < 1.6 * (1 - 1e-9)).sum() - len(vertices) <= g.num_edges
+    assert np.abs(np.linalg.norm(g.log, axis=1) - np.abs(delta)).max() < 1e-12
+    # one rotation per vertex takes its frame to the plane; transport is their difference
+    z = delta / (g.log @ [1, 1j])
+    sure = np.bincount(p, np.abs(delta) * z.real, len(vertices)) + 1j * np.bincount(p, np.abs(delta) * z.imag, len(vertices))
+    turn = np.angle(sure)
+    # smoothing brings in what lies between
+    turned = surface.turned if smooth else surface.turned_at[p] + surface.turned_at[q]
+    error = 1e-11 + 1e2 * (turned + surface.rounding / np.abs(delta))
+    assert (wrapped(np.angle(z) - turn[p]) < error).all()
+    assert (wrapped(angle(g.transport) - turn[q] + turn[p]) < error).all()
 
 
 @examples(10)
@@ -250,7 +258,6 @@ def test_subdivision_changes_nothing(kind, size, rng, steps, least, scale):
     count, radius = len(coarse[0]), 2.5 * np.median(list(Surface(*coarse).length.values()))
     a, b = (build(mesh, radius=radius, smooth=False) for mesh in (coarse, fine))
     surface = Surface(fine[0], b.faces)
-    error = 1e-9 + 1e2 * min(surface.turned, np.sqrt(np.finfo(float).eps))
     if surface.mollified:
         return
     check(b, surface, 1e-9 + 1e3 * surface.turned)
@@ -260,11 +267,12 @@ def test_subdivision_changes_nothing(kind, size, rng, steps, least, scale):
     assert all((q, p) in at for _, q, p in inside)
     rows = [(e, at[q, p], q, p) for e, q, p in inside if lone_a[q, p] and lone_b[q, p]]
     e, f, q, p = np.array(rows).T
-    assert np.abs(np.linalg.norm(a.log[e], axis=1) - np.linalg.norm(b.log[f], axis=1)).max() < error * radius
+    assert np.abs(np.linalg.norm(a.log[e], axis=1) - np.linalg.norm(b.log[f], axis=1)).max() < 1e-11 * radius
     z = (b.log[f] @ [1, 1j]) / (a.log[e] @ [1, 1j])
     turn = np.angle(np.bincount(p, z.real, count) + 1j * np.bincount(p, z.imag, count))
-    assert wrapped(np.angle(z) - turn[p]).max() < 1e2 * error
-    assert wrapped(angle(b.transport[f]) - angle(a.transport[e]) - turn[p] + turn[q]).max() < 1e2 * error
+    error = 1e-9 + 1e3 * (surface.turned_at[p] + surface.turned_at[q])
+    assert (wrapped(np.angle(z) - turn[p]) < error).all()
+    assert (wrapped(angle(b.transport[f]) - angle(a.transport[e]) - turn[p] + turn[q]) < error).all()
 
 
 @examples(12)
@@ -343,3 +351,57 @@ def test_components(parts, rng, levels):
             assert np.array_equal(g.edge_index[:, inside] - start, one.edge_index)
             assert np.abs(np.linalg.norm(g.log[inside], axis=1) - np.linalg.norm(one.log, axis=1)).max(initial=0) < 1e-9
         start = stop
+
+
+@examples(10)
+@given(kind=kinds, size=sizes, rng=seeds, steps=st.integers(0, 20))
+def test_smoothing_shares_out_the_curvature(kind, size, rng, steps):
+    r"""What smooth=True must keep: edges as they are, and so the curvature of every face.
+
+    A geodesic s t across one edge a b divides the curvature K of the two faces. Raw, the loop s -> t -> a -> s turns by the
+    curvature on its own side of the geodesic; smoothed by the share of K that the crossing of a b gives:
+    arg((1 - c) + c exp(i K)), c the distance of the crossing from a in units of the edge, since the transporter is the mean
+    of those by way of a (which makes this loop flat) and by way of b (which puts all of K into it).
+    """
+    mesh = made.remeshed(made.base(kind, size, rng), rng, steps)
+    raw, smooth = (build(mesh, rings=2, smooth=value) for value in (False, True))
+    surface = Surface(raw.positions, raw.faces)
+    error = 1e-9 + 1e2 * surface.turned
+    assert np.array_equal(raw.edge_index, smooth.edge_index)
+    assert np.array_equal(np.linalg.norm(raw.log, axis=1).round(12), np.linalg.norm(smooth.log, axis=1).round(12))
+    check(smooth, surface, error)
+    lone, pair = lone_geodesics(raw), {(q, p): e for e, (q, p) in enumerate(raw.edge_index.T.tolist())}
+    size = np.linalg.norm(raw.log, axis=1)
+    length = lambda a, b: surface.length.get((min(a, b), max(a, b)))  # noqa: E731
+
+    def straight(a, b):
+        return all(lone.get(e, False) and abs(size[pair[e]] - length(*e)) < 1e-12 for e in ((a, b), (b, a)))
+
+    def turn(g, *loop):
+        return angle(np.linalg.multi_dot([g.transport[pair[e]] for e in zip(loop, (*loop[1:], loop[0]))][::-1]))
+
+    beside = {}
+    for f, face in enumerate(raw.faces.tolist()):
+        for k in range(3):
+            beside[face[k], face[k - 2]] = f, face[k - 1]
+    for (a, b), (f, t) in beside.items():
+        if (b, a) not in beside or a > b or surface.mollified:
+            continue
+        h, s = beside[b, a]
+        if not all(straight(*e) for e in ((a, b), (a, s), (a, t), (b, s), (b, t))) or (s, t) not in pair or length(s, t):
+            continue
+        # unfolded: a at 0, b on the real axis, t to its left, s to its right
+        at = {v: k for v, k in zip(raw.faces[f].tolist(), range(3))}, {v: k for v, k in zip(raw.faces[h].tolist(), range(3))}
+        z_t = length(a, t) * np.exp(1j * surface.corner[f, at[0][a]])
+        z_s = length(a, s) * np.exp(-1j * surface.corner[h, at[1][a]])
+        cut = (z_s - (z_t - z_s) * z_s.imag / (z_t.imag - z_s.imag)).real / length(a, b)
+        single = lone.get((s, t), False) and lone.get((t, s), False)
+        if not (single and 1e-6 < cut < 1 - 1e-6) or abs(abs(z_t - z_s) - size[pair[s, t]]) > 1e-12:
+            continue
+        whole = surface.curvature[f] + surface.curvature[h]
+        share = np.angle((1 - cut) + cut * np.exp(1j * whole))
+        # t lies to the left of a -> b, so that s -> t -> a -> s runs counter-clockwise
+        assert wrapped(turn(smooth, s, t, a) - share) < error
+        at_s, at_t = np.angle((0 - z_s) / (z_t - z_s)), np.angle((z_s - z_t) / (0 - z_t))
+        angles = surface.scale[[s, t, a]] * [at_s, at_t, surface.corner[f, at[0][a]] + surface.corner[h, at[1][a]]]
+        assert wrapped(turn(raw, s, t, a) - (angles.sum() - np.pi)) < error
