@@ -120,7 +120,9 @@ def main() -> int:
     print(text)
     if options.out:
         where = f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}, one worker at a time with"
-        head = "# Mutated files against the loaders\n\n`python benchmarks/fuzz.py`: whole files, changed in one to four places.\n"
+        head = (
+            "# Mutated files against the loaders\n\n`python benchmarks/fuzz.py`: whole files, changed in one to four places.\n"
+        )
         limits = f"{where} at most {MEGABYTES} MiB of address space. The peak is that of the process, libraries included."
         options.out.write_text(f"{head}{limits}\n\n{text}\n")
     return int(any(row["wrong"] or row["crashed"] for row in table.values()))

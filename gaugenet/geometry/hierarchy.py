@@ -167,7 +167,8 @@ def _coarsen(
     cluster, transport = _clusters(surface, pairs, fine_nodes, sample, rank)
 
     q = position[pairs.target]
-    edge = (q >= 0) & (q != pairs.row) & (pairs.distance <= radius[pairs.row])
+    # With the slack of the finest level, so that nodes at exactly the radius do not come and go with rounding.
+    edge = (q >= 0) & (q != pairs.row) & (pairs.distance <= radius[pairs.row] * (1 + _TIE))
     p, q, log, turn = pairs.row[edge], q[edge], pairs.log[edge], pairs.turn[edge]
     order = np.lexsort((q, p))
     p, q = p[order], q[order]

@@ -148,7 +148,9 @@ def checked_diagonal(vertices: np.ndarray, path: str | None) -> float:
     if diagonal == 0.0:
         raise MeshError(f"the bounding box has a diagonal of {diagonal}", kind="zero_size", path=path)
     if not SMALLEST <= diagonal <= LARGEST:
-        text = f"the bounding box has a diagonal of {diagonal:.3g}: take a unit of length in which it is {SMALLEST} to {LARGEST}"
+        text = (
+            f"the bounding box has a diagonal of {diagonal:.3g}: take a unit of length in which it is {SMALLEST} to {LARGEST}"
+        )
         raise MeshError(text, kind="zero_size", path=path)
     return diagonal
 

@@ -56,7 +56,10 @@ def overlapping(header) -> None:
 
 def strided(header) -> None:
     header["bufferViews"][1]["byteStride"] = 1
-    header["accessors"] = [*header["accessors"], *({**header["accessors"][1], "count": 200, "type": "MAT4"} for _ in range(10**5))]
+    header["accessors"] = [
+        *header["accessors"],
+        *({**header["accessors"][1], "count": 200, "type": "MAT4"} for _ in range(10**5)),
+    ]
 
 
 def placed(header) -> None:
@@ -75,7 +78,11 @@ def lattice(header) -> None:
 
 
 FILES = {
-    "obj with a billion announced": (".obj", b"# 1000000000 vertices\n" + TRIANGLE + b"f 1 2 1000000000\n", "vertex 999999999 of 3"),
+    "obj with a billion announced": (
+        ".obj",
+        b"# 1000000000 vertices\n" + TRIANGLE + b"f 1 2 1000000000\n",
+        "vertex 999999999 of 3",
+    ),
     "obj with a far negative index": (".obj", TRIANGLE + b"f -1 -2 -1000000000\n", "before the first"),
     "obj with a number of 5,000 digits": (".obj", TRIANGLE + b"f 1 2 " + b"3" * 5000 + b"\n", "line 4"),
     "obj with a vertex out of float": (".obj", b"v 1e999 0 0\n" + TRIANGLE + b"f 1 2 3\n", "NaN or infinite"),
@@ -90,7 +97,11 @@ FILES = {
     "ply text with 2^31 vertices": (".ply", ply(b"0 0 0 1 0 0", vertices=2**31, order=b"ascii"), "truncated"),
     "ply with a list of 2^32 - 1": (".ply", ply(POINTS + b"\xff" * 16, length=b"uint"), "truncated"),
     "ply with a list of -1": (".ply", ply(POINTS + b"\xff" * 16, length=b"int"), "truncated"),
-    "ply text with a list of 2^31": (".ply", ply(b"0 0 0 1 0 0 0 1 0 2147483648 0 1 2", order=b"ascii"), "length of 2147483648"),
+    "ply text with a list of 2^31": (
+        ".ply",
+        ply(b"0 0 0 1 0 0 0 1 0 2147483648 0 1 2", order=b"ascii"),
+        "length of 2147483648",
+    ),
     "ply with a list of floats long": (".ply", ply(length=b"float"), "header line"),
     "ply with a negative count": (".ply", ply(vertices=-1), "header line"),
     "ply with an element of nothing": (".ply", b"ply\nformat ascii 1.0\nelement x 999999999999\nend_header\n", "x, y and z"),

@@ -1,4 +1,4 @@
-"""Hostile records: a RecordError, soon and in little memory. What a record may look like otherwise: tests/geometry/test_record.py."""
+"""Hostile records: a RecordError, soon and in little memory. Damaged ones: tests/geometry/test_record.py."""
 
 from __future__ import annotations
 

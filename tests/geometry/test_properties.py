@@ -361,18 +361,21 @@ def test_smoothing_shares_out_the_curvature(kind, size, rng, steps):
     A geodesic s t across one edge a b divides the curvature K of the two faces. Raw, the loop s -> t -> a -> s turns by the
     curvature on its own side of the geodesic; smoothed by the share of K that the crossing of a b gives:
     arg((1 - c) + c exp(i K)), c the distance of the crossing from a in units of the edge, since the transporter is the mean
-    of those by way of a (which makes this loop flat) and by way of b (which puts all of K into it).
+    of those by way of a (which makes this loop flat) and by way of b (which puts all of K into it). That is so where a and b
+    are nearer to s and t than these to each other: smoothing goes in order of distance.
     """
     mesh = made.remeshed(made.base(kind, size, rng), rng, steps)
     raw, smooth = (build(mesh, rings=2, smooth=value) for value in (False, True))
     surface = Surface(raw.positions, raw.faces)
     error = 1e-9 + 1e2 * surface.turned
     assert np.array_equal(raw.edge_index, smooth.edge_index)
-    assert np.array_equal(np.linalg.norm(raw.log, axis=1).round(12), np.linalg.norm(smooth.log, axis=1).round(12))
+    assert np.abs(np.linalg.norm(raw.log, axis=1) - np.linalg.norm(smooth.log, axis=1)).max() < 1e-12
     check(smooth, surface, error)
     lone, pair = lone_geodesics(raw), {(q, p): e for e, (q, p) in enumerate(raw.edge_index.T.tolist())}
     size = np.linalg.norm(raw.log, axis=1)
-    length = lambda a, b: surface.length.get((min(a, b), max(a, b)))  # noqa: E731
+
+    def length(a, b):
+        return surface.length.get((min(a, b), max(a, b)))
 
     def straight(a, b):
         return all(lone.get(e, False) and abs(size[pair[e]] - length(*e)) < 1e-12 for e in ((a, b), (b, a)))
@@ -388,12 +391,13 @@ def test_smoothing_shares_out_the_curvature(kind, size, rng, steps):
         if (b, a) not in beside or a > b or surface.mollified:
             continue
         h, s = beside[b, a]
-        if not all(straight(*e) for e in ((a, b), (a, s), (a, t), (b, s), (b, t))) or (s, t) not in pair or length(s, t):
+        sides = (a, s), (a, t), (b, s), (b, t)
+        if not all(straight(*e) for e in ((a, b), *sides)) or (s, t) not in pair or length(s, t):
             continue
+        corner_f, corner_h = (surface.corner[k, raw.faces[k].tolist().index(a)] for k in (f, h))
         # unfolded: a at 0, b on the real axis, t to its left, s to its right
-        at = {v: k for v, k in zip(raw.faces[f].tolist(), range(3))}, {v: k for v, k in zip(raw.faces[h].tolist(), range(3))}
-        z_t = length(a, t) * np.exp(1j * surface.corner[f, at[0][a]])
-        z_s = length(a, s) * np.exp(-1j * surface.corner[h, at[1][a]])
+        z_t = length(a, t) * np.exp(1j * corner_f)
+        z_s = length(a, s) * np.exp(-1j * corner_h)
         cut = (z_s - (z_t - z_s) * z_s.imag / (z_t.imag - z_s.imag)).real / length(a, b)
         single = lone.get((s, t), False) and lone.get((t, s), False)
         if not (single and 1e-6 < cut < 1 - 1e-6) or abs(abs(z_t - z_s) - size[pair[s, t]]) > 1e-12:
@@ -401,7 +405,8 @@ def test_smoothing_shares_out_the_curvature(kind, size, rng, steps):
         whole = surface.curvature[f] + surface.curvature[h]
         share = np.angle((1 - cut) + cut * np.exp(1j * whole))
         # t lies to the left of a -> b, so that s -> t -> a -> s runs counter-clockwise
-        assert wrapped(turn(smooth, s, t, a) - share) < error
+        if max(length(*e) for e in sides) < size[pair[s, t]] * (1 - 1e-6):
+            assert wrapped(turn(smooth, s, t, a) - share) < error
         at_s, at_t = np.angle((0 - z_s) / (z_t - z_s)), np.angle((z_s - z_t) / (0 - z_t))
-        angles = surface.scale[[s, t, a]] * [at_s, at_t, surface.corner[f, at[0][a]] + surface.corner[h, at[1][a]]]
+        angles = surface.scale[[s, t, a]] * [at_s, at_t, corner_f + corner_h]
         assert wrapped(turn(raw, s, t, a) - (angles.sum() - np.pi)) < error
