@@ -176,7 +176,7 @@ def check(g, surface: Surface, angles: float) -> int:
     return checked
 
 
-@examples(12)
+@examples(25)
 @given(kind=kinds, size=sizes, rng=seeds, steps=st.integers(0, 40), scale=scales, smooth=st.booleans())
 def test_remeshed(kind, size, rng, steps, scale, smooth):
     mesh = made.remeshed(made.base(kind, size, rng), rng, steps)
@@ -188,7 +188,7 @@ def test_remeshed(kind, size, rng, steps, scale, smooth):
     assert checked
 
 
-@examples(12)
+@examples(25)
 @given(
     kind=kinds,
     size=sizes,
@@ -207,7 +207,7 @@ def test_slivers(kind, size, rng, height, scale, offset, rings):
     check(g, surface, 1e-9 + 1e3 * surface.turned)
 
 
-@examples(10)
+@examples(20)
 @given(degree=st.integers(3, 500), rng=seeds, closed=st.booleans(), ruffle=st.sampled_from([0.0, 0.5, 3.0]), scale=scales)
 def test_degrees(degree, rng, closed, ruffle, scale):
     """A vertex of degree 3 to 500: a cone, or a saddle with a total angle of many turns."""
@@ -221,7 +221,7 @@ def test_degrees(degree, rng, closed, ruffle, scale):
     assert len(hub) == degree
 
 
-@examples(10)
+@examples(20)
 @given(rng=seeds, steps=st.integers(0, 30), least=st.sampled_from([0.1, 1e-3, 1e-6, 1e-8]), smooth=st.booleans())
 def test_flat(rng, steps, least, smooth):
     """In the plane log maps are differences of positions and transport is the change of frames, whatever the triangles."""
@@ -247,7 +247,7 @@ def test_flat(rng, steps, least, smooth):
     assert (wrapped(angle(g.transport) - turn[q] + turn[p]) < error).all()
 
 
-@examples(10)
+@examples(20)
 @given(
     kind=kinds, size=sizes, rng=seeds, steps=st.integers(1, 30), least=st.sampled_from([0.1, 1e-3, 1e-6, 1e-8]), scale=scales
 )
@@ -275,7 +275,7 @@ def test_subdivision_changes_nothing(kind, size, rng, steps, least, scale):
     assert (wrapped(angle(b.transport[f]) - angle(a.transport[e]) - turn[p] + turn[q]) < error).all()
 
 
-@examples(12)
+@examples(25)
 @given(kind=kinds, size=sizes, rng=seeds, damage=st.lists(st.sampled_from(made.DAMAGES), min_size=1, max_size=3), scale=scales)
 def test_damage(kind, size, rng, damage, scale):
     """An error that names elements of the input, or a geometry that keeps the laws; with repair likewise."""
@@ -302,7 +302,7 @@ def test_damage(kind, size, rng, damage, scale):
 KINDS = {"not_finite", "index_out_of_range", "non_manifold_edge", "non_manifold_vertex", "triangle_soup"}
 
 
-@examples(10)
+@examples(20)
 @given(kind=one_sided, size=sizes, rng=seeds, steps=st.integers(0, 20), scale=scales, smooth=st.booleans())
 def test_one_sided(kind, size, rng, steps, scale, smooth):
     """Moebius strips and Klein bottles, remeshed: refused without O(2); with it a triangle's holonomy is a rotation."""
@@ -333,7 +333,7 @@ def test_one_sided(kind, size, rng, steps, scale, smooth):
                 assert turned < 1e-9 + 1e3 * surface.turned, ("holonomy", f)
 
 
-@examples(8)
+@examples(12)
 @given(parts=st.lists(st.tuples(kinds, sizes), min_size=2, max_size=4), rng=seeds, levels=st.integers(0, 2))
 def test_components(parts, rng, levels):
     """Several components, open and closed: none sees another, and each is what it is alone."""
@@ -353,7 +353,7 @@ def test_components(parts, rng, levels):
         start = stop
 
 
-@examples(10)
+@examples(20)
 @given(kind=kinds, size=sizes, rng=seeds, steps=st.integers(0, 20))
 def test_smoothing_shares_out_the_curvature(kind, size, rng, steps):
     r"""What smooth=True must keep: edges as they are, and so the curvature of every face.
