@@ -268,10 +268,10 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 angles, edges = grown(angles, capacity), grown(edges, capacity)
                 crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
                 spare, spare_edge = grown(spare, capacity), grown(spare_edge, capacity)
-            for i in range(0 if is_source else 2 * fan if boundary[v] else fan):
-                h = out_halfedge[out_ptr[v] + i % fan]
+            for i in range(0 if is_source else fan + 1 if boundary[v] else fan):
+                h = out_halfedge[out_ptr[v] + min(i, fan - 1)]
                 target, back_along = faces[h // 3, (h + 1) % 3], 0
-                if i >= fan:  # the last edge of a boundary fan leaves no other way
+                if i == fan:  # the last edge of a boundary fan is no outgoing halfedge
                     h += 2 if h % 3 == 0 else -1
                     target, back_along = faces[h // 3, h % 3], 1
                 offset = (total[v] if back_along else cumulative[h]) - angles[at, 0, 2]

@@ -77,7 +77,7 @@ FILES = {
     "negative offsets": (entry("0.log", data_offsets=[-8, 0]), "with the shape"),
     "reversed offsets": (entry("0.log", data_offsets=HEADER["0.log"]["data_offsets"][::-1]), "bytes for the shape"),
     "overlapping tensors": (entry("0.log", data_offsets=HEADER["0.transport"]["data_offsets"]), "bytes for the shape"),
-    "two names for the same bytes": (entry("0.weight", **HEADER["0.weight"]).replace(b"1.weight", b"0.weight"), "overlap others"),
+    "a name twice": (with_header(HEADER).replace(b"1.weight", b"0.weight"), "overlap others"),
     "shape that overflows": (entry("0.log", shape=[2**32, 2**32, 2**32]), "bytes for the shape"),
     "shape of floats": (entry("0.log", shape=[1e3, 2]), "with the shape"),
     "many dimensions": (entry("0.log", shape=[1] * 1000), "with the shape"),
