@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = None if arguments.path is None else [int(v) for v in _list(arguments.path, int, "--path")]
     up, direction = _vector("--up", arguments.up), _vector("--direction", arguments.direction)
     from ..errors import GaugenetError
-    from ..geometry.record import write_atomic
+    from ..geometry.durable import write_atomic
     from ..viz import Camera, default_radius, default_vertex, plot_overview, save_html
     from ..viz.plots import require_matplotlib
 

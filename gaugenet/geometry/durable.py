@@ -28,7 +28,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes]) -> None
     # Machines that share a folder may have processes of one number.
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())

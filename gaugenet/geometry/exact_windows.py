@@ -19,6 +19,8 @@ TIE = 1e-9  # relative difference of lengths under which two geodesics count as 
 SAME = 1e-6  # angles closer than this belong to one geodesic that two windows found
 MAX_TIES = 4
 SIGHT = 1e-12  # slack of the test whether a ray is inside of a window, so that none falls between two
+SADDLE = 1e-9  # excess of the total angle over 2 pi (pi at the boundary) from which a vertex bends geodesics; less is rounding
+ALIGNED = 0.1  # a geodesic that falls between two windows turns by less than this at the vertex between them
 INSIDE = 1e-9  # relative slack of the radius, so that vertices exactly on it do not come and go with rounding
 
 
@@ -205,14 +207,21 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     crossings = np.empty((capacity, MAX_TIES))
     final = np.empty(capacity, np.bool_)
     order = np.empty(capacity, np.int64)
+    # Where rounding at a sliver lets a geodesic fall between two windows, the path along the edge from a vertex before it,
+    # no shorter and by rounding no longer, takes its place: its length, and 2 h + 1 for the halfedge h back, 2 h for forth.
+    spare = np.empty(capacity)
+    spare_edge = np.empty(capacity, np.int64)
     heap_key, heap_id, size = np.empty(256), np.empty(256, np.int64), 0
-    plane = np.empty((256, 9))  # ax, ay, bx, by, lox, loy, hix, hiy, base of every window
+    # ax, ay, bx, by, lox, loy, hix, hiy, base of every window, and the direction from a to b, which their difference would not
+    # give where they are close together: at a needle it would turn all that comes behind.
+    plane = np.empty((256, 11))
     entered = np.empty((256, 2), np.int64)  # halfedge, root slot
     windows = popped = 0
 
     vertex[0], best[0], count[0], final[0] = source, 0.0, 1, False
     angles[0, 0, 0] = angles[0, 0, 1] = angles[0, 0, 2] = 0.0
     edges[0, 0], crossings[0, 0] = -1, 0.0
+    spare[0] = np.inf
     slot_of[source] = 0
     slots = 1
     heap_key, heap_id, size = _push(heap_key, heap_id, size, 0.0, np.int64(-1))
@@ -226,6 +235,22 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
             if final[at] or key > best[at] * (1.0 + TIE):
                 continue
             v = vertex[at]
+            if spare[at] < best[at] * (1.0 - TIE):
+                h = spare_edge[at] >> 1
+                k = h % 3
+                before = faces[h // 3, k]
+                theta, back = scale[before] * cumulative[h], arrival[h] / scale[v]
+                if spare_edge[at] & 1:
+                    before = faces[h // 3, (k + 1) % 3]
+                    theta, back = arrival[h], cumulative[h]
+                reach = length[h]
+                slot = slot_of[before]
+                theta_v, carry_v = _mean_angles(slot, count, angles)
+                x = best[slot] * math.cos(theta_v) + reach * math.cos(carry_v + theta)
+                y = best[slot] * math.sin(theta_v) + reach * math.sin(carry_v + theta)
+                carry = carry_v + theta - scale[v] * back - math.pi
+                theta = math.atan2(y, x)
+                _offer(at, spare[at], theta, carry, back, np.int64(-1), 0.0, best, count, angles, edges, crossings)
             final[at] = True
             order[popped] = at
             popped += 1
@@ -235,16 +260,40 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     # Whatever is equally short must still come in.
                     limit = min(limit, best[at] * (1.0 + INSIDE))
             is_source = at == 0
-            if not (is_source or boundary[v] or total[v] > 2.0 * math.pi):
-                continue
-            theta_v, carry_v = _mean_angles(at, count, angles)
-            fan, ways = out_ptr[v + 1] - out_ptr[v], 1 if is_source else count[at]
+            fan = out_ptr[v + 1] - out_ptr[v]
             room = slots + 2 * fan + 2
             if room > capacity:
                 capacity = 2 * room
                 vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
                 angles, edges = grown(angles, capacity), grown(edges, capacity)
                 crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
+                spare, spare_edge = grown(spare, capacity), grown(spare_edge, capacity)
+            for i in range(0 if is_source else fan + 1 if boundary[v] else fan):
+                h = out_halfedge[out_ptr[v] + min(i, fan - 1)]
+                target, back_along = faces[h // 3, (h + 1) % 3], 0
+                if i == fan:  # the last edge of a boundary fan is no outgoing halfedge
+                    h += 2 if h % 3 == 0 else -1
+                    target, back_along = faces[h // 3, h % 3], 1
+                offset = (total[v] if back_along else cumulative[h]) - angles[at, 0, 2]
+                if not boundary[v]:
+                    offset -= total[v] * math.floor(offset / total[v])
+                    offset = min(offset, total[v] - offset)
+                if abs(offset) < math.pi - ALIGNED and count[at] == 1:
+                    continue
+                r = best[at] + length[h]
+                slot = slot_of[target]
+                if r > limit or (slot >= 0 and (r >= best[slot] * (1.0 - TIE) or r >= spare[slot])):
+                    continue
+                if slot < 0:
+                    slot = slots
+                    slots += 1
+                    slot_of[target], vertex[slot], count[slot], best[slot], final[slot] = slot, target, 0, np.inf, False
+                spare[slot], spare_edge[slot] = r, 2 * h + back_along
+                heap_key, heap_id, size = _push(heap_key, heap_id, size, r, -slot - 1)
+            if not is_source and total[v] <= (math.pi if boundary[v] else 2.0 * math.pi) + SADDLE:
+                continue
+            theta_v, carry_v = _mean_angles(at, count, angles)
+            ways = 1 if is_source else count[at]
             # Every corner, for each of the equally short ways in which geodesics arrived.
             for i in range(fan * ways):
                 h = out_halfedge[out_ptr[v] + i % fan]
@@ -278,6 +327,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                         slot = slots
                         slots += 1
                         slot_of[target], vertex[slot], count[slot], best[slot], final[slot] = slot, target, 0, np.inf, False
+                        spare[slot] = np.inf
                     r = best[at] + reach
                     if _offer(slot, r, theta, carry, back, np.int64(-1), 0.0, best, count, angles, edges, crossings):
                         heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
@@ -293,6 +343,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     if windows == plane.shape[0]:
                         plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                     _store(plane, entered, windows, ax, ay, bx, by, lox, loy, hix, hiy, cumulative[h], twin[nxt], at)
+                    plane[windows, 9], plane[windows, 10] = math.cos(corner[nxt]), -math.sin(corner[nxt])
                     heap_key, heap_id, size = _push(heap_key, heap_id, size, least, np.int64(windows))
                     windows += 1
         else:
@@ -304,10 +355,10 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
             nxt, prv = h - k + (k + 1) % 3, h - k + (k + 2) % 3
             va, vb, vc = faces[h // 3, k], faces[nxt // 3, nxt % 3], faces[prv // 3, prv % 3]
             # third corner in the plane: left of a -> b, by the angle at a
-            ex, ey = (bx - ax) / length[h], (by - ay) / length[h]
+            ex, ey = plane[item, 9], plane[item, 10]
             c0, s0 = math.cos(corner[h]), math.sin(corner[h])
-            cx = ax + length[prv] * (ex * c0 - ey * s0)
-            cy = ay + length[prv] * (ex * s0 + ey * c0)
+            fx, fy = ex * c0 - ey * s0, ex * s0 + ey * c0
+            cx, cy = ax + length[prv] * fx, ay + length[prv] * fy
             reach = math.hypot(cx, cy)
             right = _cross(lox, loy, cx, cy) / (math.hypot(lox, loy) * reach)
             left = _cross(cx, cy, hix, hiy) / (math.hypot(hix, hiy) * reach)
@@ -330,9 +381,11 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                         vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
                         angles, edges = grown(angles, capacity), grown(edges, capacity)
                         crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
+                        spare, spare_edge = grown(spare, capacity), grown(spare_edge, capacity)
                     slot = slots
                     slots += 1
                     slot_of[vc], vertex[slot], count[slot], best[slot], final[slot] = slot, vc, 0, np.inf, False
+                    spare[slot] = np.inf
                 # where the geodesic crosses a -> b
                 crossing = _cross(ax, ay, cx, cy) / (_cross(ax, ay, cx, cy) - _cross(bx, by, cx, cy))
                 r = sigma + reach
@@ -371,6 +424,12 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 if windows == plane.shape[0]:
                     plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                 _store(plane, entered, windows, px, py, qx, qy, rx, ry, lx, ly, base, enter, root)
+                if side == 0:
+                    c1, s1 = math.cos(corner[nxt]), math.sin(corner[nxt])
+                    fx, fy = ex * c1 + ey * s1, ey * c1 - ex * s1
+                else:
+                    fx, fy = ex * c0 - ey * s0, ex * s0 + ey * c0
+                plane[windows, 9], plane[windows, 10] = fx, fy
                 heap_key, heap_id, size = _push(heap_key, heap_id, size, sigma + least, np.int64(windows))
                 windows += 1
 

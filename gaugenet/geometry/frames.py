@@ -49,6 +49,23 @@ def corner_angles(lengths: np.ndarray) -> np.ndarray:
     return 2.0 * np.arctan2(np.sqrt(top), np.sqrt(np.maximum(bottom, 0.0)))
 
 
+def corner_angles_between(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3) angles at the tails of the halfedges from the positions.
+
+    Lengths do not tell how flat a cap is: at a height of h times its base the rounding of its lengths turns its corners by
+    eps / h, as much as the corners themselves at h = 1e-8. Positions do, as long as the differences between them are exact.
+    """
+    angle = np.empty(faces.shape)
+    for k in range(3):
+        at = vertices[faces[:, k]]
+        u, v = vertices[faces[:, k - 2]] - at, vertices[faces[:, k - 1]] - at
+        # Lengths about 1, so that squares neither vanish nor overflow.
+        size = np.maximum(np.abs(u).max(1), np.abs(v).max(1))[:, None]
+        u, v = u / size, v / size
+        angle[:, k] = np.arctan2(np.linalg.norm(np.cross(u, v), axis=1), np.einsum("fi,fi->f", u, v))
+    return angle
+
+
 def face_areas(lengths: np.ndarray) -> np.ndarray:
     """(F,) areas from the lengths (Kahan's form of Heron's formula)."""
     c, b, a = np.sort(lengths, axis=1).T
@@ -60,9 +77,13 @@ def vertex_areas(topology: Topology, lengths: np.ndarray) -> np.ndarray:
     return np.bincount(topology.tail, np.repeat(face_areas(lengths) / 3.0, 3), minlength=topology.num_vertices)
 
 
-def ring_angles(topology: Topology, lengths: np.ndarray) -> RingAngles:
-    """The scaled angles of DESIGN section 7 (Knoeppel et al. 2013, section 3): theta = (2 pi / Theta) x cumulative angle."""
-    corner = corner_angles(lengths).reshape(-1)
+def ring_angles(topology: Topology, lengths: np.ndarray, corner: np.ndarray | None = None) -> RingAngles:
+    """The scaled angles of DESIGN section 7 (Knoeppel et al. 2013, section 3): theta = (2 pi / Theta) x cumulative angle.
+
+    Args:
+        lengths: (F, 3), for the corners; corner: (F, 3) better known corners, see corner_angles_between.
+    """
+    corner = (corner_angles(lengths) if corner is None else corner).reshape(-1)
     ring, ptr = topology.ring_halfedge, topology.ring_ptr
     degree = np.diff(ptr)
     used = degree > 0

@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 from ..errors import GeometryError
 from .assembly import symmetric_transport
 from .exact import local_geodesics
-from .frames import ring_angles, rotations
+from .frames import RingAngles, ring_angles, rotations
 from .local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
 from .sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -34,6 +34,7 @@ def build_hierarchy(
     *,
     ring_to_frame: np.ndarray | None = None,
     samples: list[Samples] | None = None,
+    angles: RingAngles | None = None,
     smooth: bool = True,
     threads: int | None = None,
 ) -> LocalGeometry:
@@ -59,6 +60,7 @@ def build_hierarchy(
         ring_to_frame: (N, 2, 2) orthogonal, coordinates_frame = ring_to_frame[p] @ coordinates in the ring frame of p
             (direction 0 along the first halfedge of the fan); by default the frames are the ring frames.
         samples: the nodes of every coarser level, by default those of :func:`sample_levels`.
+        angles: the ring angles, by default those of the lengths.
         smooth: of :func:`gaugenet.geometry.exact.local_geodesics`; take the one of the fine geometry.
         threads: number of threads, by default one per core.
 
@@ -84,7 +86,8 @@ def build_hierarchy(
     if samples is None:
         samples = sample_levels(graph, geometry.positions, geometry.area, levels, ratio)
 
-    options = {"smooth": smooth, "threads": threads, "angles": ring_angles(topology, edge_lengths)}
+    angles = ring_angles(topology, edge_lengths) if angles is None else angles
+    options = {"smooth": smooth, "threads": threads, "angles": angles}
     surface = _Surface(topology, edge_lengths, graph, ring_to_frame, options)
     typical = _typical_radius(geometry)
     nodes, fine, steps = np.arange(count), geometry, []
@@ -165,7 +168,8 @@ def _coarsen(
     cluster, transport = _clusters(surface, pairs, fine_nodes, sample, rank)
 
     q = position[pairs.target]
-    edge = (q >= 0) & (q != pairs.row) & (pairs.distance <= radius[pairs.row])
+    # With the slack of the finest level, so that nodes at exactly the radius do not come and go with rounding.
+    edge = (q >= 0) & (q != pairs.row) & (pairs.distance <= radius[pairs.row] * (1 + _TIE))
     p, q, log, turn = pairs.row[edge], q[edge], pairs.log[edge], pairs.turn[edge]
     order = np.lexsort((q, p))
     p, q = p[order], q[order]

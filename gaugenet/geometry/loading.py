@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import MeshError
+from .glb_checks import check_glb
 from .mesh_checks import check_arrays
 from .mesh_formats import Polygons, read_obj, read_off, read_stl, triangulate, unreadable
 from .ply_format import read_ply
 from .triangle_mesh import MeshWarning, TriangleMesh
 
-__all__ = ["EXTENSIONS", "load_mesh", "parse_mesh"]
+__all__ = ["EXTENSIONS", "load_mesh", "parse_mesh", "read_bytes"]
 
 
 def load_mesh(path: str | os.PathLike) -> TriangleMesh:
@@ -36,7 +38,18 @@ def load_mesh(path: str | os.PathLike) -> TriangleMesh:
     if extension not in EXTENSIONS:
         text = f"unknown mesh format {extension!r}: expected one of {', '.join(EXTENSIONS)}"
         raise MeshError(text, kind="unknown_format", path=path)
-    return parse_mesh(Path(path).read_bytes(), extension, path)
+    return parse_mesh(read_bytes(path), extension, path)
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The bytes of a regular file; a pipe or a device, which may never end, is a MeshError."""
+    # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise MeshError("not a regular file", kind="unreadable", path=os.fspath(path))
+    with open(handle, "rb") as file:
+        return file.read()
 
 
 def parse_mesh(data: bytes, extension: str, path: str | None = None) -> TriangleMesh:
@@ -59,8 +72,9 @@ def _read_glb(data: bytes) -> Polygons:
 
     import trimesh
 
+    length = check_glb(data)
     try:
-        scene = trimesh.load(io.BytesIO(data), file_type="glb", process=False, force="scene", skip_materials=True)
+        scene = trimesh.load(io.BytesIO(data[:length]), file_type="glb", process=False, force="scene", skip_materials=True)
         names = sorted(scene.graph.nodes_geometry)
         placed = [(*scene.graph[name], name) for name in names]
     # Whatever trimesh raises on damaged bytes (struct.error, KeyError, JSONDecodeError, ...), the answer is the same.
@@ -79,10 +93,13 @@ def _read_glb(data: bytes) -> Polygons:
             raise MeshError(f"faces of node {name!r} that refer to missing vertices", kind="index_out_of_range", ids=outside)
         if np.linalg.det(matrix[:3, :3]) < 0.0:
             corners = corners[:, [0, 2, 1]]
-        vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite: refused later
+            vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
         faces.append(corners + total)
         total += len(points)
     warnings = [MeshWarning.of("left_out", f"left out what is not a mesh: {', '.join(left_out)}")] if left_out else []
+    if len(data) > length:
+        warnings.append(MeshWarning.of("left_out", f"left out {len(data) - length} bytes after the end that the header gives"))
     joined = np.concatenate(faces)
     return Polygons(np.concatenate(vertices), joined.reshape(-1), np.full(len(joined), 3), warnings)
 

@@ -17,6 +17,8 @@ __all__ = ["MeshWarning", "TriangleMesh", "check_arrays", "check_mesh", "mollify
 SAME_PLACE = 1e-9
 # A face whose height is below this fraction of its longest edge has no area to speak of.
 FLAT = 1e-12
+# Sizes whose areas, squared and times FLAT squared, are still normal numbers.
+SMALLEST, LARGEST = 1e-60, 1e60
 
 
 def check_mesh(
@@ -104,7 +106,8 @@ def drop_faces(
         warnings.append(MeshWarning.of("duplicate_face", "dropped repeated faces", face_ids[again]))
         faces, face_ids = faces[~again], face_ids[~again]
     if faces.shape[0] == 0:
-        raise MeshError("the mesh has no faces left without those that name a vertex twice", kind="empty", path=path)
+        text = "the mesh has no faces left without those that name a vertex twice"
+        raise MeshError(text, kind="empty", ids=warnings[-1].ids, path=path)
     return faces, face_ids
 
 
@@ -135,16 +138,28 @@ def drop_unreferenced(
 
 def bounding_diagonal(vertices: np.ndarray) -> float:
     """Length of the diagonal of the bounding box."""
-    return float(np.linalg.norm(vertices.max(axis=0) - vertices.min(axis=0)))
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(vertices.max(axis=0) - vertices.min(axis=0)))
+
+
+def checked_diagonal(vertices: np.ndarray, path: str | None) -> float:
+    """The diagonal of the bounding box, or the error of a mesh of no size, or of one that floating point cannot square."""
+    diagonal = bounding_diagonal(vertices)
+    if diagonal == 0.0:
+        raise MeshError(f"the bounding box has a diagonal of {diagonal}", kind="zero_size", path=path)
+    if not SMALLEST <= diagonal <= LARGEST:
+        text = (
+            f"the bounding box has a diagonal of {diagonal:.3g}: take a unit of length in which it is {SMALLEST} to {LARGEST}"
+        )
+        raise MeshError(text, kind="zero_size", path=path)
+    return diagonal
 
 
 def _refuse_soup(
     vertices: np.ndarray, faces: np.ndarray, table: EdgeTable, warnings: list[MeshWarning], path: str | None
 ) -> None:
     """Faces that meet in space and not in their indices: an error when it is most of them, a warning at a few seams."""
-    diagonal = bounding_diagonal(vertices[faces.reshape(-1)])
-    if not 0.0 < diagonal < np.inf:
-        raise MeshError(f"the bounding box has a diagonal of {diagonal}", kind="zero_size", path=path)
+    diagonal = checked_diagonal(vertices[faces.reshape(-1)], path)
     open_edges = table.boundary()
     if open_edges.size == 0:
         return

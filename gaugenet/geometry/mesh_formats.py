@@ -155,7 +155,8 @@ def read_stl(data: bytes) -> Polygons:
             raise unreadable(f"truncated binary STL: {max(count, 0)} triangles announced, {len(data)} bytes there")
         if len(data) > 84 + 50 * count:
             warnings.append(MeshWarning.of("left_out", f"left out {len(data) - 84 - 50 * count} bytes after the last triangle"))
-        corners = np.frombuffer(data, _STL_TRIANGLE, count, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN; it is refused below
+            corners = np.frombuffer(data, _STL_TRIANGLE, count, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
     else:
         found = re.findall(rb"^[ \t]*vertex" + _NUMBER * 3 + rb"[ \t]*\r?$", data, re.MULTILINE | re.IGNORECASE)
         words = {w: len(re.findall(rb"^[ \t]*" + w + rb"\b", data, re.MULTILINE | re.IGNORECASE)) for w in _STL_WORDS}

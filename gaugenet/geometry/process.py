@@ -124,7 +124,7 @@ def process_one(
     Raises:
         MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
     """
-    from .loading import EXTENSIONS, load_mesh, parse_mesh
+    from .loading import EXTENSIONS, load_mesh, parse_mesh, read_bytes
     from .mesh_checks import check_mesh
     from .repair import repair_mesh
 
@@ -132,7 +132,7 @@ def process_one(
     if path.suffix.lower() not in EXTENSIONS:
         load_mesh(path)
     if data is None:
-        data = path.read_bytes()
+        data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
@@ -184,6 +184,9 @@ def process_one(
 def content_sha256(path: str | os.PathLike) -> str:
     """Hex SHA-256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
+    # A pipe would make open wait for ever, and a device need not end.
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{os.fspath(path)}: not a regular file")
     with open(path, "rb") as file:
         while piece := file.read(2**20):
             digest.update(piece)

@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,9 @@ def _rounded(name: str, array: np.ndarray) -> np.ndarray:
 
 def _read_header(path: str | os.PathLike) -> tuple[dict, dict[str, tuple], int]:
     """Our facts, name -> (type, shape, first, last byte) and where the bytes start; all of it checked against the file size."""
+    # A pipe would make open wait for ever.
+    if Path(path).exists() and not Path(path).is_file():
+        raise RecordError("not a regular file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         prefix = file.read(8)
@@ -320,6 +324,10 @@ def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dty
             raise RecordError(f"level {level}: {name} has shape {array.shape}, expected ({wanted})")
         if kind == "F32" and not np.isfinite(array).all():
             raise RecordError(f"level {level}: {name} has NaN or infinite values")
+        if name in ("transport", "cluster_transport", "frame"):
+            _check_orthogonal(level, name, array)
+        elif name in ("weight", "area") and array.size and array.min() < 0.0:
+            raise RecordError(f"level {level}: {name} has negative values")
     if sizes["N"] == 0 or sizes["d"] == 0:
         raise RecordError(f"level {level}: no nodes or no dimension")
     _check_indices(level, part, sizes["N"], coarse)
@@ -342,6 +350,17 @@ def _feature_dim(level: int, name: str, kind: Any) -> int:
         return 0
 
 
+def _check_orthogonal(level: int, name: str, array: np.ndarray) -> None:
+    """Columns orthonormal, to the tolerance of LocalGeometry.validate in float32; in pieces, to keep memory small."""
+    piece = 2**18
+    for start in range(0, len(array), piece):
+        part = array[start : start + piece]
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.abs(np.einsum("eki,ekj->eij", part, part) - np.eye(array.shape[2], dtype=part.dtype)).max(axis=(1, 2))
+        if not (error <= 1e-4).all():
+            raise RecordError(f"level {level}: {name} is not orthogonal, first at {start + int(np.argmin(error <= 1e-4))}")
+
+
 def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | None) -> None:
     """Ranges, and the order of edges that the CSR form takes for granted."""
     limits = {"edge_index": nodes, "faces": nodes, "cluster": 0 if coarse is None else coarse.num_nodes}
@@ -353,8 +372,8 @@ def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | N
     if (source == target).any():
         raise RecordError(f"level {level}: an edge from a node to itself")
     same = target[1:] == target[:-1]
-    if ((target[1:] < target[:-1]) | (same & (source[1:] < source[:-1]))).any():
-        raise RecordError(f"level {level}: edges are not sorted by target, then source")
+    if ((target[1:] < target[:-1]) | (same & (source[1:] <= source[:-1]))).any():
+        raise RecordError(f"level {level}: edges are not sorted by target, then source, without repeats")
     if not (part["radius"] > 0.0).all():
         raise RecordError(f"level {level}: a radius that is not positive")
 

@@ -7,9 +7,8 @@ import os
 
 import numpy as np
 
-from ..errors import MeshError
 from .face_adjacency import components, corner_fans, edge_table
-from .mesh_checks import bounding_diagonal, check_arrays, check_mesh, drop_faces
+from .mesh_checks import check_arrays, check_mesh, checked_diagonal, drop_faces
 from .triangle_mesh import MeshWarning, TriangleMesh
 from .welding import weld_near
 
@@ -54,9 +53,7 @@ def repair_mesh(
     vertices, faces, face_ids = check_arrays(vertices, faces, path)
     actions: list[MeshWarning] = []
     faces, face_ids = drop_faces(faces, face_ids, actions, path)
-    diagonal = bounding_diagonal(vertices[faces.reshape(-1)])
-    if not 0.0 < diagonal < np.inf:
-        raise MeshError(f"the bounding box has a diagonal of {diagonal}", kind="zero_size", path=path)
+    diagonal = checked_diagonal(vertices[faces.reshape(-1)], path)
     one = _same_place(vertices, faces, tolerance * diagonal)
     collapsed: list[MeshWarning] = []
     joined, row = drop_faces(one[faces], np.arange(faces.shape[0]), collapsed, path)

@@ -14,7 +14,16 @@ from .assembly import assemble
 from .double_cover import MIRROR, cover_frames, lift_samples, orientation_cover, project
 from .exact import local_geodesics
 from .features import compute_features, parse_feature_names
-from .frames import ambient_frames, checked_frames, edge_lengths, left_handed, ring_angles, rotations, vertex_areas
+from .frames import (
+    ambient_frames,
+    checked_frames,
+    corner_angles_between,
+    edge_lengths,
+    left_handed,
+    ring_angles,
+    rotations,
+    vertex_areas,
+)
 from .hierarchy import build_hierarchy, sample_levels
 from .loading import load_mesh
 from .local_geometry import STRUCTURES, LocalGeometry
@@ -100,9 +109,12 @@ def mesh(
     points = np.concatenate([vertices, vertices]) if covered else vertices
     topology = Topology.of(orientation_cover(triangles.faces, count) if covered else triangles.faces, len(points))
     lengths = edge_lengths(points, topology.faces)
+    corner = None
     if zero_area_faces(vertices, triangles.faces).size:
         lengths = mollify(lengths)
-    angles = ring_angles(topology, lengths)
+    else:
+        corner = corner_angles_between(points, topology.faces)
+    angles = ring_angles(topology, lengths, corner)
     if isinstance(frames, str):
         frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
     else:
@@ -143,6 +155,7 @@ def mesh(
             ratio,
             ring_to_frame=rotations(offset),
             samples=samples,
+            angles=angles,
             smooth=smooth,
             threads=threads,
         )

@@ -59,7 +59,8 @@ def _validate_level(g: LocalGeometry, tolerance: float, where: str) -> None:
     _all(g.weight >= 0, f"{where}weight must not be negative", g.weight)
     if g.area is not None:
         _all(g.area >= 0, f"{where}area must not be negative", g.area)
-    r = np.linalg.norm(g.log, axis=1)
+    with np.errstate(over="ignore"):  # longer than any radius, and refused as such
+        r = np.linalg.norm(g.log, axis=1)
     _all(r <= g.radius[target] * (1 + tolerance), f"{where}log must not be longer than the radius of its target", r)
     _orthogonal(g.transport, tolerance, f"{where}transport")
     _validate_reverse(g, key, r, tolerance, where)

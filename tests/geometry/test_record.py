@@ -43,9 +43,8 @@ def level(nodes: int, seed: int) -> LocalGeometry:
 @pytest.fixture(scope="module")
 def geometry() -> LocalGeometry:
     fine, middle, last = level(12, 0), level(6, 1), level(4, 2)
-    rng = np.random.default_rng(3)
-    middle = middle.replace(coarse=Pooling(np.arange(6) % 4, rng.standard_normal((6, 2, 2)), last))
-    return fine.replace(coarse=Pooling(np.arange(12) // 2, rng.standard_normal((12, 2, 2)), middle))
+    middle = middle.replace(coarse=Pooling(np.arange(6) % 4, middle.transport[:6], last))
+    return fine.replace(coarse=Pooling(np.arange(12) // 2, fine.transport[:12], middle))
 
 
 def same(a: LocalGeometry, b: LocalGeometry, dtype) -> None:
