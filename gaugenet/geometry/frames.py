@@ -61,6 +61,7 @@ def corner_angles_between(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray
         u, v = vertices[faces[:, k - 2]] - at, vertices[faces[:, k - 1]] - at
         # Lengths about 1, so that squares neither vanish nor overflow.
         size = np.maximum(np.abs(u).max(1), np.abs(v).max(1))[:, None]
+        size = np.maximum(size, np.finfo(float).tiny)
         u, v = u / size, v / size
         angle[:, k] = np.arctan2(np.linalg.norm(np.cross(u, v), axis=1), np.einsum("fi,fi->f", u, v))
     return angle
