@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,11 @@ def test_length_and_links():
         assert (README.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("command", ["preprocess", "inspect", "check"])
+@pytest.mark.parametrize("command", ["preprocess", "view", "inspect", "check"])
 def test_commands_exist(command):
     from gaugenet.cli import _parser
 
-    (line,) = [line for line in "".join(blocks("bash")).splitlines() if line.startswith(f"gaugenet {command}")]
-    _parser().parse_args(line.split("#")[0].split()[1:])
+    lines = [line for line in "".join(blocks("bash")).splitlines() if line.startswith(f"gaugenet {command}")]
+    assert lines
+    for line in lines:
+        _parser().parse_args(shlex.split(line, comments=True)[1:])
