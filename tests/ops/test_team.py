@@ -1,0 +1,63 @@
+"""The loop on torch's OpenMP threads, on threads of its own, and out of memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+
+from gaugenet import FieldType, groups
+from gaugenet.nn import GaugeConv
+from gaugenet.ops import cpu_kernels, team
+from tests.graphs import sphere_graph
+from tests.nn.test_gauge_conv import randomise
+
+
+@njit(nogil=True)
+def work(arguments, item):
+    values, out = arguments
+    if values[item] < 0:
+        raise MemoryError
+    out[item] += values[item]
+
+
+in_team = team.make_team(work)
+
+
+@njit(nogil=True)
+def run(fork, threads, first, last, arguments):
+    return in_team(fork, threads, first, last, arguments)
+
+
+@pytest.mark.skipif(not team.fork_address(), reason="this torch has no GOMP_parallel")
+def test_every_item_once_and_failures_counted():
+    values = np.arange(1000.0)
+    values[[3, 500, 999]] = -1.0
+    out = np.zeros(1000)
+    assert run(team.fork_address(), 2, 2, 1000, (values, out)) == 3
+    expected = np.where(values < 0, 0.0, values)
+    expected[:2] = 0.0
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_results_do_not_depend_on_the_threads(fork, monkeypatch):
+    type, graph = FieldType(groups.SO2(), "3x0 + 2x1"), sphere_graph(4)
+    conv = randomise(GaugeConv(type, type, backend="cpu"))
+    x = torch.randn(graph.radius.shape[0], type.dim, requires_grad=True)
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)
+        monkeypatch.setattr(team, "fork_address", team.fork_address if fork else lambda: 0)
+        out = conv(x, graph.float())
+        results.append((out, *torch.autograd.grad(out.square().sum(), (x, conv.weight))))
+    for one, two in zip(*results):
+        assert torch.allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_no_memory_is_said(monkeypatch):
+    monkeypatch.setattr(cpu_kernels, "convolve", lambda *_: 2)
+    type = FieldType(groups.SO2(), "1x0")
+    with pytest.raises(MemoryError, match="2 of"):
+        GaugeConv(type, type, backend="cpu")(torch.randn(162, 1), sphere_graph().float())
