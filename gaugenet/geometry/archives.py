@@ -13,7 +13,6 @@ import gzip
 import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,8 +37,6 @@ _MOST_BYTES = 4 * 2**30
 _MOST_RATIO, _SMALL = 200, 2**28
 _MOST_MEMBERS = 10**7
 _MOST_HEADER = 2**24
-# What the standard library raises for archives that are damaged, encrypted or of an unknown compression.
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -186,9 +183,10 @@ def _errors_name(path: Path) -> Iterator[None]:
     """Whatever the standard library raises on damaged bytes becomes a MeshError that names the file."""
     try:
         yield
-    except MeshError:
+    except (MeshError, MemoryError):
         raise
-    except (OSError, *_DAMAGED) as error:
+    # Not only its own errors: a flipped bit makes tarfile raise OverflowError, KeyError, RuntimeError, ...
+    except Exception as error:
         # gzip and bz2 tell of bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
