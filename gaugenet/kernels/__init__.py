@@ -5,6 +5,7 @@ from __future__ import annotations
 from .basis import SteerableBasis, self_basis
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
+from .taps import TapBasis, hexagonal_taps, square_taps
 
 __all__ = [
     "BSpline",
@@ -12,10 +13,13 @@ __all__ = [
     "RadialMLP",
     "RadialProfile",
     "SteerableBasis",
+    "TapBasis",
     "circular_harmonics",
     "harmonic_frequencies",
     "harmonics",
+    "hexagonal_taps",
     "make_radial",
     "self_basis",
     "spherical_harmonics",
+    "square_taps",
 ]

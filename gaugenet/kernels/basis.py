@@ -38,7 +38,7 @@ class SteerableBasis:
     __slots__ = ("_coefficients", "_frequencies", "max_frequency", "rep_in", "rep_out")
 
     def __init__(self, rep_in: Representation, rep_out: Representation, max_frequency: int = 4):
-        _check_pair(rep_in, rep_out)
+        check_pair(rep_in, rep_out)
         if isinstance(max_frequency, bool) or not isinstance(max_frequency, Integral):
             raise TypeError(f"max_frequency must be an integer, got {max_frequency!r}")
         if max_frequency < 0:
@@ -98,11 +98,11 @@ def _coefficients(basis: SteerableBasis) -> torch.Tensor:
 def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
     """Orthonormal basis (K0, dim_out, dim_in) float64 of the intertwiners: M rho_in(g) = rho_out(g) M. What a
     self-interaction may be."""
-    _check_pair(rep_in, rep_out)
+    check_pair(rep_in, rep_out)
     return torch.from_numpy(_solve_frequency(rep_in, rep_out, 0)[..., 0].copy())
 
 
-def _check_pair(rep_in: Representation, rep_out: Representation) -> None:
+def check_pair(rep_in: Representation, rep_out: Representation) -> None:
     for rep in (rep_in, rep_out):
         if not isinstance(rep, Representation):
             raise TypeError(f"expected a Representation, such as group.irrep(1), got {rep!r}")

@@ -1,0 +1,83 @@
+"""From weights to the matrices at every tap of a lattice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fields import FieldType
+from .constants import ConstantModule
+from .taps import TapBasis
+
+_ZERO = 1e-12
+
+
+class TapExpansion(ConstantModule):
+    r"""Expands a flat weight vector into one matrix a tap: :math:`K(x_t) = \sum_k w_k\, Q_k(x_t)`, Q of :class:`TapBasis`.
+
+    The flat vector holds, for every pair (in block, out block) in order, an array (K, mul_in, mul_out).
+
+    Args:
+        in_type, out_type: field types over one finite group.
+        taps: (T, d) offsets that the group maps onto themselves.
+    """
+
+    def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> None:
+        super().__init__()
+        if in_type.group != out_type.group:
+            raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
+        self.in_type, self.out_type, self.num_taps = in_type, out_type, len(taps)
+        #: (in block, out block, number K of kernels, start in the flat vector)
+        self.paths: list[tuple[int, int, int, int]] = []
+        self.num_weights = 0
+        for i, (mul_in, rep_in) in enumerate(in_type.blocks):
+            for o, (mul_out, rep_out) in enumerate(out_type.blocks):
+                basis = TapBasis(rep_in, rep_out, taps)
+                if len(basis):
+                    self._register(f"{i}_{o}", basis.coefficients.permute(3, 2, 1, 0))
+                self.paths.append((i, o, len(basis), self.num_weights))
+                self.num_weights += len(basis) * mul_in * mul_out
+
+    def _register(self, name: str, spread: Tensor) -> None:
+        """(T, dim_in, dim_out, K). With permutations every entry is one weight: a gather then, instead of a product."""
+        if ((spread.abs() > _ZERO).sum(-1) <= 1).all():
+            place = spread.abs().argmax(-1)
+            self.register_buffer(f"place_{name}", place, persistent=False)
+            self.register_constant(f"factor_{name}", spread.gather(-1, place.unsqueeze(-1)))
+        else:
+            self.register_constant(f"spread_{name}", spread)
+
+    def initial_weight(self) -> Tensor:
+        """Random weights that keep the variance of the output near that of the input: (num_weights,)."""
+        fan = [0] * len(self.out_type.blocks)
+        for i, o, count, _ in self.paths:
+            fan[o] += self.in_type.blocks[i][0] * count
+        weight = torch.randn(self.num_weights)
+        for i, o, count, start in self.paths:
+            (mul_in, _), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
+            if count:
+                # A basis element has unit Frobenius norm: sqrt(dim_out) brings each output component to unit variance.
+                weight[start : start + count * mul_in * mul_out] *= (rep_out.dim / fan[o]) ** 0.5
+        return weight
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """(num_weights,) -> (T, in_type.dim, out_type.dim)."""
+        rows: list[list[Tensor]] = [[] for _ in self.in_type.blocks]
+        for i, o, count, start in self.paths:
+            (mul_in, rep_in), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
+            shape = (self.num_taps, rep_in.dim * mul_in, rep_out.dim * mul_out)
+            if not count:
+                rows[i].append(weight.new_zeros(shape))
+                continue
+            path = weight[start : start + count * mul_in * mul_out].view(count, mul_in * mul_out)
+            spread = getattr(self, f"spread_{i}_{o}", None)
+            if spread is None:
+                entries = path[getattr(self, f"place_{i}_{o}")] * getattr(self, f"factor_{i}_{o}")
+            else:
+                entries = spread @ path
+            rows[i].append(entries.unflatten(-1, (mul_in, mul_out)).permute(0, 1, 3, 2, 4).reshape(shape))
+        return torch.cat([torch.cat(row, -1) for row in rows], -2)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type} -> {self.out_type}, taps={self.num_taps}, num_weights={self.num_weights}"

@@ -1,0 +1,157 @@
+"""Complete kernels on a lattice: a free weight at every tap, tied by the structure group alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ..groups import FiniteGroup, Representation
+from ..groups.constants import constant_tensor
+from ..groups.invariants import invariant_basis
+from .basis import check_pair
+
+# Taps that are nearer than this (in lattice spacings) are one tap.
+_TOLERANCE = 1e-6
+
+
+def square_taps(size: int, dim: int = 2) -> np.ndarray:
+    """The taps of a kernel of ``size`` pixels a side about its middle, in pixels: (size^dim, dim), x right and y up.
+
+    In the order of the weights of conv2d (rows from the top, each from left to right); of conv3d for dim = 3, whose first
+    axis is z, from below. An even size has its middle between the pixels.
+    """
+    _check_count("size", size, 1)
+    if dim not in (2, 3):
+        raise ValueError(f"square_taps expected dim 2 or 3, got {dim!r}")
+    steps = np.arange(size) - (size - 1) / 2
+    axes = [-steps, steps] if dim == 2 else [steps, -steps, steps]
+    return np.stack(np.meshgrid(*axes, indexing="ij")[::-1], -1).reshape(-1, dim) + 0.0
+
+
+def hexagonal_taps(rings: int = 1) -> np.ndarray:
+    """The centre and the points of the hexagonal lattice within ``rings`` steps: (1 + 3 rings (rings + 1), 2), spacing 1.
+
+    The centre comes first, then ring by ring, counter-clockwise from the x axis.
+    """
+    _check_count("rings", rings, 0)
+    span = np.arange(-rings, rings + 1)
+    a, b = (axis.ravel() for axis in np.meshgrid(span, span))
+    ring = np.maximum(np.maximum(abs(a), abs(b)), abs(a + b))
+    points = np.stack([a + b / 2, b * np.sqrt(0.75)], 1)[ring <= rings]
+    ring = ring[ring <= rings]
+    angle = np.arctan2(points[:, 1], points[:, 0]) % (2 * np.pi)
+    return points[np.lexsort([angle.round(9), ring])]
+
+
+class TapBasis:
+    r"""Orthonormal basis of the kernels K with K(g x) = rho_out(g) K(x) rho_in(g)^-1 for all g in G on a finite set of taps.
+
+    ``K_k(taps[t]) = coefficients[k, :, :, t]``: nothing ties the taps of one orbit to those of another, so that the network
+    is the complete one of p4, p4m (Cohen & Welling 2016), p6 (Hoogeboom et al. 2018), the icosahedron (Cohen et al. 2019,
+    arXiv 1902.04615, section 5) and the Moebius strip (Weiler et al. 2021, arXiv 2106.06020, section 5). `SteerableBasis` is
+    its band-limited kin, for taps that the group does not map to taps.
+
+    Args:
+        rep_in, rep_out: representations of one finite group.
+        taps: (T, d) offsets, mapped onto themselves by G.
+
+    Attributes:
+        coefficients: (K, dim_out, dim_in, T) float64, orthonormal over the last three axes.
+
+    Raises:
+        TypeError: an infinite group.
+        ValueError: two groups; taps of another dimension, repeated, or not mapped onto themselves by G.
+    """
+
+    __slots__ = ("_coefficients", "rep_in", "rep_out", "taps")
+
+    def __init__(self, rep_in: Representation, rep_out: Representation, taps: np.ndarray):
+        check_pair(rep_in, rep_out)
+        taps = np.array(taps, dtype=np.float64)
+        taps.setflags(write=False)
+        solution = _solve(rep_in, rep_out, taps.shape, taps.tobytes())
+        for name, value in (("rep_in", rep_in), ("rep_out", rep_out), ("taps", taps), ("_coefficients", solution)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a TapBasis is immutable")
+
+    __delattr__ = __setattr__
+
+    def __reduce__(self):
+        return TapBasis, (self.rep_in, self.rep_out, self.taps)
+
+    @property
+    def coefficients(self) -> torch.Tensor:
+        return _coefficients(self)
+
+    def __len__(self) -> int:
+        return len(self._coefficients)
+
+    def __repr__(self) -> str:
+        return f"TapBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
+
+
+def tap_permutation(group: FiniteGroup, taps: np.ndarray) -> np.ndarray:
+    """Where each element of a group moves each tap: (order, T) int64, taps[out[g, t]] = g taps[t].
+
+    Raises:
+        TypeError: an infinite group.
+        ValueError: taps that the group does not map onto themselves (with the first of them).
+    """
+    taps = np.asarray(taps, dtype=np.float64)
+    if not isinstance(group, FiniteGroup):
+        raise TypeError(
+            f"complete kernels on taps need a finite group, got {group}: its band-limited kernels are SteerableBasis"
+        )
+    if taps.ndim != 2 or taps.shape[1] != group.dim or not np.isfinite(taps).all():
+        raise ValueError(f"taps of {group} are finite numbers of shape (T, {group.dim}), got shape {taps.shape}")
+    if len(taps) > 1 and np.linalg.norm(taps[:, None] - taps, axis=-1)[~np.eye(len(taps), dtype=bool)].min() <= _TOLERANCE:
+        raise ValueError("taps must differ from each other, got one of them twice")
+    moved = np.einsum("gij,tj->gti", group.elements.numpy(), taps)
+    far = np.linalg.norm(moved[:, :, None] - taps, axis=-1)  # (order, T, T)
+    place = far.argmin(-1)
+    off = np.take_along_axis(far, place[..., None], -1)[..., 0] > _TOLERANCE
+    if off.any():
+        g, t = np.argwhere(off)[0]
+        raise ValueError(
+            f"{group} does not map these taps onto themselves: it moves {taps[t].tolist()} to {moved[g, t].round(6).tolist()}; "
+            "take a group of the lattice, or the band-limited basis"
+        )
+    return place
+
+
+@lru_cache(maxsize=64)
+def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ...], raw: bytes) -> np.ndarray:
+    """One orbit of taps at a time: the kernel at its first tap commutes with the stabiliser, the group moves it to the rest."""
+    group, taps = rep_in.group, np.frombuffer(raw).reshape(shape)
+    place = tap_permutation(group, taps)
+    matrices_in, matrices_out = (rep(group.elements).numpy() for rep in (rep_in, rep_out))
+    solutions, done = [], np.zeros(len(taps), bool)
+    for first in range(len(taps)):
+        if done[first]:
+            continue
+        fixing = np.flatnonzero(place[:, first] == first)
+        weights = np.full(len(fixing), 1 / len(fixing))
+        at_first = invariant_basis([matrices_out[fixing], matrices_in[fixing]], weights)
+        orbit, movers = np.unique(place[:, first], return_index=True)
+        done[orbit] = True
+        kernels = np.zeros((len(at_first), rep_out.dim, rep_in.dim, len(taps)))
+        for tap, g in zip(orbit, movers):
+            kernels[..., tap] = matrices_out[g] @ at_first @ matrices_in[g].T
+        solutions.append(kernels / np.sqrt(len(orbit)))
+    solution = np.concatenate(solutions) if solutions else np.zeros((0, rep_out.dim, rep_in.dim, 0))
+    solution.setflags(write=False)
+    return solution
+
+
+@torch.compiler.assume_constant_result
+def _coefficients(basis: TapBasis) -> torch.Tensor:
+    return constant_tensor(basis._coefficients)
+
+
+def _check_count(name: str, value, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
