@@ -15,6 +15,8 @@ _LATE = {
     "repair_mesh": "repair",
     "icosphere": "spherical",
     "sphere": "spherical",
+    "icosahedron": "icosahedral",
+    "icosahedron_symmetries": "icosahedral",
     "process_one": "process",
     "ProcessParams": "process",
     "find_meshes": "sources",

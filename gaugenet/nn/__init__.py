@@ -2,7 +2,9 @@
 
 from .bias import FieldBias
 from .blocks import ResidualBlock
+from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
+from .lattice_conv import LatticeConv, LatticePlan
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
@@ -12,6 +14,7 @@ from .tables import KernelTables
 
 __all__ = [
     "CoefficientTable",
+    "ConePoints",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
@@ -22,6 +25,8 @@ __all__ = [
     "GaugeUnpool",
     "GroupPool",
     "KernelTables",
+    "LatticeConv",
+    "LatticePlan",
     "NormNonlinearity",
     "PolynomialNonlinearity",
     "RegularNonlinearity",
