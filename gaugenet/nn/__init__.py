@@ -4,7 +4,9 @@ from .bias import FieldBias
 from .blocks import ResidualBlock
 from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
-from .lattice_conv import LatticeConv, LatticePlan
+from .lattice_conv import LatticeConv
+from .lattice_plan import LatticePlan
+from .lattice_pool import LatticePool
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
@@ -27,6 +29,7 @@ __all__ = [
     "KernelTables",
     "LatticeConv",
     "LatticePlan",
+    "LatticePool",
     "NormNonlinearity",
     "PolynomialNonlinearity",
     "RegularNonlinearity",

@@ -56,8 +56,8 @@ def cone_plan(graph) -> ConePlan | None:
 class ConePoints(ConstantModule):
     r"""Gives features at cone points values that no choice of frame changes; other points keep theirs.
 
-    Carrying a frame once round a cone point of the icosahedron turns it by 60 degrees: a frame at the point itself is one of six
-    equally good ones, and only the part of a feature that C_6 leaves alone has a meaning there. With P the projection of
+    Carrying a frame once round a cone point of the icosahedron turns it by 60 degrees: a frame at the point itself is one of
+    six equally good ones, and only the part of a feature that C_6 leaves alone has a meaning there. With P the projection of
     each field on its invariant subspace (a scalar: itself; a regular field: its mean; a vector: zero), and c a cone point,
 
     - ``"cone"``: f(c) -> P f(c);

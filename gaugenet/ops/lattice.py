@@ -194,21 +194,21 @@ def _(grad, x, weight, tables, layout, need_x, need_w):
 
 
 def _setup(ctx, inputs, output):
-    x, weight, transposed, _, tables, layout, out_layout = inputs
+    x, _, transposed, _, tables, layout, out_layout = inputs
     ctx.sizes = len(tables), len(layout), len(out_layout)
-    ctx.save_for_backward(x, weight, transposed, *tables, *layout, *out_layout)
+    ctx.save_for_backward(x, transposed, *tables, *out_layout)
 
 
 def _backward(ctx, grad):
-    x, weight, transposed, *rest = ctx.saved_tensors
-    n, m, _ = ctx.sizes
-    tables, layout, out_layout = rest[:n], rest[n : n + m], rest[n + m :]
+    x, transposed, *rest = ctx.saved_tensors
+    n = ctx.sizes[0]
+    tables, out_layout = rest[:n], rest[n:]
     need_x, need_w, need_t, need_bias = ctx.needs_input_grad[:4]
     need_w = need_w or need_t
     nothing = tuple([None] * size for size in ctx.sizes)
     grad_bias = grad.sum(0) if need_bias else None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
-        rows = torch.cat([_carried(grad, TapLayout(*out_layout), TapTable(*tables[2:]))], -1)
+        rows = carry_to_taps(grad, TapLayout(*out_layout), TapTable(*tables[2:]))
         grad_x = torch.einsum("ntd,tdo->no", rows, transposed) if need_x else None
         return grad_x, None, torch.einsum("ntd,no->tdo", rows, x) if need_w else None, grad_bias, *nothing
     grad_x, grad_w = _convolve_backward(grad.contiguous(), x, transposed, tables[2:], out_layout, need_x, need_w)
@@ -218,8 +218,8 @@ def _backward(ctx, grad):
 _convolve.register_autograd(_backward, setup_context=_setup)
 
 
-def _carried(x: Tensor, layout: TapLayout, table: TapTable) -> Tensor:
-    """rho(g_pt) x[q_t(p)] for all nodes and taps in plain torch: (N, T, D)."""
+def carry_to_taps(x: Tensor, layout: TapLayout, table: TapTable) -> Tensor:
+    """rho(g_pt) x[q_t(p)] at all taps of the table's nodes, zeros where there is none, in plain torch: (M, T, D)."""
     rows = torch.cat([x, x.new_zeros(1, x.shape[1])])[table.neighbour.long()]
     parts = []
     for kind, first, n, mul, offset, order in layout.blocks.tolist():
