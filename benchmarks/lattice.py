@@ -4,8 +4,8 @@
 
 One step is a forward and a backward pass (gradients to the features and to the weights) in float32, all in turn in every round.
 The floor gathers the neighbours of all nodes as they are (no transport, no corners) into one array and multiplies; its backward
-pass gathers the gradients and multiplies twice. conv2d runs the 3 x 3 kernels on five charts that are already padded, and leaves
-the padding, the expansion of the kernel and the corners out: less than any layer on charts has to do.
+pass gathers the gradients and multiplies twice. conv2d runs the 3 x 3 kernels on five charts that are already padded, and
+leaves the padding, the expansion of the kernel and the corners out: less than any layer on charts has to do.
 """
 
 from __future__ import annotations

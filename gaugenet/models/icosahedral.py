@@ -29,8 +29,8 @@ class IcosahedralCNN(nn.Module):
         group_pool: "max" or "mean" over the orientations.
 
     Shapes:
-        x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are stages
-        after the first; output (number of graphs, num_classes).
+        x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
+        stages after the first; output (number of graphs, num_classes).
     """
 
     def __init__(
