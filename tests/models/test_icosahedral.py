@@ -95,9 +95,9 @@ def test_it_learns_directions():
     graph = geometry.icosahedron(2).to_graph(torch.float32)
     x, y, z = 2 * graph.pos.T
     fields = [(sign * x * y * z + x**2 * y + y * z**2 * sign * x)[:, None] for sign in (1, -1)]
-    net = IcosahedralCNN(1, 2, channels=((4, 4),), norm="layer")
+    net = IcosahedralCNN(1, 2, channels=((8, 8, 8),))
     optimiser, losses = torch.optim.Adam(net.parameters(), 2e-2), []
-    for _ in range(80):
+    for _ in range(60):
         logits = torch.cat([net(f, graph) for f in fields])
         loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
         optimiser.zero_grad()
