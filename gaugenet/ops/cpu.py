@@ -15,6 +15,8 @@ from .plan import EdgeList
 _SLICES = 2
 # Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
 _CHUNK_BYTES = 1 << 18
+# Floats to a register of the loops (gaugenet.ops.vector.WIDTH, which imports numba).
+_REGISTER = 16
 _WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.float16: torch.float32}
 _WORKING[torch.bfloat16] = torch.float32
 
@@ -63,6 +65,50 @@ def carry_sum(x: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor) 
     arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
     _run("carry_sum", arguments, bounds.numel() - 1)
     return out.to(x.dtype)
+
+
+def tap_convolve(x: Tensor, weight: Tensor, bias: Tensor, table: list[Tensor], layout: list[Tensor]) -> Tensor:
+    """(N, D) -> (N, D_out); see :func:`gaugenet.ops.lattice.tap_convolve`."""
+    working = _WORKING[x.dtype]
+    out = x.new_empty(x.shape[0], weight.shape[2], dtype=working)
+    bounds = _bounds(x.shape[0])
+    head, weight, step = _taps(x, weight, table, layout, working)
+    arguments = *head, _numpy(weight, working).reshape(-1), _numpy(bias, working), out.numpy(), bounds.numpy(), step
+    _run("tap_convolve", (*arguments, table[0].shape[1]), bounds.numel() - 1)
+    return out.to(x.dtype)
+
+
+def tap_convolve_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients to the features and to the weight (T, D_out, D), from ``grad`` gathered over the reversed edges."""
+    working, width = _WORKING[x.dtype], weight.shape[1]
+    grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
+    bounds = _bounds(x.shape[0])
+    (grads, *head), weight, step = _taps(grad, weight, table, layout, working)
+    grad_w = torch.zeros(bounds.numel() - 1, weight.numel() if need_w else 0, dtype=working)
+    arguments = grads, _numpy(x, working), *head, _numpy(weight, working).reshape(-1), grad_x.numpy(), grad_w.numpy()
+    _run("tap_convolve_backward", (*arguments, bounds.numpy(), step, table[0].shape[1]), bounds.numel() - 1)
+    grad_w = grad_w.sum(0).view(weight.shape)[:, :width] if need_w else grad_w[0]
+    return grad_x.to(x.dtype), grad_w.contiguous()
+
+
+def _taps(x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], dtype: torch.dtype):
+    """(features with a row of zeros, edges, blocks, permutations); the weight in whole registers; nodes to a chunk."""
+    neighbour, element = table
+    blocks, permutations, turns = layout
+    turn = turns.to(dtype)[element.flatten().long()]
+    edges = (
+        neighbour.reshape(-1).numpy(),
+        _numpy(turn[:, :2], dtype).reshape(-1),
+        _numpy(turn[:, 2], dtype),
+        element.reshape(-1).numpy(),
+    )
+    missing = -weight.shape[1] % _REGISTER
+    weight = torch.nn.functional.pad(weight, (0, 0, 0, missing))
+    step = max(8, _CHUNK_BYTES // (weight.shape[0] * weight.shape[1] * dtype.itemsize) // 8 * 8)
+    features = _numpy(torch.cat([x, x.new_zeros(1, x.shape[1])]), dtype)
+    return (features, edges, blocks.numpy(), permutations.numpy()), weight, step
 
 
 def _numpy(x: Tensor, dtype: torch.dtype):
