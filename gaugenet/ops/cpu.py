@@ -8,7 +8,7 @@ import threading
 import torch
 from torch import Tensor
 
-from .mixing import Layout
+from .mixing import ROTATE, Layout
 from .plan import EdgeList
 
 # Slices of the nodes to a thread: whoever is done early takes another.
@@ -94,21 +94,20 @@ def tap_convolve_backward(
 
 
 def _taps(x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], dtype: torch.dtype):
-    """(features with a row of zeros, edges, blocks, permutations); the weight in whole registers; nodes to a chunk."""
-    neighbour, element = table
+    """(features, edges, blocks, permutations); the weight with whole registers for rows; nodes to a chunk."""
+    neighbour, element = (part.reshape(-1) for part in table)
     blocks, permutations, turns = layout
-    turn = turns.to(dtype)[element.flatten().long()]
-    edges = (
-        neighbour.reshape(-1).numpy(),
-        _numpy(turn[:, :2], dtype).reshape(-1),
-        _numpy(turn[:, 2], dtype),
-        element.reshape(-1).numpy(),
-    )
-    missing = -weight.shape[1] % _REGISTER
-    weight = torch.nn.functional.pad(weight, (0, 0, 0, missing))
+    missing = neighbour == x.shape[0]
+    source = neighbour.masked_fill(missing, 0)
+    kinds = blocks[:, 0]
+    turned, signed = bool((kinds == ROTATE).any()), bool((turns[:, 2] < 0).any())
+    turn = turns.to(dtype)[element.long()] if turned or signed else turns.new_zeros(0, 3, dtype=dtype)
+    det = turn[:, 2] if signed else turn[:0, 2]
+    arrays = (source, turn[:, :2].reshape(-1), det.contiguous(), element, missing)
+    edges = tuple(part.numpy() for part in arrays)
+    weight = torch.nn.functional.pad(weight, (0, 0, 0, -weight.shape[1] % _REGISTER))
     step = max(8, _CHUNK_BYTES // (weight.shape[0] * weight.shape[1] * dtype.itemsize) // 8 * 8)
-    features = _numpy(torch.cat([x, x.new_zeros(1, x.shape[1])]), dtype)
-    return (features, edges, blocks.numpy(), permutations.numpy()), weight, step
+    return (_numpy(x, dtype), edges, blocks.numpy(), permutations.numpy()), weight, step
 
 
 def _numpy(x: Tensor, dtype: torch.dtype):
