@@ -22,6 +22,11 @@ class ConstantModule(nn.Module):
         self._exact[name] = exact
         self.register_buffer(name, exact.to(torch.get_default_dtype()), persistent=False)
 
+    def constant(self, name: str, like: Tensor) -> Tensor:
+        """A constant in the dtype of the features: a module without parameters may not have been cast to it."""
+        buffer = getattr(self, name)
+        return buffer if buffer.dtype == like.dtype else self._exact[name].to(like)
+
     def _apply(self, fn, recurse: bool = True):
         super()._apply(fn, recurse)
         for name, exact in self._exact.items():

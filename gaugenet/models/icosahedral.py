@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..groups import Cyclic
-from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePool, NormNonlinearity, global_mean
+from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
 
 
 class IcosahedralCNN(nn.Module):
@@ -30,7 +30,8 @@ class IcosahedralCNN(nn.Module):
 
     Shapes:
         x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
-        stages after the first; output (number of graphs, num_classes).
+        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, found on the
+        way by default; torch.compile wants them given.
     """
 
     def __init__(
@@ -68,12 +69,23 @@ class IcosahedralCNN(nn.Module):
             if module is not self and hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def forward(self, x: Tensor, graph) -> Tensor:
-        plan = None
+    def plans(self, graph) -> list[LatticePlan]:
+        """The neighbours of the graph and of its coarser levels, one plan a stage, for graphs that are used again."""
+        if graph.num_levels < len(self.stages):
+            raise ValueError(
+                f"this IcosahedralCNN has {len(self.stages)} stages, but the graph {graph.num_levels} levels: "
+                f"build the geometry with levels={len(self.stages) - 1}"
+            )
+        levels = [graph]
+        while len(levels) < len(self.stages):
+            levels.append(levels[-1].coarse)
+        return [stage[0][0].plan(level) for stage, level in zip(self.stages, levels)]
+
+    def forward(self, x: Tensor, graph, plans: list[LatticePlan] | None = None) -> Tensor:
+        plans = self.plans(graph) if plans is None else plans
         for stage, blocks in enumerate(self.stages):
             if stage:
-                x, graph = self.pools[stage - 1](x, graph, plan), graph.coarse
-            for k, (conv, after) in enumerate(blocks):
-                plan = conv.plan(graph) if k == 0 else plan  # layers on the same taps share it
-                x = after(conv(x, graph, plan))
+                x, graph = self.pools[stage - 1](x, graph, *plans[stage - 1 : stage + 1]), graph.coarse
+            for conv, after in blocks:
+                x = after(conv(x, graph, plans[stage]))
         return self.head(global_mean(self.group_pool(x), graph))

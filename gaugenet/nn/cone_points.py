@@ -99,14 +99,14 @@ class ConePoints(ConstantModule):
             return x.index_copy(0, plan.node, new)
         if self.mode == "zero":
             return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))
-        blocks = [getattr(self, f"projector_{b}").to(x.dtype) for b in range(len(self.in_type.blocks))]
+        blocks = [self.constant(f"projector_{b}", x) for b in range(len(self.in_type.blocks))]
         spread = [torch.kron(p, torch.eye(mul).to(p)) for p, (mul, _) in zip(blocks, self.in_type.blocks)]
         return map_rows(x, plan.node, torch.block_diag(*spread))
 
     def project(self, x: Tensor) -> Tensor:
         """P f: (M, type.dim) -> (M, type.dim)."""
         blocks = self.in_type.split(x)
-        return self.in_type.join([getattr(self, f"projector_{b}").to(x.dtype) @ block for b, block in enumerate(blocks)])
+        return self.in_type.join([self.constant(f"projector_{b}", x) @ block for b, block in enumerate(blocks)])
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, mode={self.mode!r}"

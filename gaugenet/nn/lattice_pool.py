@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fields import FieldType
+from ..kernels.constants import ConstantModule
 from ..kernels.taps import hexagonal_taps
-from ..ops import TapLayout, TapTable, carry_to_taps
+from ..ops import TapTable
 from .checks import check_features, check_transport
 from .cone_points import ConePoints, cone_plan
 from .lattice_plan import LatticePlan, lattice_plan
@@ -16,7 +17,7 @@ from .lattice_plan import LatticePlan, lattice_plan
 REDUCTIONS = ("mean", "max", "stride")
 
 
-class LatticePool(nn.Module):
+class LatticePool(ConstantModule):
     r"""Reduces the features at the taps round every point of the coarser lattice, carried into its frame.
 
     .. math:: out(c) = \frac{1}{|T_c|} \sum_{t \in T_c} \rho(g_{c q_t})\, f(q_t(c))
@@ -37,7 +38,8 @@ class LatticePool(nn.Module):
 
     Shapes:
         x (N, type.dim) and a graph whose coarser level has the lowest member of each cluster for its node, in the same place
-        (so have those of :func:`gaugenet.geometry.icosahedron`); output (M, type.dim).
+        (so have those of :func:`gaugenet.geometry.icosahedron`); output (M, type.dim). ``plan`` and ``coarse_plan`` are those
+        of the two levels, found on the way by default.
 
     Raises:
         TypeError: "max" of a field that is not permuted.
@@ -52,15 +54,19 @@ class LatticePool(nn.Module):
             if reduce == "max" and not rep.is_permutation:
                 raise TypeError(f"LatticePool takes the maximum of regular, quotient or trivial fields, got {rep}")
         self.in_type = self.out_type = type
-        self.reduce, self.layout = reduce, TapLayout.of(type)
+        self.reduce = reduce
         self.taps = np.array(hexagonal_taps() if taps is None else taps, dtype=np.float64)
         self.corners = ConePoints(type, corners)
+        # The matrices of all elements: looked up by number, where a representation would match every transporter anew.
+        self.register_constant("elements", type.group.elements)
+        for b, (_, rep) in enumerate(type.blocks):
+            self.register_constant(f"matrices_{b}", rep(type.group.elements))
 
     def plan(self, graph) -> LatticePlan:
         """The plan of the fine graph, as of :meth:`LatticeConv.plan`."""
         return lattice_plan(graph, self.in_type.group, self.taps, "LatticePool")
 
-    def forward(self, x: Tensor, graph, plan: LatticePlan | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph, plan: LatticePlan | None = None, coarse_plan: LatticePlan | None = None) -> Tensor:
         check_features(x, self.in_type, None, "LatticePool")
         if graph.coarse is None:
             raise ValueError("LatticePool needs a graph with a coarser level: build the geometry with levels >= 1")
@@ -69,18 +75,26 @@ class LatticePool(nn.Module):
         node = _centres(graph)
         x = self.corners.apply_plan(x, plan.cone)
         pooled = x[node] if self.reduce == "stride" else self._reduced(x, plan, node)
-        pooled = self.in_type.transform(graph.cluster_transport[node].to(x.dtype), pooled)
-        return self.corners.apply_plan(pooled, cone_plan(graph.coarse))
+        turn = graph.cluster_transport[node].to(x.dtype).flatten(1) @ self.constant("elements", x).flatten(1).t()
+        pooled = self._carried(pooled, turn.argmax(1))  # orthogonal matrices: the nearest has the largest product
+        below = cone_plan(graph.coarse) if coarse_plan is None else coarse_plan.cone
+        return self.corners.apply_plan(pooled, below)
 
     def _reduced(self, x: Tensor, plan: LatticePlan, node: Tensor) -> Tensor:
         table = TapTable(*(part[node] for part in plan.taps.forward))
-        rows, share = carry_to_taps(x, self.layout, table), table.share.to(x.dtype)[..., None]
+        share = table.share.to(x.dtype)[..., None]
+        rows = share * self._carried(x[table.neighbour.long()], table.element.long())  # (M, T, D)
         if self.reduce == "mean":
             return rows.sum(1) / share.sum(1)
         if plan.cone is not None and self.corners.mode == "cone":
             conical = torch.isin(node, plan.cone.node)[:, None, None]
             rows = torch.where(conical, self._projected(rows), rows)
         return (rows / torch.where(share > 0, share, 1)).masked_fill(share == 0, -torch.inf).amax(1)
+
+    def _carried(self, x: Tensor, element: Tensor) -> Tensor:
+        """rho(g) x for elements (...) by number and features (..., D)."""
+        blocks = self.in_type.split(x)
+        return self.in_type.join([self.constant(f"matrices_{b}", x)[element] @ block for b, block in enumerate(blocks)])
 
     def _projected(self, rows: Tensor) -> Tensor:
         return self.corners.project(rows.flatten(0, 1)).view_as(rows)

@@ -270,7 +270,7 @@ def _backward(ctx, grad):
     nothing = (*([None] * size for size in ctx.sizes), None)
     grad_bias = grad.sum(0) if need_bias else None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
-        rows = carry_to_taps(grad, TapLayout(*out_layout), TapTable(*tables[_FIELDS:]))
+        rows = _carried(grad, TapLayout(*out_layout), TapTable(*tables[_FIELDS:]))
         grad_x = torch.einsum("ntd,tdo->no", rows, transposed) if need_x else None
         return grad_x, None, torch.einsum("ntd,no->tdo", rows, x) if need_w else None, grad_bias, *nothing
     grad_x, grad_w = _convolve_backward(
@@ -282,8 +282,8 @@ def _backward(ctx, grad):
 _convolve.register_autograd(_backward, setup_context=_setup)
 
 
-def carry_to_taps(x: Tensor, layout: TapLayout, table: TapTable) -> Tensor:
-    """share_pt rho(g_pt) x[q_t(p)] at all taps of the table's nodes, in plain torch: (M, T, D)."""
+def _carried(x: Tensor, layout: TapLayout, table: TapTable) -> Tensor:
+    """share_pt rho(g_pt) x[q_t(p)] of all nodes and taps in plain torch: (N, T, D)."""
     rows = table.share.to(x.dtype)[..., None] * x[table.neighbour.long()]
     parts = []
     for kind, first, n, mul, offset, order in layout.blocks.tolist():

@@ -105,3 +105,17 @@ def test_it_learns_directions():
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.1 < losses[0]
+
+
+def test_compiles_without_graph_breaks(ico):
+    graph, x = ico.to_graph(torch.float32), torch.randn(642, 3)
+    net = IcosahedralCNN(3, 5, channels=((4, 4), 4)).eval()
+    plans = net.plans(graph)
+    assert torch.equal(net(x, graph, plans), net(x, graph))
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x, graph, plans), net(x, graph), atol=1e-5)
+
+
+def test_levels_must_be_there(ico):
+    with pytest.raises(ValueError, match=r"3 stages, but the graph 1 levels.*levels=2"):
+        IcosahedralCNN(1, 5)(torch.randn(162, 1), geometry.icosahedron(2).to_graph(torch.float32))
