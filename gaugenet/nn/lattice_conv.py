@@ -41,7 +41,7 @@ class LatticeConv(nn.Module):
             :func:`gaugenet.kernels.square_taps`); by default the hexagonal one-ring with its centre.
         bias: learn a bias on the invariant part of the output.
         corners: what happens at cone points, "cone", "zero" or "average"; the last two as published.
-        backend: of :func:`gaugenet.ops.tap_convolve`: "auto", "reference" or "gather".
+        backend: of :func:`gaugenet.ops.tap_convolve`: "auto", "reference", "gather" or "cpu".
 
     Shapes:
         x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), radius (N,), and optionally
