@@ -2,6 +2,7 @@
 
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
+from .moebius_digits import MoebiusDigits, moebius_shift
 from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
@@ -15,7 +16,9 @@ __all__ = [
     "GaugeGraph",
     "GraphLevel",
     "MeshToGauge",
+    "MoebiusDigits",
     "Princeton",
     "ShapeDataset",
     "feature_type",
+    "moebius_shift",
 ]

@@ -25,6 +25,11 @@ _LATE = {
     "DirectionField": "direction_fields",
     "cyclic_structure": "cyclic_frames",
     "point_cloud": "point_surface",
+    "grid": "lattice_grids",
+    "cylinder": "lattice_grids",
+    "flat_torus": "lattice_grids",
+    "moebius": "lattice_grids",
+    "klein_bottle": "lattice_grids",
 }
 
 __all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]

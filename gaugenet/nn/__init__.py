@@ -3,9 +3,13 @@
 from .bias import FieldBias
 from .blocks import ResidualBlock
 from .gauge_conv import CoefficientTable, GaugeConv
+from .grid_conv import GridConv
+from .grid_padding import GridPadding
+from .grid_pooling import GridPool
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
+from .on_grid import OnGrid
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tables import KernelTables
@@ -20,9 +24,13 @@ __all__ = [
     "GaugeLinear",
     "GaugePool",
     "GaugeUnpool",
+    "GridConv",
+    "GridPadding",
+    "GridPool",
     "GroupPool",
     "KernelTables",
     "NormNonlinearity",
+    "OnGrid",
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
