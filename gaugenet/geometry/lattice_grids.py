@@ -149,7 +149,8 @@ def _check_kernel(kernel_size, shape, periodic) -> None:
         or kernel_size % 2 == 0
     ):
         raise ValueError(
-            f"kernel_size must be an odd positive integer (an even kernel has its middle between the pixels), got {kernel_size!r}"
+            "kernel_size must be an odd positive integer (an even kernel has its middle between the pixels), "
+            f"got {kernel_size!r}"
         )
     for axis, (n, closes) in enumerate(zip(shape, periodic)):
         if closes and n < kernel_size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -22,11 +23,11 @@ _INVARIANTS = 64
 
 
 class MobiusCNN(nn.Module):
-    r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020, section 5).
+    r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020).
 
-    One convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last convolution to 64
-    scalar fields, their maxima over the strip, and a perceptron. The logits do not change when the picture goes once round the
-    strip (exactly), nor under its other shifts by multiples of the 2 x 2 blocks.
+    Section 5 there: one convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last
+    convolution to 64 scalar fields, their maxima over the strip, and a perceptron. The logits do not change when the picture
+    goes once round the strip (exactly), nor under its other shifts by multiples of the blocks that were pooled to one.
 
     Args:
         fields: "trivial", "sign", "regular", "irrep", "mixed" (the published nets), or a field type, or its string over
@@ -59,10 +60,10 @@ class MobiusCNN(nn.Module):
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
         types = [self.in_type, *(_times(unit, width) for width in widths), _scalars(group, _INVARIANTS)]
         layers: list[nn.Module] = []
-        for number, (a, b) in enumerate(zip(types, types[1:]), start=1):
+        for number, (a, b) in enumerate(pairwise(types), start=1):
             layers.append(GridConv(a, b, kernel_size, padding=None, padding_mode=padding_mode))
             if number <= len(widths):
-                # The published form. b = 0 at first: its -0.1 elsewhere keeps a ReLU of norms from doing nothing, ELU needs none.
+                # The published form. b = 0 at first: -0.1, the default, is there for the ReLU of norms.
                 act = NormNonlinearity(b, "elu", smooth=False, eps=1e-8)
                 nn.init.zeros_(act.bias)
                 layers.append(OnGrid(act))
@@ -78,8 +79,8 @@ class MobiusCNN(nn.Module):
 class StripCNN(nn.Module):
     """The plain CNN that :class:`MobiusCNN` is compared with (same paper): conv2d, with no regard to frames.
 
-    The image is continued across the seam turned over ("moebius", the published baseline), but the features are not carried: what
-    they mean changes there, and a shift of the picture across the seam is not seen as one.
+    The image is continued across the seam turned over ("moebius", the published baseline), but the features are not carried:
+    what they mean changes there, and a picture that crosses the seam is another picture to it.
 
     Args:
         num_classes: number of logits.
@@ -106,7 +107,7 @@ class StripCNN(nn.Module):
         super().__init__()
         channels = [in_channels, *widths, _INVARIANTS]
         layers: list[nn.Module] = []
-        for number, (a, b) in enumerate(zip(channels, channels[1:]), start=1):
+        for number, (a, b) in enumerate(pairwise(channels), start=1):
             layers.append(GridPadding(_scalars(Reflection(), a), kernel_size // 2, padding_mode))
             layers.append(nn.Conv2d(a, b, kernel_size))
             if number <= len(widths):

@@ -55,7 +55,7 @@ def close(a, b):
 def conv(oracle, fields):
     """A GridConv whose free weights are solved for, block by block, from the published parameters.
 
-    Of the expanded kernel only what the published parameters name is used: the rows given as parameters, of the first component.
+    Of the expanded kernel only what the published parameters name is used: the first rows, of the first component.
     """
     a, b = fields
     size = oracle["conv_kernel"].shape[-1]
