@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull
 from .local_geometry import LocalGeometry
 from .sphere_cells import outward
 from .sphere_checks import checked_int
+from .sphere_neighbourhoods import coarser_radius
 from .sphere_pooling import pool_to
 from .spherical import sphere
 
@@ -57,10 +58,8 @@ def icosphere(
     for depth in range(levels, -1, -1):  # coarsest first
         step = steps[level - depth]
         n = len(step.vertices)
-        reach = radius
-        if depth and radius is not None:
-            reach = np.asarray(radius, float)
-            reach = np.minimum(2**depth * reach, np.maximum(reach, np.pi / 2 * sphere_radius))[..., :n]
+        reach = coarser_radius(radius, depth, sphere_radius)
+        reach = reach[:n] if np.ndim(reach) else reach
         options = {"rings": rings, "count": count, "sphere_radius": sphere_radius, "structure": structure}
         frame = None if frames is None else np.asarray(frames)[:n]
         finer = sphere(step.vertices, reach, faces=step.faces, frames=frame, **options)

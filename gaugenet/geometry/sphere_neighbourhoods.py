@@ -29,6 +29,14 @@ def radius_angle(radius, a: float, area: np.ndarray) -> np.ndarray:
     return reach
 
 
+def coarser_radius(radius, level: int, a: float):
+    """The radius for so many levels up, where points are twice as far apart at every one; at most pi a / 2 or as it was."""
+    if radius is None or level == 0:
+        return radius
+    radius = np.asarray(radius, dtype=np.float64)
+    return np.minimum(2**level * radius, np.maximum(radius, np.pi / 2 * a))
+
+
 def count_angle(tree: cKDTree, count: int) -> np.ndarray:
     """(N,) angle halfway between the count-th nearest neighbour (and all that tie with it) and the next one."""
     n = tree.n

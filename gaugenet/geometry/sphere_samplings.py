@@ -11,6 +11,7 @@ from .latlon_grids import has_poles, latlon_rings
 from .local_geometry import LocalGeometry
 from .sphere_cells import delaunay
 from .sphere_checks import checked_int
+from .sphere_neighbourhoods import coarser_radius
 from .sphere_pooling import pool_to
 from .spherical import sphere
 
@@ -197,10 +198,7 @@ def _with_levels(
         raise ValueError('structure "e" with levels has (east, north) frames only; chain spheres by sphere(coarse=) instead')
     geometry = None
     for level in range(levels, -1, -1):
-        reach = radius
-        if level and radius is not None:
-            reach = min(2**level * radius, max(radius, np.pi / 2 * a))
-        finer = make(level, reach, None if level else frames)
+        finer = make(level, coarser_radius(radius, level, a), None if level else frames)
         cluster = None if geometry is None or parents is None else parents(level)
         geometry = finer if geometry is None else pool_to(finer, geometry, cluster)
     return geometry
