@@ -26,6 +26,8 @@ _LATE = {
     "latlon": "sphere_samplings",
     "latlon_nodes": "latlon_grids",
     "latlon_rings": "latlon_grids",
+    "icosahedron": "icosahedral",
+    "icosahedron_symmetries": "icosahedral",
     "process_one": "process",
     "ProcessParams": "process",
     "find_meshes": "sources",

@@ -2,10 +2,14 @@
 
 from .bias import FieldBias
 from .blocks import ResidualBlock
+from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
 from .grid_conv import GridConv
 from .grid_padding import GridPadding
 from .grid_pooling import GridPool
+from .lattice_conv import LatticeConv
+from .lattice_plan import LatticePlan
+from .lattice_pool import LatticePool
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
@@ -16,6 +20,7 @@ from .tables import KernelTables
 
 __all__ = [
     "CoefficientTable",
+    "ConePoints",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
@@ -29,6 +34,9 @@ __all__ = [
     "GridPool",
     "GroupPool",
     "KernelTables",
+    "LatticeConv",
+    "LatticePlan",
+    "LatticePool",
     "NormNonlinearity",
     "OnGrid",
     "PolynomialNonlinearity",
