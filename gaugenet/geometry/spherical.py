@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import sparse
 from scipy.spatial import ConvexHull, QhullError, SphericalVoronoi, cKDTree
 
 from ..errors import GeometryError
 from .local_geometry import LocalGeometry
+from .point_checks import checked_points, listed, reject_repeated
 
 # Norms may differ by this much (float32 coordinates); frames may be this far from orthonormal.
 _TOLERANCE = 1e-6
@@ -106,7 +105,7 @@ def sphere(
     unit, a = _checked_points(points, sphere_radius)
     n = len(unit)
     tree = cKDTree(unit)
-    _reject_duplicates(tree)
+    reject_repeated(tree, _DUPLICATE)
     frame = _default_frames(unit) if frames is None else _checked_frames(frames, unit)
     if area is None:
         area, hull_faces = _voronoi_areas(unit)
@@ -135,7 +134,7 @@ def sphere(
         reach *= (rings + 0.5) / rings
         alone = np.flatnonzero(reach == 0)
         if alone.size:
-            raise GeometryError(f"points without a face have no rings: {_ids(alone)}")
+            raise GeometryError(f"points without a face have no rings: {listed(alone)}")
     else:
         inside = distance <= reach[target] * (1 + _TIE)
         source, target, log, transport = source[inside], target[inside], log[inside], transport[inside]
@@ -186,18 +185,13 @@ def great_circle(unit: np.ndarray, frame: np.ndarray, source: np.ndarray, target
 
 
 def _checked_points(points, sphere_radius) -> tuple[np.ndarray, float]:
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
-        raise ValueError(f"sphere expected points of shape (N, 3) with N >= 1, got {points.shape}")
-    bad = np.flatnonzero(~np.isfinite(points).all(1))
-    if bad.size:
-        raise GeometryError(f"points with NaN or infinity: {_ids(bad)}")
+    points = checked_points(points, "points")
     norm = np.linalg.norm(points, axis=1)
     mean = float(norm.mean())
     bad = np.flatnonzero(~(np.abs(norm - mean) <= _TOLERANCE * mean) | (norm == 0))
     if bad.size:
         raise GeometryError(
-            f"points must lie on one sphere about the origin, their mean norm is {mean:.9g}, not that of {_ids(bad)}"
+            f"points must lie on one sphere about the origin, their mean norm is {mean:.9g}, not that of {listed(bad)}"
         )
     unit = points / norm[:, None]
     if sphere_radius is None:
@@ -205,12 +199,6 @@ def _checked_points(points, sphere_radius) -> tuple[np.ndarray, float]:
     if not (np.isscalar(sphere_radius) and np.isfinite(sphere_radius) and sphere_radius > 0):
         raise ValueError(f"sphere_radius must be a positive number, got {sphere_radius!r}")
     return unit, float(sphere_radius)
-
-
-def _reject_duplicates(tree: cKDTree) -> None:
-    pairs = tree.query_pairs(_DUPLICATE, output_type="ndarray")
-    if len(pairs):
-        raise GeometryError(f"repeated points: {_ids(np.unique(pairs))}")
 
 
 def _default_frames(unit: np.ndarray) -> np.ndarray:
@@ -231,7 +219,7 @@ def _checked_frames(frames, unit: np.ndarray) -> np.ndarray:
     error = np.abs(np.swapaxes(full, 1, 2) @ full - np.eye(3)).max((1, 2))
     bad = np.flatnonzero(~(error <= _TOLERANCE) | ~(np.linalg.det(full) > 0))
     if bad.size:
-        raise GeometryError(f"frames must be orthonormal, tangent and right-handed with the outward normal: {_ids(bad)}")
+        raise GeometryError(f"frames must be orthonormal, tangent and right-handed with the outward normal: {listed(bad)}")
     first = frames[:, :, 0] - unit * np.einsum("ni,ni->n", unit, frames[:, :, 0])[:, None]
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return np.stack([first, np.cross(unit, first)], -1)
@@ -243,7 +231,7 @@ def _checked_areas(area, n: int) -> np.ndarray:
         raise ValueError(f"area expected shape {(n,)}, got {area.shape}")
     bad = np.flatnonzero(~(np.isfinite(area) & (area > 0)))
     if bad.size:
-        raise GeometryError(f"areas must be positive and finite: {_ids(bad)}")
+        raise GeometryError(f"areas must be positive and finite: {listed(bad)}")
     return area
 
 
@@ -253,7 +241,7 @@ def _checked_faces(faces, n: int) -> np.ndarray:
         raise ValueError(f"faces expected integers of shape (F, 3), got {faces.dtype} {faces.shape}")
     bad = np.flatnonzero((faces < 0).any(1) | (faces >= n).any(1))
     if bad.size:
-        raise GeometryError(f"faces with an index outside 0..{n - 1}: {_ids(bad)}")
+        raise GeometryError(f"faces with an index outside 0..{n - 1}: {listed(bad)}")
     return faces.astype(np.int64)
 
 
@@ -366,8 +354,3 @@ def _positive_int(name: str, value) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return int(value)
-
-
-def _ids(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(int(i)) for i in ids[:8])
-    return f"ids {shown}{', ...' if len(ids) > 8 else ''} ({len(ids)} in all)"
