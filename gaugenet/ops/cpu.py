@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -103,11 +103,7 @@ def _run(name: str, arguments: tuple, count: int) -> None:
     if threads == 1 or fork:
         failed = kernel(fork, threads, 0, count, arguments)
     else:  # no OpenMP to be had: threads of our own, one a slice
-        own = [threading.Thread(target=kernel, args=(0, 1, i, i + 1, arguments)) for i in range(count)]
-        for thread in own:
-            thread.start()
-        for thread in own:
-            thread.join()
-        failed = 0
+        with ThreadPoolExecutor(count) as own:
+            failed = sum(own.map(lambda i: kernel(0, 1, i, i + 1, arguments), range(count)))
     if failed:
         raise MemoryError(f"the gauge convolution found no memory for its work space ({failed} of {count} slices)")
