@@ -33,11 +33,12 @@ def run(fork, threads, first, last, arguments):
 @pytest.mark.skipif(
     not team.fork_address(), reason="this torch comes with an OpenMP without GOMP_parallel: ops.cpu starts threads of its own"
 )
-def test_every_item_once_and_failures_counted():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_item_once_and_failures_counted(threads):
     values = np.arange(1000.0)
     values[[3, 500, 999]] = -1.0
     out = np.zeros(1000)
-    assert run(team.fork_address(), 2, 2, 1000, (values, out)) == 3
+    assert run(team.fork_address(), threads, 2, 1000, (values, out)) == 3
     expected = np.where(values < 0, 0.0, values)
     expected[:2] = 0.0
     np.testing.assert_array_equal(out, expected)
