@@ -99,11 +99,7 @@ def carry_sum(fork, threads, first, last, arguments):
     ``arguments`` are x (N, D); edges as for :func:`convolve`, of one column and without node_table; blocks and permutations
     of a Layout; out (M, D), written; bounds of the slices.
     """
-    if threads > 1:
-        return _carry_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _carry_slice(arguments, item)
-    return 0
+    return _carry_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -123,11 +119,7 @@ def convolve(fork, threads, first, last, arguments):
             out (N, D_out), written;
             bounds (S + 1,) of the slices of nodes; step, nodes to a chunk.
     """
-    if threads > 1:
-        return _convolve_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _convolve_slice(arguments, item)
-    return 0
+    return _convolve_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -137,11 +129,7 @@ def convolve_backward(fork, threads, first, last, arguments):
     ``arguments`` are grad, x, edges, layout, weight, grad_x (N, D), grad_weight (S, like weight), bounds and step. Either of
     grad_x and grad_weight may be empty: then it is not wanted.
     """
-    if threads > 1:
-        return _backward_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _backward_slice(arguments, item)
-    return 0
+    return _backward_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
