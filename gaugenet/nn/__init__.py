@@ -1,7 +1,7 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
 from .bias import FieldBias
-from .blocks import ResidualBlock
+from .blocks import ConvBlock, ResidualBlock
 from .gauge_conv import CoefficientTable, GaugeConv
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
@@ -12,6 +12,7 @@ from .tables import KernelTables
 
 __all__ = [
     "CoefficientTable",
+    "ConvBlock",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
