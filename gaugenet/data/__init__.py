@@ -6,6 +6,7 @@ from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
+from .static import StaticGraph
 from .transforms import MeshToGauge
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "MeshToGauge",
     "Princeton",
     "ShapeDataset",
+    "StaticGraph",
     "feature_type",
 ]
