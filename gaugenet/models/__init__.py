@@ -1,12 +1,13 @@
 """Ready networks."""
 
 from .classifier import GaugeClassifier, MeshClassifier
-from .spherical import UGSCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
+from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
 
 __all__ = [
     "UGSCNN",
+    "ClebschGordanCNN",
     "DeepSphere",
     "GaugeClassifier",
     "GaugeEncoder",

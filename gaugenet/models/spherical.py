@@ -78,6 +78,19 @@ class SpinCNN(GaugeClassifier):
     }
 
 
+class ClebschGordanCNN(GaugeClassifier):
+    """Fourier-space nonlinearities: Clebsch-Gordan products of the fields (Kondor, Lin & Trivedi 2018, arXiv 1806.09231).
+
+    Fields of orders 0..``order``, as of :class:`SphericalCNN`, and :class:`gaugenet.nn.TensorNonlinearity`: the product of a
+    field with itself, copy by copy (Cobb et al. 2021, arXiv 2010.11661).
+
+    Unlike the publications: products of fields on the sphere in the group SO(2) of frame rotations, point by point, instead of
+    products of spectra in SO(3); divided by the size of the field, with a linear term; local filters in space.
+    """
+
+    defaults: ClassVar = {**SphericalCNN.defaults, "nonlinearity": "tensor"}
+
+
 class UGSCNN(GaugeClassifier):
     """Filters of differential operators in east-north frames (Jiang et al. 2019, arXiv 1901.02039): not rotation equivariant.
 

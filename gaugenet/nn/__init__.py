@@ -9,6 +9,7 @@ from .norm import FieldDropout, FieldNorm
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tables import KernelTables
+from .tensor_product import TensorNonlinearity, TensorProduct
 
 __all__ = [
     "CoefficientTable",
@@ -27,6 +28,8 @@ __all__ = [
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
+    "TensorNonlinearity",
+    "TensorProduct",
     "global_mean",
     "to_scalars",
 ]
