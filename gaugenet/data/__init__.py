@@ -7,6 +7,7 @@ from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
+from .static import StaticGraph
 from .transforms import MeshToGauge
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MoebiusDigits",
     "Princeton",
     "ShapeDataset",
+    "StaticGraph",
     "feature_type",
     "moebius_shift",
 ]

@@ -1,7 +1,24 @@
 """Ready networks."""
 
-from .classifier import MeshClassifier
+from .classifier import GaugeClassifier, MeshClassifier
 from .moebius import MobiusCNN, StripCNN
-from .unet import MeshUNet
+from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
+from .stages import GaugeEncoder
+from .unet import GaugeUNet, MeshUNet
 
-__all__ = ["MeshClassifier", "MeshUNet", "MobiusCNN", "StripCNN"]
+__all__ = [
+    "UGSCNN",
+    "ClebschGordanCNN",
+    "DeepSphere",
+    "GaugeClassifier",
+    "GaugeEncoder",
+    "GaugeUNet",
+    "MeshClassifier",
+    "MeshUNet",
+    "MobiusCNN",
+    "SphericalCNN",
+    "SphericalUNet",
+    "SpinCNN",
+    "StripCNN",
+    "ZonalCNN",
+]

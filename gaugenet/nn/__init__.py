@@ -1,7 +1,7 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
 from .bias import FieldBias
-from .blocks import ResidualBlock
+from .blocks import ConvBlock, ResidualBlock
 from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
 from .grid_conv import GridConv
@@ -17,10 +17,12 @@ from .on_grid import OnGrid
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tables import KernelTables
+from .tensor_product import TensorNonlinearity, TensorProduct
 
 __all__ = [
     "CoefficientTable",
     "ConePoints",
+    "ConvBlock",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
@@ -42,6 +44,8 @@ __all__ = [
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
+    "TensorNonlinearity",
+    "TensorProduct",
     "global_mean",
     "to_scalars",
 ]
