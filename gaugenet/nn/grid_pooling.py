@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from .checks import check_features
 from .grid_padding import GridPadding
+from .nonlinearities import is_pointwise
 
 REDUCTIONS = ("max", "mean")
 
@@ -51,6 +52,7 @@ class GridPool(nn.Module):
         self.in_type = self.out_type = type
         self.size, self.reduce = size, reduce
         self.pad = GridPadding(type, 0, padding_mode)
+        self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridPool", 4)
@@ -74,8 +76,8 @@ class GridPool(nn.Module):
             inside = F.avg_pool2d(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size)
             return F.avg_pool2d(F.pad(x, ends), self.size) / inside
         parts = []
-        for (mul, rep), rows in zip(self.in_type.blocks, self.in_type.slices):
-            if rep.is_permutation:
+        for (mul, rep), rows, pointwise in zip(self.in_type.blocks, self.in_type.slices, self._pointwise):
+            if pointwise:
                 parts.append(F.max_pool2d(F.pad(x[:, rows], ends, value=-torch.inf), self.size))
             else:  # pixels beyond the end are zeros, and never larger than those inside
                 parts.append(_largest(F.pad(x[:, rows], ends).unflatten(1, (rep.dim, mul)), self.size).flatten(1, 2))
