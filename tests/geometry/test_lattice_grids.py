@@ -72,7 +72,9 @@ def test_layout_and_units():
     source, target = volume.validate().edge_index
     assert np.allclose(volume.positions[source] - volume.positions[target], volume.log) and volume.dim == 3
     index = np.arange(24).reshape(2, 3, 4)
-    above, up, right = (volume.positions[index[n]] - volume.positions[index[0, 1, 0]] for n in ((1, 1, 0), (0, 0, 0), (0, 1, 1)))
+    above, up, right = (
+        volume.positions[index[n]] - volume.positions[index[0, 1, 0]] for n in ((1, 1, 0), (0, 0, 0), (0, 1, 1))
+    )
     assert above.tolist() == [0, 0, 1] and up.tolist() == [0, 1, 0] and right.tolist() == [1, 0, 0]
     assert np.allclose(volume.weight, 1 / (4 / 3 * np.pi * (3**0.5 * 1.5) ** 3))
 

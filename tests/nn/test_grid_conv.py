@@ -75,7 +75,9 @@ def test_equals_message_passing(surface, types, kernel_size):
 
 
 def test_equals_message_passing_in_space():
-    conv = conv_on(groups.Octahedral(), "1xregular + 1x1", "2x1 + 1x0", padding=None, padding_mode=("zeros", "circular", "zeros"))
+    conv = conv_on(
+        groups.Octahedral(), "1xregular + 1x1", "2x1 + 1x0", padding=None, padding_mode=("zeros", "circular", "zeros")
+    )
     graph = geometry.grid((3, 4, 5), 3, (False, True, False)).to_graph()
     x = image(conv, 3, 4, 5, batch=1)
     nodes = MessagePassing(conv)(x[0].flatten(1).T, graph)
@@ -85,7 +87,7 @@ def test_equals_message_passing_in_space():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("types", TYPES, ids=str)
 def test_its_kernels_do_not_depend_on_frames(types, dtype):
-    """Random reflections (and turns) of the frame of every pixel: the same numbers as message passing, and gauge equivariant."""
+    """Message passing with them, which gives the same numbers, is equivariant under new frames at every pixel."""
     conv = conv_on(*types, 3, padding=None).to(dtype)
     graph = geometry.moebius(5, 7).to_graph(dtype)
     assert_gauge_equivariant(MessagePassing(conv), graph, conv.in_type, conv.out_type)
@@ -184,9 +186,7 @@ def test_strided_strip():
     assert torch.allclose(conv(moebius_shift(x, 2, conv.in_type)), expected, atol=1e-12)
     wide = conv_on(FLIP, "1x0 + 1xregular", "2xregular", 3, padding=None, dilation=(1, 3), padding_mode="moebius")
     assert wide.padding == (1, 3) and wide(x).shape[2:] == x.shape[2:]
-    assert torch.allclose(
-        wide(moebius_shift(x, 11, wide.in_type)), moebius_shift(wide(x), 11, wide.out_type), atol=1e-12
-    )
+    assert torch.allclose(wide(moebius_shift(x, 11, wide.in_type)), moebius_shift(wide(x), 11, wide.out_type), atol=1e-12)
     with pytest.raises(ValueError, match="stride"):
         conv(image(conv, 5, 7))
 

@@ -73,19 +73,6 @@ def test_dropout_drops_copies_of_single_pixels():
     assert torch.equal(out[:, :4], out[:, 4:]) and 0.2 < float((out == 0).double().mean()) < 0.8
 
 
-@pytest.mark.parametrize("smooth", [True, False])
-def test_norm_nonlinearity_forms(smooth):
-    """Smooth or published; both finite, with finite gradients, at zero."""
-    type = FieldType(FLIP, "2x0-")
-    act = NormNonlinearity(type, "elu", eps=1e-3, smooth=smooth).double()
-    x = torch.tensor([[0.0, 0.5], [-1e-3, -2.0]], dtype=torch.float64, requires_grad=True)
-    norm = (x.square() + 1e-6).sqrt() if smooth else x.abs()
-    expected = F.elu(norm + act.bias) * x / (norm if smooth else norm + 1e-3)
-    assert torch.allclose(act(x), expected)
-    act(x).sum().backward()
-    assert torch.isfinite(x.grad).all() and act(x)[0, 0].item() == 0
-
-
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_pools_scalars_like_torch(size):
     x = image(FieldType(FLIP, "3x0"), 6, 12)
