@@ -90,6 +90,7 @@ class GridPool(nn.Module):
 def _largest(x: Tensor, size: int) -> Tensor:
     """(B, n, mul, H, W) -> (B, n, mul, H / size, W / size): for every copy the member of largest norm, the mean of ties."""
     blocks = x.unflatten(4, (-1, size)).unflatten(3, (-1, size))  # (B, n, mul, H', size, W', size)
-    power = blocks.detach().square().sum(1, keepdim=True)
-    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - 64 * torch.finfo(x.dtype).eps)).to(x.dtype)
+    exact = torch.promote_types(x.dtype, torch.float32)  # in half precision too much would tie
+    power = blocks.detach().to(exact).square().sum(1, keepdim=True)
+    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - 64 * torch.finfo(exact).eps)).to(x.dtype)
     return (blocks * chosen).sum((4, 6)) / chosen.sum((4, 6))

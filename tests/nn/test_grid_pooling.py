@@ -87,6 +87,9 @@ def test_largest_member_and_ties():
     assert GridPool(type)(x).flatten().tolist() == [0, -4]
     x[0, :, 0, 0] = torch.tensor([4.0, 0])
     assert GridPool(type)(x).flatten().tolist() == [2, -2]
+    x[0, :, 0, 0] = torch.tensor([4.125, 0])
+    assert GridPool(type)(x.bfloat16()).flatten().tolist() == [4.125, 0]
+    x[0, :, 0, 0] = torch.tensor([4.0, 0])
     assert GridPool(type, reduce="mean")(x).flatten().tolist() == pytest.approx([(4 + 0.2) / 4, (-4 + 0.2) / 4])
 
 
