@@ -98,6 +98,18 @@ def test_levels_and_records(tmp_path):
     g.gauge_transform(h).validate()
 
 
+def test_symmetries_keep_every_edge():
+    """log and transport of the moved edge, in the frames of where it has come to."""
+    g, (move, change) = geometry.moebius(4, 5), geometry.moebius_symmetries(4, 5)
+    assert move.shape == (10, 20) and len(np.unique(move, axis=0)) == 10
+    edges = {(q, p): (x, t) for (q, p), x, t in zip(g.edge_index.T.tolist(), g.log, g.transport)}
+    for s in range(10):
+        for (q, p), (x, t) in edges.items():
+            log, transport = edges[move[s, q], move[s, p]]
+            assert np.array_equal(log, change[s, p] @ x)
+            assert np.array_equal(transport, change[s, p] @ t @ change[s, q].T)
+
+
 @pytest.mark.parametrize(
     ("match", "call"),
     [

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import moebius_shift
-from gaugenet.nn import GaugeConv, GridConv, GridPadding
-from gaugenet.testing import assert_gauge_equivariant, equivariance_error
+from gaugenet.kernels import square_taps
+from gaugenet.nn import GaugeConv, GridConv, GridPadding, LatticeConv
+from gaugenet.testing import assert_gauge_equivariant, equivariance_error, symmetry_error
 from tests.nn.test_gauge_conv import randomise
 
 FLIP, C4, D4, ONE = groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Trivial()
@@ -74,6 +75,20 @@ def test_equals_message_passing(surface, types, kernel_size):
         assert torch.allclose(out.flatten(1).T, nodes, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("surface", SURFACES)
+def test_equals_lattice_conv(surface, types, kernel_size):
+    """The same state_dict on a graph."""
+    build, mode = SURFACES[surface]
+    conv = conv_on(*types, kernel_size, padding=None, padding_mode=mode)
+    lattice = LatticeConv(conv.in_type, conv.out_type, square_taps(kernel_size)).double()
+    lattice.load_state_dict(conv.state_dict())
+    x = image(conv, 6, 7, batch=1)
+    nodes = lattice(x[0].flatten(1).T, build(6, 7, kernel_size).to_graph())
+    assert torch.allclose(conv(x)[0].flatten(1).T, nodes, rtol=1e-12, atol=1e-12)
+
+
 def test_equals_message_passing_in_space():
     conv = conv_on(
         groups.Octahedral(), "1xregular + 1x1", "2x1 + 1x0", padding=None, padding_mode=("zeros", "circular", "zeros")
@@ -102,17 +117,14 @@ def test_gauge_conv_works_on_grids(surface, group):
     assert equivariance_error(layer, SURFACES[surface][0](5, 7, 5).to_graph(), *types) < 1e-11
 
 
-def test_gauge_conv_commutes_with_the_isometries_of_the_strip():
-    in_type, out_type = FieldType(FLIP, "2x0 + 1xregular"), FieldType(FLIP, "1x0- + 2x0")
-    layer, graph = randomise(GaugeConv(in_type, out_type)).double(), geometry.moebius(4, 6).to_graph()
-
-    def on_strip(field):
-        return layer(field[0].flatten(1).T, graph).T.reshape(1, -1, 4, 6)
-
-    x = torch.randn(1, in_type.dim, 4, 6, dtype=torch.float64)
-    for shift in (1, 6, 8):
-        moved = moebius_shift(on_strip(x), shift, out_type)
-        assert torch.allclose(on_strip(moebius_shift(x, shift, in_type)), moved, atol=1e-12)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("layer", [GaugeConv, lambda a, b: LatticeConv(a, b, square_taps(3))], ids=["gauge", "lattice"])
+def test_layers_on_graphs_commute_with_the_isometries_of_the_strip(layer, dtype, tolerance):
+    types = FieldType(FLIP, "2x0 + 1xregular"), FieldType(FLIP, "1x0- + 2x0")
+    graph, isometries = geometry.moebius(4, 6).to_graph(dtype), geometry.moebius_symmetries(4, 6)
+    layer = randomise(layer(*types)).to(dtype)
+    assert symmetry_error(layer, graph, isometries, *types) < tolerance
+    assert symmetry_error(layer, geometry.cylinder(4, 6).to_graph(dtype), isometries, *types) > 0.1
 
 
 @pytest.mark.parametrize(
