@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -43,14 +44,14 @@ class GridPool(nn.Module):
         self, type: FieldType, size: int = 2, reduce: str = "max", *, padding_mode: str | Sequence[str] = "zeros"
     ) -> None:
         super().__init__()
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise ValueError(f"GridPool expected a size of at least 1, got {size!r}")
         if reduce not in REDUCTIONS:
             raise ValueError(f"GridPool expected reduce {' or '.join(map(repr, REDUCTIONS))}, got {reduce!r}")
         if type.group.dim != 2:
             raise ValueError(f"GridPool expected fields over a group of the plane, got {type.group}")
         self.in_type = self.out_type = type
-        self.size, self.reduce = size, reduce
+        self.size, self.reduce = int(size), reduce
         self.pad = GridPadding(type, 0, padding_mode)
         self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
 
