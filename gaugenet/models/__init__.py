@@ -1,6 +1,7 @@
 """Ready networks."""
 
 from .classifier import GaugeClassifier, MeshClassifier
+from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
@@ -13,6 +14,7 @@ __all__ = [
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
+    "IcosahedralCNN",
     "MeshClassifier",
     "MeshUNet",
     "MobiusCNN",
