@@ -18,8 +18,9 @@ from ..kernels.constants import ConstantModule
 from .rings import RingTransform
 from .sampling import Rings
 
-# Beyond this condition number of the normal equations the points do not determine the coefficients.
+# Beyond this condition number of the normal equations the points do not determine the coefficients; iterated ones sooner.
 MAX_CONDITION = 1e8
+_MAX_ITERATED = 1e4
 # The Chebyshev iteration ends when its error is below this; bounds of the spectrum are estimated, hence widened by the margin.
 _ERROR, _MARGIN = 1e-15, 0.05
 # Operators up to this size are written out to find the bounds of their spectrum.
@@ -104,17 +105,29 @@ class IteratedRings(QuadratureRings):
         super().__init__(rings, lmax, spin, weights)
         dtype = self.weights.dtype
         if (lmax + 1) ** 2 - spin * spin > self.size:
-            raise ValueError(_undetermined(math.inf))
+            raise ValueError(_undetermined(math.inf, _MAX_ITERATED))
         self.double()
         low, high = _spectrum(self._normal, self.spin * self.spin, (lmax + 1) ** 2, 2 if spin else 1)
-        self.to(dtype)
         self.condition = high / low if low > 0 else math.inf
-        if self.condition > MAX_CONDITION:
-            raise ValueError(_undetermined(self.condition))
+        if self.condition > _MAX_ITERATED:
+            raise ValueError(_undetermined(self.condition, _MAX_ITERATED))
         self.low, self.high = low * (1 - _MARGIN), high * (1 + _MARGIN)
         root = math.sqrt(self.high / self.low)
         rate = (root - 1) / (root + 1)
         self.count = max(1, math.ceil(math.log(_ERROR / 2) / math.log(rate)))
+        self._verify()
+        self.to(dtype)
+
+    @torch.no_grad()
+    def _verify(self) -> None:
+        """Random coefficients must come back: the estimated bounds may have missed a lone small eigenvalue."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (1, (self.lmax + 1) ** 2, 2 if self.spin else 1)
+        random = torch.randn(shape, generator=generator, dtype=torch.float64)
+        random[:, : self.spin * self.spin] = 0
+        error = float((self.analysis(self.synthesis(random)) - random).norm() / random.norm())
+        if not error < 1e-9:
+            raise ValueError(_undetermined(math.inf, _MAX_ITERATED))
 
     def _normal(self, coefficients: Tensor) -> Tensor:
         return super().analysis(self.synthesis(coefficients))
@@ -163,10 +176,10 @@ def _solved(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     return cho_solve(factor, right), 1 / reciprocal
 
 
-def _undetermined(condition: float) -> str:
+def _undetermined(condition: float, most: float = MAX_CONDITION) -> str:
     return (
         f"these points do not determine the coefficients (condition number {condition:.3g} of the normal equations, at most "
-        f"{MAX_CONDITION:.0g}); take a smaller lmax, more points, or method='quadrature'"
+        f"{most:.0g}); take a smaller lmax, more points, or method='quadrature'"
     )
 
 
@@ -185,8 +198,12 @@ def _spectrum(operator, start: int, stop: int, channels: int) -> tuple[float, fl
         return float(values[0]), float(values[-1])
     linear = LinearOperator((size, size), matvec=lambda x: apply(x.reshape(-1, 1))[:, 0], dtype=np.float64)
     start_vector = np.random.default_rng(0).normal(size=size)
-    low, high = eigsh(linear, 2, which="BE", v0=start_vector, tol=1e-2, return_eigenvectors=False)
-    return float(low), float(high)
+    # A wide search space: with the default one a lone small eigenvalue is easily missed.
+    low, high = (
+        float(eigsh(linear, 1, which=end, ncv=60, v0=start_vector, tol=1e-3, return_eigenvectors=False)[0])
+        for end in ("SA", "LA")
+    )
+    return low, high
 
 
 def _real(matrix: np.ndarray) -> Tensor:
