@@ -52,7 +52,7 @@ class MeshClassifier(nn.Module):
         blocks: tuple[int, ...] = (2,),
         radial: int = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str = "polynomial",
         activation: str = "relu",

@@ -37,7 +37,7 @@ class MeshUNet(nn.Module):
         blocks: tuple[int, ...] = (1, 1),
         radial: int = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str = "polynomial",
         activation: str = "relu",

@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
         *,
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str = "polynomial",
         activation: str = "relu",
