@@ -6,7 +6,7 @@ Writes benchmarks/results/sphere_equivariance.md.
 
 A band-limited field f (real harmonics up to degree 8, equal power in every degree) and its rotation by a generic R are sampled
 at the same points P. A convolution keeps the degree, so the exact output is a field of spin-weighted harmonics of degree <= 8.
-The output for f is put on them by least squares, rotated there, and compared with the output for the rotated field at the points:
+The output for f is put on them by least squares, rotated there, and compared with the output for the rotated field:
 
     error = |L_P(R f) - R fit(L_P f)| / |R fit(L_P f)|    (area-weighted root mean squares).
 
