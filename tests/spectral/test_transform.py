@@ -125,6 +125,20 @@ def test_scalars_against_torch_harmonics(shared):
         np.testing.assert_allclose(a[l * l + l : (l + 1) ** 2].numpy(), oracle["sht_coeffs"][l, : l + 1], rtol=0, atol=1e-12)
 
 
+def test_vectors_against_torch_harmonics(shared):
+    """Its fields are (south, east), its coefficients (of the gradient, of its turn to the right) over sqrt(l (l + 1))."""
+    oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
+    south, east = torch.from_numpy(oracle["vsht_u"]).reshape(2, -1)
+    c = transform(LatLonGrid.gauss_legendre(16, 32), 15, 1).analysis(torch.stack([east, -south], -1))
+    gradient, turned = (to_complex(c[:, k]) for k in (0, 1))
+    for l in range(1, 16):
+        m = slice(l * l + l, (l + 1) ** 2)
+        scale = math.sqrt(l * (l + 1))
+        expected = oracle["vsht_coeffs"][:, l, : l + 1]
+        np.testing.assert_allclose(gradient[m].numpy() / scale, expected[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(turned[m].numpy() / scale, -expected[1], rtol=0, atol=1e-12)
+
+
 def healpix_centres(nside: int) -> np.ndarray:
     """(12 nside^2, 3) in the order of rings, from Gorski et al. 2005 (astro-ph/0409513), equations 4 to 9."""
     points = []
