@@ -2,6 +2,7 @@
 
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
+from .moebius_digits import MoebiusDigits, moebius_shift
 from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
@@ -16,8 +17,10 @@ __all__ = [
     "GaugeGraph",
     "GraphLevel",
     "MeshToGauge",
+    "MoebiusDigits",
     "Princeton",
     "ShapeDataset",
     "StaticGraph",
     "feature_type",
+    "moebius_shift",
 ]
