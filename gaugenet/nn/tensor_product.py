@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -52,7 +54,7 @@ class TensorProduct(ConstantModule):
         self.in_type1, self.in_type2, self.out_type, self.mode = in_type1, in_type2, out_type, mode
         #: (block of x, block of y, block of the output, start, stop) in the flat weight
         self.paths: list[tuple[int, int, int, int, int]] = []
-        start = 0
+        start, found = 0, {}
         for i, (mul1, rep1) in enumerate(in_type1.blocks):
             for j, (mul2, rep2) in enumerate(in_type2.blocks):
                 for o, (mul, rep) in enumerate(out_type.blocks):
@@ -60,9 +62,15 @@ class TensorProduct(ConstantModule):
                     if len(coefficients):
                         shape = {"uvw": (mul1, mul2, mul), "uvu": (mul1, mul2), "uuu": (mul1,)}[mode]
                         count = len(coefficients) * torch.Size(shape).numel()
-                        self.register_constant(f"coefficients_{i}_{j}_{o}", coefficients)
+                        found[i, j, o] = coefficients
                         self.paths.append((i, j, o, start, start + count))
                         start += count
+        self._counts = [len(coefficients) for coefficients in found.values()]
+        if mode == "uuu":
+            self._register_by_copy(found)
+        else:
+            for path, coefficients in found.items():
+                self.register_constant("coefficients_{}_{}_{}".format(*path), coefficients)
         if weights:
             self.weight = nn.Parameter(torch.empty(start))
             self.reset_parameters()
@@ -72,9 +80,9 @@ class TensorProduct(ConstantModule):
     def _scale(self) -> Tensor:
         """Standard deviations of the weights for which unit inputs give unit outputs: (number of weights,)."""
         fan = [0] * len(self.out_type.blocks)
-        for i, j, o, *_ in self.paths:
+        for (i, j, o, *_), count in zip(self.paths, self._counts):
             copies = {"uvw": self.in_type1.blocks[i][0] * self.in_type2.blocks[j][0], "uvu": self.in_type2.blocks[j][0]}
-            fan[o] += len(getattr(self, f"coefficients_{i}_{j}_{o}")) * copies.get(self.mode, 1)
+            fan[o] += count * copies.get(self.mode, 1)
         scales = [torch.full((stop - start,), (self._dim(o) / fan[o]) ** 0.5) for _, _, o, start, stop in self.paths]
         return torch.cat(scales) if scales else torch.zeros(0)
 
@@ -104,6 +112,8 @@ class TensorProduct(ConstantModule):
 
     def _width(self) -> int:
         """Numbers per node of the widest product."""
+        if self.mode == "uuu":
+            return (len(self.pairs[0]) + self.coefficients.shape[1]) * self.in_type1.blocks[0][0] if self.paths else 0
         widest = 0
         for i, j, o, *_ in self.paths:
             (mul1, rep1), (mul2, rep2) = self.in_type1.blocks[i], self.in_type2.blocks[j]
@@ -111,7 +121,31 @@ class TensorProduct(ConstantModule):
             widest = max(widest, pairs * (rep1.dim * rep2.dim + self._dim(o)))
         return widest
 
+    def _register_by_copy(self, found: dict[tuple[int, int, int], Tensor]) -> None:
+        """The coefficients of all paths in one tensor (K, n_out, Q), for the Q pairs of components that any of them uses."""
+        starts = [_starts(type) for type in (self.out_type, self.in_type1, self.in_type2)]
+        sizes = [start[-1] for start in starts]
+        whole = torch.zeros(sum(self._counts), *sizes, dtype=torch.float64)
+        row = 0
+        for (i, j, o), part in found.items():
+            out, a, b = (slice(start[k], start[k + 1]) for start, k in zip(starts, (o, i, j)))
+            whole[row : row + len(part), out, a, b] = part
+            row += len(part)
+        pairs = whole.abs().amax((0, 1)).nonzero() if row else torch.zeros(0, 2, dtype=torch.int64)
+        self.register_constant("coefficients", whole[:, :, pairs[:, 0], pairs[:, 1]])
+        self.register_buffer("pairs", pairs.t().contiguous(), persistent=False)
+
+    def _by_copy(self, x: Tensor, y: Tensor) -> Tensor:
+        """Mode "uuu": for every copy one matrix from the products of components to the output, nodes last."""
+        mul = self.in_type1.blocks[0][0]
+        a, b = (t.unflatten(1, (-1, mul)).permute(2, 1, 0).contiguous() for t in (x, y))
+        products = a[:, self.pairs[0]] * b[:, self.pairs[1]]
+        maps = torch.einsum("koq,km->moq", self.coefficients.to(x.dtype), self.weight.view(-1, mul))
+        return (maps @ products).permute(2, 1, 0).flatten(1)
+
     def _product(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.mode == "uuu":
+            return self._by_copy(x, y)
         first, second = self.in_type1.split(x), self.in_type2.split(y)
         out: list[Tensor | None] = [None] * len(self.out_type.blocks)
         for i, j, o, start, stop in self.paths:
@@ -121,11 +155,9 @@ class TensorProduct(ConstantModule):
             if self.mode == "uvw":
                 products = torch.einsum("koab,nau,nbv->nokuv", coefficients, a, b)
                 part = products.flatten(2) @ weight.view(shape[0] * shape[1] * shape[2], -1)
-            elif self.mode == "uvu":
+            else:
                 mixed = torch.einsum("nbv,kuv->nkbu", b, weight.view(shape))
                 part = torch.einsum("koab,nau,nkbu->nou", coefficients, a, mixed)
-            else:
-                part = _by_copy(coefficients, a, b, weight.view(shape[0], -1))
             out[o] = part if out[o] is None else out[o] + part
         zeros = [x.new_zeros(x.shape[0], rep.dim, mul) for mul, rep in self.out_type.blocks]
         return self.out_type.join([zero if part is None else part for part, zero in zip(out, zeros)])
@@ -174,12 +206,9 @@ class TensorNonlinearity(nn.Module):
         return torch.addcmul(self.product((copies / size).flatten(1), x), x, self.gain.repeat(copies.shape[1]))
 
 
-def _by_copy(coefficients: Tensor, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """sum over k, a, b of weight[k, u] coefficients[k, o, a, b] a[:, a, u] b[:, b, u]: (N, o, u)."""
-    products = (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1, 2)
-    count, dim = coefficients.shape[:2]
-    maps = torch.einsum("kop,ku->opu", coefficients.reshape(count, dim, -1), weight)
-    return (maps * products.unsqueeze(1)).sum(2)
+def _starts(type: FieldType) -> list[int]:
+    """First component of every block, copies not counted, and their number."""
+    return [0, *accumulate(rep.dim for _, rep in type.blocks)]
 
 
 def _check_mode(in_type1: FieldType, in_type2: FieldType, out_type: FieldType, mode: str, weights: bool) -> None:

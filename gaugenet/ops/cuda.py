@@ -118,6 +118,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
             inverses,
             part,
             start,
+            node_table.shape[0],
             width,
             columns,
             ROWS=triton.next_power_of_2(columns),
