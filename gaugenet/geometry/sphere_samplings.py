@@ -48,7 +48,9 @@ def fibonacci_sphere(
         levels: number of coarser levels, of n / 4, n / 16, ... points, with twice, four times, ... the radius and the same
             count or rings; every point belongs to the nearest coarse one.
     """
-    n = checked_int("n", n, 4)
+    n, levels = checked_int("n", n, 4), checked_int("levels", levels, 0)
+    if round(n / 4**levels) < 4:
+        raise ValueError(f"levels={levels} leaves fewer than 4 of {n} points; take fewer levels")
     options = {"rings": rings, "sphere_radius": sphere_radius, "structure": structure}
 
     def make(level: int, reach, frames) -> LocalGeometry:
