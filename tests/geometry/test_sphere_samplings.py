@@ -62,6 +62,12 @@ def test_latlon_levels_halve_the_grid():
     geometry = latlon(12, 24, radius=0.4, levels=2, grid="equiangular").validate()
     assert [(g.metadata["nlat"], g.metadata["nlon"]) for g in geometry.levels()] == [(12, 24), (6, 12), (3, 6)]
     np.testing.assert_allclose([g.radius[0] for g in geometry.levels()], [0.4, 0.8, np.pi / 2])
+    for g in latlon(8, 16, levels=2).levels()[:2]:  # blocks of 2 x 2 about their mean longitude
+        blocks = np.arange(g.num_nodes).reshape(g.metadata["nlat"] // 2, 2, g.metadata["nlon"] // 2, 2)
+        np.testing.assert_array_equal(g.coarse.cluster[blocks].min((1, 3)), g.coarse.cluster[blocks].max((1, 3)))
+        mean = np.stack([np.bincount(g.coarse.cluster, p) for p in g.positions.T], 1)
+        turn = np.cross(mean, g.coarse.geometry.positions)[:, 2]
+        np.testing.assert_allclose(turn, 0, atol=1e-12)
     assert latlon(6, 12, count=9).metadata["count"] == 9
 
 
