@@ -13,8 +13,7 @@ from ..groups import Trivial
 from .classifier import GaugeClassifier
 from .unet import GaugeUNet
 
-# The first convolution reads the input; pooling where points lie regularly keeps rotations accurate.
-_COMMON = {"block": "plain", "lift": False, "pool": "nearest"}
+_COMMON = {"block": "plain", "lift": False}  # the first convolution reads the input
 
 
 class SphericalCNN(GaugeClassifier):

@@ -102,9 +102,10 @@ def test_rotations_of_the_input():
         assert fine < coarse / 2 and fine < fixed / 5
 
 
-def test_nearest_pooling_keeps_rotations():
-    nearest, mean = (rotation_error(models.SphericalCNN, 4, pool=pool) for pool in ("nearest", "mean"))
-    assert nearest < mean / 2
+def test_rotations_through_pooling():
+    """Pooling adds to the error; it still falls with refinement."""
+    coarse, fine = (rotation_error(models.SphericalCNN, level) for level in (3, 4))
+    assert fine < coarse / 2
 
 
 def test_filters_of_differential_operators(framed):
@@ -149,7 +150,6 @@ def test_every_argument_matters(sphere):
         {"blocks": (2, 1, 1)},
         {"block": "residual"},
         {"lift": True},
-        {"pool": "mean"},
         {"pool": "max"},
         {"radial": 3},
         {"max_frequency": 1},
@@ -167,7 +167,7 @@ def test_every_argument_matters(sphere):
         ({"block": "dense"}, "unknown block"),
         ({"channels": (8, 8)}, "3 stages"),
         ({"blocks": (1, 0, 1)}, "without blocks"),
-        ({"pool": "median"}, "nearest"),
+        ({"pool": "median"}, "mean"),
     ):
         with pytest.raises(ValueError, match=text):
             output(**options)

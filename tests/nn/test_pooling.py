@@ -6,12 +6,12 @@ import torch
 from gaugenet import FieldType, groups
 from gaugenet.nn import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from gaugenet.testing import equivariance_error
-from tests.graphs import icosphere_graph, sphere_graph, two_level_graph
+from tests.graphs import sphere_graph, two_level_graph
 
 FT = FieldType(groups.SO2(), "3x0 + 2x1 + 2x2")
 
 
-@pytest.mark.parametrize("reduce", ["mean", "max", "nearest"])
+@pytest.mark.parametrize("reduce", ["mean", "max"])
 def test_pool_is_equivariant(reduce):
     graph = two_level_graph()
     assert equivariance_error(GaugePool(FT, reduce).double(), graph, FT, FT, out_level=1) < 1e-12
@@ -48,27 +48,6 @@ def test_pool_equals_the_definition():
         best = block[block[:, :, 0].norm(dim=1).argmax(), :, 0]
         assert torch.allclose(FT.split(largest[c : c + 1])[1][0, :, 0], best)
     assert not torch.allclose(pooled, largest)
-
-
-def test_nearest_pool_takes_the_points_themselves():
-    """Coarse points of an icosphere are among the fine ones; where none is, all that are about as near count by area."""
-    graph, x = icosphere_graph(2, count=2), torch.randn(162, FT.dim, dtype=torch.float64)
-    pool = GaugePool(FT, "nearest")
-    assert torch.allclose(pool(x, graph), x[:42], atol=1e-12)
-    moved = graph.clone()
-    moved.cluster_1 = torch.arange(162) % 42
-    moved.pos_1 = torch.stack([graph.pos[[c, c + 42]].mean(0) for c in range(42)])
-    share = graph.area[:84].view(2, 42) / graph.area[:84].view(2, 42).sum(0)
-    carried = FT.transform(moved.cluster_transport, x)[:84].view(2, 42, -1)
-    far = (graph.pos[84:] - moved.pos_1[moved.cluster_1[84:]]).norm(dim=1)
-    near = (graph.pos[:84] - moved.pos_1[moved.cluster_1[:84]]).norm(dim=1)
-    alone = torch.ones(42, dtype=torch.bool)
-    alone[moved.cluster_1[84:][far <= 1.6 * near[moved.cluster_1[84:]]]] = False
-    assert alone.any()
-    assert torch.allclose(pool(x, moved)[alone], (share[..., None] * carried).sum(0)[alone], atol=1e-12)
-    del moved.pos
-    with pytest.raises(ValueError, match="positions"):
-        pool(x, moved)
 
 
 def test_pool_needs_a_coarse_level():
