@@ -1,21 +1,36 @@
 """Graphs, transforms and data sets."""
 
+from .climate import ClimateRuns
+from .cortex import load_fsaverage5
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
+from .polarization import load_wmap
 from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
+from .sphere_sampling import LatLonGrid
+from .spherical_digits import SphericalDigits
+from .topography import load_topography, load_topography_coefficients
 from .transforms import MeshToGauge
+from .wind import GeopotentialWind
 
 __all__ = [
     "SHREC11",
+    "ClimateRuns",
     "EmbeddedShapes",
     "FeatureScaler",
     "GaugeGraph",
+    "GeopotentialWind",
     "GraphLevel",
+    "LatLonGrid",
     "MeshToGauge",
     "Princeton",
     "ShapeDataset",
+    "SphericalDigits",
     "feature_type",
+    "load_fsaverage5",
+    "load_topography",
+    "load_topography_coefficients",
+    "load_wmap",
 ]
