@@ -4,6 +4,7 @@ from .climate import ClimateRuns
 from .cortex import load_fsaverage5
 from .features import feature_type
 from .graph import GaugeGraph, GraphLevel
+from .moebius_digits import MoebiusDigits, moebius_shift
 from .polarization import load_wmap
 from .princeton import Princeton
 from .scaling import FeatureScaler
@@ -25,6 +26,7 @@ __all__ = [
     "GraphLevel",
     "LatLonGrid",
     "MeshToGauge",
+    "MoebiusDigits",
     "Princeton",
     "ShapeDataset",
     "SphericalDigits",
@@ -33,4 +35,5 @@ __all__ = [
     "load_topography",
     "load_topography_coefficients",
     "load_wmap",
+    "moebius_shift",
 ]

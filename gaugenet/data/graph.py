@@ -26,6 +26,7 @@ _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
     "radius": (None, 0),
     "area": (None, 0),
     "curvature": (None, 0),
+    "cone_angle": (None, 0),
     "pos": (None, 0),
     "frame": (None, 0),
     "cluster": ("coarse", 0),
@@ -83,7 +84,7 @@ class GaugeGraph(Data):
     """Graph with log maps, transporters and quadrature weights, and its coarser levels (suffix ``_1``, ``_2``, ...).
 
     Attributes (level 0): pos (N, D), frame (N, D, d), edge_index (2, E), log (E, d), transport (E, d, d), weight (E,),
-    radius (N,), area (N,), curvature (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
+    radius (N,), area (N,), curvature (N,), cone_angle (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
     their types in ``feature_types``; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
     Conventions: docs/conventions.md.
     """
@@ -108,6 +109,7 @@ class GaugeGraph(Data):
                 "radius": g.radius,
                 "area": g.area,
                 "curvature": g.curvature,
+                "cone_angle": g.cone_angle,
                 "pos": g.positions,
                 "frame": g.frame,
                 "face": None if g.faces is None else np.ascontiguousarray(g.faces.T),

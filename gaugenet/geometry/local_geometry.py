@@ -60,6 +60,7 @@ class LocalGeometry:
         area: (N,) or None, volume of the cell of each node (unit of length to the d).
         curvature: (N,) or None, Gaussian curvature (for the area element of a curved disc).
         faces: (F, 3) int64 or None.
+        cone_angle: (N,) or None, total angle round each node; not 2 pi at cone points, where log maps are those of a cut cone.
         features: name -> Feature.
         coarse: the Pooling to the next level, or None.
         metadata: JSON-able facts about the origin (parameters, warnings, index maps stay in the record).
@@ -75,6 +76,7 @@ class LocalGeometry:
     area: np.ndarray | None = None
     curvature: np.ndarray | None = None
     faces: np.ndarray | None = None
+    cone_angle: np.ndarray | None = None
     features: dict[str, Feature] = field(default_factory=dict)
     coarse: Pooling | None = None
     metadata: dict[str, Any] = field(default_factory=dict)

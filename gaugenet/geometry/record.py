@@ -46,6 +46,7 @@ _TENSORS = {
     "area": ("F32", ("N",)),
     "curvature": ("F32", ("N",)),
     "faces": ("I32", ("F", 3)),
+    "cone_angle": ("F32", ("N",)),
     "cluster": ("I32", ("N",)),
     "cluster_transport": ("F32", ("N", "d", "d")),
 }

@@ -41,10 +41,11 @@ def _validate_level(g: LocalGeometry, tolerance: float, where: str) -> None:
         "radius": (n,),
         "area": (n,),
         "curvature": (n,),
+        "cone_angle": (n,),
     }
     for name, shape in shapes.items():
         array = getattr(g, name)
-        if array is None and name in ("area", "curvature"):
+        if array is None and name in ("area", "curvature", "cone_angle"):
             continue
         _expect(array.shape == shape, f"{where}{name} must have shape {shape}, got {array.shape}")
         if name != "edge_index":

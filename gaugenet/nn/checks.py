@@ -13,11 +13,15 @@ _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, tor
 
 
 def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, layer: str, dim: int = 2) -> None:
-    """Raise TypeError or ValueError unless x is (N, in_type.dim) in the dtype and on the device of the layer."""
+    """Raise TypeError or ValueError unless x is (N, in_type.dim) in the dtype and on the device of the layer.
+
+    With dim = 4 or 5 the features are an image (B, in_type.dim, H, W) or a volume.
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expected a torch.Tensor of features, got {type(x).__name__}")
     if x.dim() != dim or x.shape[1] != in_type.dim:
-        raise ValueError(f"{layer} expected features of shape (N, {in_type.dim}) for {in_type}, got {tuple(x.shape)}")
+        shape = {2: "(N, {})", 4: "(B, {}, H, W)", 5: "(B, {}, Z, H, W)"}[dim].format(in_type.dim)
+        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}")
     if parameter is None:
         return
     if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):

@@ -2,6 +2,7 @@
 
 from .carrying import Carrier, carry_sum
 from .convolve import BACKENDS, Kernel, gauge_convolve
+from .lattice import TapLayout, TapPlan, TapTable, carry_to_taps, make_tap_plan, tap_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
 
@@ -12,9 +13,15 @@ __all__ = [
     "EdgePlan",
     "Kernel",
     "Layout",
+    "TapLayout",
+    "TapPlan",
+    "TapTable",
     "carry_sum",
+    "carry_to_taps",
     "gauge_convolve",
     "make_layout",
     "make_plan",
     "make_sum_plan",
+    "make_tap_plan",
+    "tap_convolve",
 ]
