@@ -50,3 +50,32 @@ def two_level_graph(level: int = 2, seed: int = 0) -> GaugeGraph:
     fine.cluster_transport_1 = SO2().sample(nodes, generator=g)
     fine.batch_1 = torch.zeros(few, dtype=torch.long)
     return fine
+
+
+def icosphere_graph(level: int = 3, count: int = 3, rings: int = 2, structure: str = "SO2") -> GaugeGraph:
+    """An icosphere and ``count`` - 1 coarser ones, every point pooled to the nearest coarse one along the great circle.
+
+    With structure "e" vectors are copied between the (east, north) frames.
+    """
+    import numpy as np
+    from scipy.spatial import cKDTree
+
+    from gaugenet.geometry.local_geometry import Pooling
+    from gaugenet.geometry.spherical import great_circle
+
+    levels = [geometry.icosphere(level - k, rings=rings) for k in range(count)]
+    out = None
+    for fine, coarse in reversed(list(zip(levels, [*levels[1:], None]))):
+        identity = np.eye(2)
+        if structure == "e":
+            fine = fine.replace(transport=np.broadcast_to(identity, fine.transport.shape).copy())
+        if coarse is not None:
+            few = coarse.num_nodes
+            cluster = cKDTree(coarse.positions).query(fine.positions)[1]
+            transport = np.broadcast_to(identity, (fine.num_nodes, 2, 2)).copy()
+            if structure != "e":
+                rest = np.arange(few, fine.num_nodes)  # the first are the coarse points, in the same frames
+                transport[rest] = great_circle(fine.positions, fine.frame, rest, cluster[rest])[1]
+            fine = fine.replace(coarse=Pooling(cluster, transport, out))
+        out = fine
+    return out.to_graph()

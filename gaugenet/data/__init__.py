@@ -12,6 +12,7 @@ from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
 from .sphere_sampling import LatLonGrid
 from .spherical_digits import SphericalDigits
+from .static import StaticGraph
 from .topography import load_topography, load_topography_coefficients
 from .transforms import MeshToGauge
 from .wind import GeopotentialWind
@@ -30,6 +31,7 @@ __all__ = [
     "Princeton",
     "ShapeDataset",
     "SphericalDigits",
+    "StaticGraph",
     "feature_type",
     "load_fsaverage5",
     "load_topography",

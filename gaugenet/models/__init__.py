@@ -1,7 +1,23 @@
 """Ready networks."""
 
-from .classifier import MeshClassifier
+from .classifier import GaugeClassifier, MeshClassifier
 from .moebius import MobiusCNN, StripCNN
-from .unet import MeshUNet
+from .spherical import UGSCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
+from .stages import GaugeEncoder
+from .unet import GaugeUNet, MeshUNet
 
-__all__ = ["MeshClassifier", "MeshUNet", "MobiusCNN", "StripCNN"]
+__all__ = [
+    "UGSCNN",
+    "DeepSphere",
+    "GaugeClassifier",
+    "GaugeEncoder",
+    "GaugeUNet",
+    "MeshClassifier",
+    "MeshUNet",
+    "MobiusCNN",
+    "SphericalCNN",
+    "SphericalUNet",
+    "SpinCNN",
+    "StripCNN",
+    "ZonalCNN",
+]

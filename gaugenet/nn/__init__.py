@@ -1,7 +1,7 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
 from .bias import FieldBias
-from .blocks import ResidualBlock
+from .blocks import ConvBlock, ResidualBlock
 from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
 from .grid_conv import GridConv
@@ -21,6 +21,7 @@ from .tables import KernelTables
 __all__ = [
     "CoefficientTable",
     "ConePoints",
+    "ConvBlock",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",

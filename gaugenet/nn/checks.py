@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -42,10 +45,29 @@ def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: st
     for name in names:
         if getattr(graph, name, None) is None:
             raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
-    if "radius" in names and graph.radius.shape[0] != num_nodes:
-        raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {graph.radius.shape[0]}")
+    if "radius" in names:
+        count_copies(graph, num_nodes, graph.radius.shape[0], layer)
     if graph.edge_index.device != device:
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
+
+
+def count_copies(graph, num_nodes: int, expected: int, layer: str) -> int:
+    """How many fields there are: 1, or on a static graph as often as the expected nodes are in those given. Else raise."""
+    if getattr(graph, "static", False) and expected and num_nodes % expected == 0:
+        return num_nodes // expected
+    if num_nodes != expected:
+        raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {expected}")
+    return 1
+
+
+def kept(graph, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, made once for a static graph."""
+    plans = getattr(graph, "plans", None)
+    if plans is None:
+        return make()
+    if key not in plans:
+        plans[key] = make()
+    return plans[key]
 
 
 def check_transport(group: Group, transport: Tensor, layer: str, name: str = "transport") -> None:

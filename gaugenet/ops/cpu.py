@@ -55,12 +55,13 @@ def convolve_backward(
     return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 
-def carry_sum(x: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
-    """(N, D) -> (M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
+def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
+    """(B N, D) -> (B M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
     working = _WORKING[x.dtype]
-    out = x.new_empty(edges.rowptr.numel() - 1, x.shape[1], dtype=working)
+    out = x.new_empty(copies * (edges.rowptr.numel() - 1), x.shape[1], dtype=working)
     bounds = _bounds(out.shape[0])
     arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
+    arguments = *arguments, x.shape[0] // copies
     _run("carry_sum", arguments, bounds.numel() - 1)
     return out.to(x.dtype)
 
