@@ -10,7 +10,7 @@ from .princeton import Princeton
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
-from .sphere_sampling import LatLonGrid
+from .sphere_sampling import LatLonInterpolation
 from .spherical_digits import SphericalDigits
 from .static import StaticGraph
 from .topography import load_topography, load_topography_coefficients
@@ -25,7 +25,7 @@ __all__ = [
     "GaugeGraph",
     "GeopotentialWind",
     "GraphLevel",
-    "LatLonGrid",
+    "LatLonInterpolation",
     "MeshToGauge",
     "MoebiusDigits",
     "Princeton",

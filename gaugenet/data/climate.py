@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GaugenetError
 from .array_files import check_shapes, existing_file, read_npz
-from .sphere_sampling import LatLonGrid
+from .sphere_sampling import LatLonInterpolation
 
 # By their warming between 1890-1919 and 1970-1999: 0.43-0.54 K with all forcings, 0.04-0.12 K with natural forcings alone.
 _FORCED, _NATURAL = (57, 59, 60, 61), (66, 67, 68, 69)
@@ -25,7 +25,7 @@ class ClimateRuns:
         path: folder with trefht_annual_1890_1999.npz, or the file: run_<number> (years, H, W) in K, lat, lon, year.
 
     Attributes:
-        temperature: (S, H, W) float32, K. run, year, label: (S,) int64. grid: its LatLonGrid (Gaussian latitudes).
+        temperature: (S, H, W) float32, K. run, year, label: (S,) int64. grid: its LatLonInterpolation (Gaussian latitudes).
         type: "1x0".
 
     Raises:
@@ -48,7 +48,7 @@ class ClimateRuns:
         years = len(axes["year"])
         check_shapes(file, runs, dict.fromkeys(names, (years, len(axes["lat"]), len(axes["lon"]))))
         try:
-            self.grid = LatLonGrid(axes["lat"], axes["lon"])
+            self.grid = LatLonInterpolation(axes["lat"], axes["lon"])
         except GaugenetError as error:
             raise GaugenetError(f"{file}: {error}") from None
         self.temperature = np.concatenate([runs[name] for name in names]).astype(np.float32)

@@ -38,7 +38,7 @@ def angles(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(z, horizontal), np.where(horizontal == 0, 0.0, np.arctan2(y, x))
 
 
-class LatLonGrid:
+class LatLonInterpolation:
     """Bilinear interpolation in latitude and longitude, from a grid that goes all round the globe.
 
     A grid without rows at the poles has there the mean of its last row.

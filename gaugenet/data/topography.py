@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import GaugenetError
 from .array_files import check_shapes, existing_file, read_npz
-from .sphere_sampling import LatLonGrid
+from .sphere_sampling import LatLonInterpolation
 
 # The table of degree 300 has 45451 rows of about 50 characters; ten times as much is no such table.
 _MOST_CHARACTERS = 1 << 25
 
 
-def load_topography(path: str | os.PathLike) -> tuple[LatLonGrid, np.ndarray]:
+def load_topography(path: str | os.PathLike) -> tuple[LatLonInterpolation, np.ndarray]:
     """The grid of cell centres and heights in metres (H, W), sea floor negative; ``grid.scalars(heights, points)`` reads them.
 
     Args:
@@ -31,7 +31,7 @@ def load_topography(path: str | os.PathLike) -> tuple[LatLonGrid, np.ndarray]:
     data = read_npz(file, {"elev_m": 2, "lat": 1, "lon": 1})
     check_shapes(file, data, {"elev_m": (len(data["lat"]), len(data["lon"]))})
     try:
-        return LatLonGrid(data["lat"], data["lon"]), data["elev_m"].astype(np.float64)
+        return LatLonInterpolation(data["lat"], data["lon"]), data["elev_m"].astype(np.float64)
     except GaugenetError as error:
         raise GaugenetError(f"{file}: {error}") from None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import GaugenetError
 from .array_files import check_shapes, existing_file, read_netcdf
-from .sphere_sampling import LatLonGrid, unit_points
+from .sphere_sampling import LatLonInterpolation, unit_points
 
 #: Angular velocity of the Earth (rad/s) and its mean radius (m).
 OMEGA, EARTH_RADIUS = 7.292e-5, 6.3712e6
@@ -59,7 +59,7 @@ class GeopotentialWind:
         shape = tuple(len(data[name]) for name in ("month", "level", "latitude", "longitude"))
         check_shapes(file, data, dict.fromkeys("zuv", shape))
         try:
-            self.grid = LatLonGrid(data["latitude"], data["longitude"])
+            self.grid = LatLonInterpolation(data["latitude"], data["longitude"])
         except GaugenetError as error:
             raise GaugenetError(f"{file}: {error}") from None
         self._z, self._u, self._v = (data[name].reshape(-1, *shape[2:]) for name in "zuv")
@@ -135,7 +135,7 @@ class GeopotentialWind:
         east, north = -d_lat * over_f, d_lon * over_f
         # Rows at poles have no neighbours on one side: the rows before them serve.
         inner = np.abs(self.grid.latitude) < 90 - 1e-6
-        grid = LatLonGrid(self.grid.latitude[inner], self.grid.longitude)
+        grid = LatLonInterpolation(self.grid.latitude[inner], self.grid.longitude)
         return self._components(grid.vectors(east[:, inner], north[:, inner], unit), frame, rotation, scale, len(unit))
 
     @staticmethod

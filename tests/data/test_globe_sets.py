@@ -10,7 +10,7 @@ from scipy.io import netcdf_file
 from scipy.spatial.transform import Rotation
 
 from gaugenet import geometry
-from gaugenet.data import ClimateRuns, GeopotentialWind, LatLonGrid, load_topography, load_topography_coefficients
+from gaugenet.data import ClimateRuns, GeopotentialWind, LatLonInterpolation, load_topography, load_topography_coefficients
 from gaugenet.data.sphere_sampling import angles, east_north
 from gaugenet.errors import GaugenetError
 
@@ -35,7 +35,7 @@ GRIDS = {
 
 @pytest.mark.parametrize("latitude, longitude", GRIDS.values(), ids=GRIDS)
 def test_scalars_and_vectors_of_smooth_fields(sphere, latitude, longitude):
-    grid = LatLonGrid(latitude, longitude)
+    grid = LatLonInterpolation(latitude, longitude)
     x, lat, lon = grid_points(latitude, longitude)
     points = np.concatenate([sphere.positions, [[0, 0, 1.0], [0, 0, -1.0]], x[::7, ::11].reshape(-1, 3)])
     # Linear functions have errors of step^2 / 8; of a rotation about an axis off the pole the poles are points like any other.
@@ -52,7 +52,7 @@ def test_scalars_and_vectors_of_smooth_fields(sphere, latitude, longitude):
 
 @pytest.mark.parametrize("latitude, longitude", GRIDS.values(), ids=GRIDS)
 def test_areas(latitude, longitude):
-    grid = LatLonGrid(latitude, longitude)
+    grid = LatLonInterpolation(latitude, longitude)
     assert np.isclose(grid.area.sum(), 1)
     x, *_ = grid_points(latitude, longitude)
     assert np.abs(grid.mean(np.moveaxis(x**2, -1, 0)) - 1 / 3).max() < 1e-3
@@ -68,7 +68,7 @@ def test_frames_are_those_of_the_geometry(sphere):
 )
 def test_grids_that_do_not_go_round(latitude, longitude):
     with pytest.raises(GaugenetError, match="expected"):
-        LatLonGrid(np.array(latitude, float), np.array(longitude, float))
+        LatLonInterpolation(np.array(latitude, float), np.array(longitude, float))
 
 
 # --------------------------------------------------------------------------------------------------------- wind
