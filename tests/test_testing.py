@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaugenet import FieldType, groups
+from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import GaugeLinear
-from gaugenet.testing import assert_gauge_equivariant, equivariance_error, random_gauge
+from gaugenet.testing import assert_gauge_equivariant, equivariance_error, random_gauge, symmetry_error
 from tests.graphs import sphere_graph, two_level_graph
 
 FT = FieldType(groups.SO2(), "2x0 + 2x1")
@@ -56,3 +56,25 @@ def test_random_gauge_covers_the_levels():
     assert [len(h) for h in random_gauge(graph, FT)] == [graph.num_nodes, graph.coarse.num_nodes]
     assert len(random_gauge(graph, FT, levels=False)) == 1
     assert not torch.equal(random_gauge(graph, FT, seed=1)[0], random_gauge(graph, FT)[0])
+
+
+def test_symmetries_are_noticed():
+    """A layer that commutes, one that does not, and one that does only for the right type of output."""
+    geom = geometry.icosahedron(1)
+    graph, moves, type = geom.to_graph(), geometry.icosahedron_symmetries(geom), FieldType(groups.Cyclic(6), "2x0 + 1x1")
+    linear = GaugeLinear(type, type).double()
+    x = torch.randn(42, type.dim)
+    x[:12, 2:] = 0  # at a cone point a vector has no frame
+    assert symmetry_error(linear, graph, moves, type, type, x=x) < 1e-12
+    assert symmetry_error(linear, graph, moves, type, FieldType(groups.Cyclic(6), "4x0"), x=x) > 0.1
+
+    class Numbered(torch.nn.Module):
+        def forward(self, x):
+            return x * torch.arange(len(x))[:, None]
+
+    assert symmetry_error(Numbered(), graph, moves, type, type) > 0.1
+    scalars = FieldType(groups.Cyclic(6), "2x0")
+    assert symmetry_error(Numbered(), graph, moves, scalars, seed=1) != symmetry_error(Numbered(), graph, moves, scalars)
+    identity = tuple(part[:1] for part in moves)
+    assert symmetry_error(Numbered(), graph, identity, type, type) == 0
+    assert linear.train().training and symmetry_error(linear, graph, identity, type, type) == 0 and linear.training

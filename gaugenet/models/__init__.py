@@ -1,6 +1,7 @@
 """Ready networks."""
 
 from .classifier import GaugeClassifier, MeshClassifier
+from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
 from .spherical import UGSCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
@@ -12,6 +13,7 @@ __all__ = [
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
+    "IcosahedralCNN",
     "MeshClassifier",
     "MeshUNet",
     "MobiusCNN",

@@ -1,0 +1,79 @@
+"""The icosahedral network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..fields import FieldType
+from ..groups import Cyclic
+from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePool, NormNonlinearity, global_mean
+
+
+class IcosahedralCNN(nn.Module):
+    r"""Gauge-equivariant network of C_6-regular fields on the icosahedron (Cohen, Weiler, Kicanaoglu, Welling 2019,
+    arXiv 1902.04615).
+
+    Per stage, hexagonal convolutions with the complete kernel, each followed by a norm and a pointwise nonlinearity; between
+    the stages a pooling to the next coarser lattice; at the end the maximum (or mean) over the six orientations, the mean
+    over the surface, and a linear read-out. The logits do not change under the 60 rotations of the icosahedron, exactly.
+
+    Args:
+        in_type: field type of the input over C_6, or a number of scalar channels.
+        num_classes: number of logits.
+        channels: regular fields of each convolution, one tuple a stage: ((8, 16), (16, 24)) are two convolutions on the
+            graph's own lattice and two on the next coarser one. A number stands for one convolution.
+        corners: what happens at the twelve corners, "cone", "zero" or "average"; see :class:`gaugenet.nn.LatticeConv`.
+        norm: "batch", "layer" or None; see :class:`gaugenet.nn.FieldNorm`.
+        activation: pointwise function.
+        pool: "mean", "max" or "stride"; see :class:`gaugenet.nn.LatticePool`.
+        group_pool: "max" or "mean" over the orientations.
+
+    Shapes:
+        x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
+        stages after the first; output (number of graphs, num_classes).
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType | int,
+        num_classes: int,
+        *,
+        channels: tuple[int | tuple[int, ...], ...] = ((8, 16), (16, 24), (24, 32)),
+        corners: str = "cone",
+        norm: str | None = "batch",
+        activation: str = "relu",
+        pool: str = "mean",
+        group_pool: str = "max",
+    ) -> None:
+        super().__init__()
+        group = Cyclic(6)
+        self.in_type = type = FieldType(group, f"{in_type}x0") if isinstance(in_type, int) else in_type
+        self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
+        for stage, widths in enumerate(channels):
+            if stage:
+                self.pools.append(LatticePool(type, pool, corners=corners))
+            blocks = nn.ModuleList()
+            for width in (widths,) if isinstance(widths, int) else widths:
+                out = FieldType(group, f"{width}xregular")
+                conv = LatticeConv(type, out, bias=norm is None, corners=corners)  # a norm has a bias of its own
+                after = nn.Sequential(FieldNorm(out, norm) if norm else nn.Identity(), NormNonlinearity(out, activation))
+                blocks.append(nn.ModuleList([conv, after]))
+                type = out
+            self.stages.append(blocks)
+        self.group_pool = GroupPool(type, group_pool)
+        self.head = nn.Linear(self.group_pool.out_type.dim, num_classes)
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        plan = None
+        for stage, blocks in enumerate(self.stages):
+            if stage:
+                x, graph = self.pools[stage - 1](x, graph, plan), graph.coarse
+            for k, (conv, after) in enumerate(blocks):
+                plan = conv.plan(graph) if k == 0 else plan  # layers on the same taps share it
+                x = after(conv(x, graph, plan))
+        return self.head(global_mean(self.group_pool(x), graph))

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from gaugenet import FieldType, geometry, groups
+from gaugenet.models import IcosahedralCNN
+from gaugenet.testing import assert_gauge_equivariant, symmetry_error
+from tests.models.test_models import with_statistics
+from tests.nn.test_gauge_conv import randomise
+
+VARIANTS = [
+    {},
+    {"corners": "zero"},
+    {"corners": "average"},
+    {"pool": "max", "norm": "layer", "activation": "silu"},
+    {"pool": "stride", "norm": None, "group_pool": "mean", "channels": (4, 4)},
+]
+
+
+@pytest.fixture(scope="module")
+def ico():
+    return geometry.icosahedron(3, levels=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_invariant_under_gauges_and_all_rotations(ico, options, dtype):
+    net = with_statistics(randomise(IcosahedralCNN(3, 5, **options))).to(dtype)
+    graph = ico.to_graph(dtype)
+    assert_gauge_equivariant(net, graph, net.in_type)
+    limit = 1e-12 if dtype == torch.float64 else 1e-5
+    assert symmetry_error(net, graph, geometry.icosahedron_symmetries(ico), net.in_type) < limit
+
+
+def test_it_is_not_invariant_under_more(ico):
+    net = randomise(IcosahedralCNN(1, 5)).double().eval()
+    graph, x = ico.to_graph(), torch.randn(642, 1, dtype=torch.float64)
+    assert (net(x, graph) - net(x.roll(1, 0), graph)).abs().max() > 1e-6
+
+
+def test_fields_may_come_in(ico):
+    in_type = FieldType(groups.Cyclic(6), "2x0 + 1x1")  # wind: a tangent vector
+    net = randomise(IcosahedralCNN(in_type, 5)).double()
+    assert symmetry_error(net, ico.to_graph(), geometry.icosahedron_symmetries(ico), in_type) < 1e-12
+
+
+def test_every_argument_matters(ico):
+    graph, x = ico.to_graph(torch.float32), torch.randn(642, 3)
+
+    def output(**options):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return IcosahedralCNN(3, 5, **options).train()(x, graph)
+
+    default = output()
+    for options in (
+        {"channels": (8, 16)},
+        {"corners": "zero"},
+        {"corners": "average"},
+        {"norm": "layer"},
+        {"norm": None},
+        {"activation": "silu"},
+        {"pool": "max"},
+        {"pool": "stride"},
+        {"group_pool": "mean"},
+    ):
+        assert not torch.allclose(output(**options), default), options
+
+
+def test_state_batches_and_compile(ico):
+    graph = ico.to_graph(torch.float32)
+    x = torch.randn(2, 642, 3)
+    net = IcosahedralCNN(3, 5)
+    net(x[0], graph)  # moves the running averages
+    assert set(net.train().state_dict()) == set(net.eval().state_dict())
+    expected = net(x[0], graph)
+    fresh = IcosahedralCNN(3, 5).eval()
+    fresh.load_state_dict(net.state_dict())
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fresh):
+        assert torch.equal(other(x[0], graph), expected)
+    batch = net(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()]))
+    assert torch.allclose(batch[0], expected[0], atol=1e-5) and not torch.allclose(batch[0], batch[1])
+    fresh.reset_parameters()
+    assert not torch.equal(fresh(x[0], graph), expected)
+
+
+def test_it_learns_directions(ico):
+    """A field and its mirror image, which no isotropic network tells apart."""
+    torch.manual_seed(0)
+    graph = ico.to_graph(torch.float32)
+    x, y, z = graph.pos.T
+    field = (x * y * z + 0.7 * x**2 * y)[:, None]
+    mirrored = (y * x * z + 0.7 * y**2 * x)[:, None]
+    net = IcosahedralCNN(1, 2, channels=((4, 4),), norm="layer")
+    optimiser, losses = torch.optim.Adam(net.parameters(), 1e-2), []
+    for _ in range(60):
+        logits = torch.cat([net(f, graph) for f in (field, mirrored)])
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.2 < losses[0]
