@@ -73,7 +73,6 @@ def scalar() -> FieldType:
 
 
 MODELS = {
-    # Higher angular frequencies than 2 are hardly resolved by a neighbourhood, and cost equivariance.
     "spherical": lambda args: SphericalCNN(
         scalar(), 10, channels=(8, 16, 32), blocks=(1, 2, 1), max_frequency=args.max_frequency, dropout=args.dropout
     ),
@@ -93,12 +92,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--level", type=int, default=3, help="of the icosphere: 10 4^level + 2 points")
     parser.add_argument("--extent", type=float, default=115.0, help="degrees from the centre of the image to its sides")
-    parser.add_argument("--blur", type=float, default=4.0, help="degrees; about half the spacing of the points")
-    parser.add_argument("--max-frequency", type=int, default=2, help="angular cut-off of the kernels of SphericalCNN")
+    parser.add_argument("--blur", type=float, default=5.0, help="degrees; about half the spacing of the points")
+    parser.add_argument("--max-frequency", type=int, help="angular cut-off of the kernels of SphericalCNN (default: 4)")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--images", type=int, help="train on this many (default: all)")
     parser.add_argument("--validation", type=int, default=0, help="test on this many of the training images")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
