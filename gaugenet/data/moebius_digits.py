@@ -12,7 +12,7 @@ from ..fields import FieldType
 def moebius_shift(x: Tensor, pixels: int | Tensor, type: FieldType | None = None) -> Tensor:
     r"""Moves a field along the flat Moebius strip, an isometry: after ``length`` pixels it comes back turned over.
 
-    .. math:: out(i, j) = \rho(s^n)\, x(s^n i,\; j - pixels + n L), \qquad n = \lfloor (j - pixels) / L \rfloor
+    .. math:: out(i, j) = \rho(s^n)\, x(s^n i,\; j - pixels - n L), \qquad n = \lfloor (j - pixels) / L \rfloor
 
     with L columns and s = diag(1, -1), which turns the rows over. The shift by 2 L is the identity.
 

@@ -43,6 +43,7 @@ _LATE = {
     "flat_torus": "lattice_grids",
     "moebius": "lattice_grids",
     "klein_bottle": "lattice_grids",
+    "moebius_symmetries": "lattice_grids",
 }
 
 __all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]

@@ -68,6 +68,21 @@ def klein_bottle(width: int, length: int, kernel_size: int = 3, *, spacing: floa
     return _build(_check_shape((width, length)), kernel_size, (True, True), True, spacing, levels, "klein_bottle")
 
 
+def moebius_symmetries(width: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The shifts of the Moebius strip along itself by 0 .. 2 length - 1 pixels, for :func:`gaugenet.testing.symmetry_error`.
+
+    Returns:
+        permutation: (2 length, N) int64, the node that each node moves to.
+        change: (2 length, N, 2, 2), diag(1, -1) for the nodes that have crossed the seam an odd number of times.
+    """
+    width, length = _check_shape((width, length))
+    row, column = np.divmod(np.arange(width * length), length)
+    turns, moved = np.divmod(column + np.arange(2 * length)[:, None], length)
+    over = turns % 2 == 1
+    permutation = np.where(over, width - 1 - row, row) * length + moved
+    return permutation, np.where(over[..., None, None], np.diag([1.0, -1.0]), np.eye(2))
+
+
 def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> LocalGeometry:
     """``twisted``: crossing the seam of the last axis turns the axis before it over."""
     _check_kernel(kernel_size, shape, periodic)

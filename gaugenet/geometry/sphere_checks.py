@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
-from .great_circle import DUPLICATE
 from .local_geometry import STRUCTURES
+from .point_checks import checked_points, listed
 
 # Norms may differ by this much (float32 coordinates); frames may be this far from orthonormal.
 TOLERANCE = 1e-6
@@ -17,20 +14,15 @@ TOLERANCE = 1e-6
 SPHERE_STRUCTURES = (*STRUCTURES, "e")
 
 
-def checked_points(points, sphere_radius) -> tuple[np.ndarray, float]:
+def points_on_sphere(points, sphere_radius) -> tuple[np.ndarray, float]:
     """Unit vectors (N, 3) and the radius of the sphere."""
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
-        raise ValueError(f"sphere expected points of shape (N, 3) with N >= 1, got {points.shape}")
-    bad = np.flatnonzero(~np.isfinite(points).all(1))
-    if bad.size:
-        raise GeometryError(f"points with NaN or infinity: {ids(bad)}")
+    points = checked_points(points, "points")
     norm = np.linalg.norm(points, axis=1)
     mean = float(norm.mean())
     bad = np.flatnonzero(~(np.abs(norm - mean) <= TOLERANCE * mean) | (norm == 0))
     if bad.size:
         raise GeometryError(
-            f"points must lie on one sphere about the origin, their mean norm is {mean:.9g}, not that of {ids(bad)}"
+            f"points must lie on one sphere about the origin, their mean norm is {mean:.9g}, not that of {listed(bad)}"
         )
     unit = points / norm[:, None]
     if sphere_radius is None:
@@ -38,12 +30,6 @@ def checked_points(points, sphere_radius) -> tuple[np.ndarray, float]:
     if not (np.isscalar(sphere_radius) and np.isfinite(sphere_radius) and sphere_radius > 0):
         raise ValueError(f"sphere_radius must be a positive number, got {sphere_radius!r}")
     return unit, float(sphere_radius)
-
-
-def reject_duplicates(tree: cKDTree) -> None:
-    pairs = tree.query_pairs(DUPLICATE, output_type="ndarray")
-    if len(pairs):
-        raise GeometryError(f"repeated points: {ids(np.unique(pairs))}")
 
 
 def checked_structure(structure) -> str:
@@ -66,7 +52,7 @@ def checked_frames(frames, unit: np.ndarray, structure: str) -> np.ndarray:
     bad = np.flatnonzero(~good)
     if bad.size:
         also = " and right-handed with the outward normal" if structure == "SO2" else ""
-        raise GeometryError(f"frames must be orthonormal, tangent{also}: {ids(bad)}")
+        raise GeometryError(f"frames must be orthonormal, tangent{also}: {listed(bad)}")
     first = frames[:, :, 0] - unit * np.einsum("ni,ni->n", unit, frames[:, :, 0])[:, None]
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return np.stack([first, hand[:, None] * np.cross(unit, first)], -1)
@@ -78,7 +64,7 @@ def checked_areas(area, n: int) -> np.ndarray:
         raise ValueError(f"area expected shape {(n,)}, got {area.shape}")
     bad = np.flatnonzero(~(np.isfinite(area) & (area > 0)))
     if bad.size:
-        raise GeometryError(f"areas must be positive and finite: {ids(bad)}")
+        raise GeometryError(f"areas must be positive and finite: {listed(bad)}")
     return area
 
 
@@ -89,7 +75,7 @@ def checked_indices(name: str, array, width: int, n: int) -> np.ndarray:
         raise ValueError(f"{name} expected integers of shape (F, {width}), got {array.dtype} {array.shape}")
     bad = np.flatnonzero((array < 0).any(1) | (array >= n).any(1))
     if bad.size:
-        raise GeometryError(f"{name} with an index outside 0..{n - 1}: {ids(bad)}")
+        raise GeometryError(f"{name} with an index outside 0..{n - 1}: {listed(bad)}")
     return array.astype(np.int64)
 
 
@@ -99,9 +85,3 @@ def checked_int(name: str, value, least: int = 1, most: int | None = None) -> in
         span = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise ValueError(f"{name} must be an integer {span}, got {value!r}")
     return int(value)
-
-
-def ids(indices: Sequence[int]) -> str:
-    """The first few ids and how many there are."""
-    shown = ", ".join(str(int(i)) for i in indices[:8])
-    return f"ids {shown}{', ...' if len(indices) > 8 else ''} ({len(indices)} in all)"

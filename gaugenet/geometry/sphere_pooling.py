@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from ..errors import GeometryError
 from .great_circle import DUPLICATE, great_circle
 from .local_geometry import LocalGeometry, Pooling
-from .sphere_checks import ids
+from .point_checks import listed
 from .sphere_neighbourhoods import TIE
 
 
@@ -38,7 +38,7 @@ def pool_to(fine: LocalGeometry, coarse: LocalGeometry, cluster: np.ndarray | No
         cluster = _nearest(unit[:n], unit[n:])
     empty = np.flatnonzero(np.bincount(cluster, minlength=m) == 0)
     if empty.size:
-        raise GeometryError(f"coarse points that are nearest to no fine point: {ids(empty)}")
+        raise GeometryError(f"coarse points that are nearest to no fine point: {listed(empty)}")
     if fine.metadata["structure"] == "e":
         transport = np.tile(np.eye(2), (n, 1, 1))
     else:
@@ -48,7 +48,7 @@ def pool_to(fine: LocalGeometry, coarse: LocalGeometry, cluster: np.ndarray | No
         transport[same] = np.swapaxes(coarse.frame[cluster[same]], 1, 2) @ fine.frame[same]
         opposite = np.flatnonzero(~np.isfinite(transport).all((1, 2)))
         if opposite.size:
-            raise GeometryError(f"fine points opposite their coarse point: {ids(opposite)}")
+            raise GeometryError(f"fine points opposite their coarse point: {listed(opposite)}")
     return fine.replace(coarse=Pooling(cluster.astype(np.int64), transport, coarse))
 
 

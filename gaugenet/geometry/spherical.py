@@ -6,8 +6,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
-from .great_circle import east_north, great_circle
+from .great_circle import DUPLICATE, east_north, great_circle
 from .local_geometry import LocalGeometry
+from .point_checks import listed, reject_repeated
 from .sphere_cells import delaunay, voronoi_areas
 from .sphere_checks import (
     TOLERANCE,
@@ -15,10 +16,8 @@ from .sphere_checks import (
     checked_frames,
     checked_indices,
     checked_int,
-    checked_points,
     checked_structure,
-    ids,
-    reject_duplicates,
+    points_on_sphere,
 )
 from .sphere_neighbourhoods import TIE, count_angle, face_pairs, radius_angle, within_angle, within_steps
 from .sphere_pooling import pool_to
@@ -80,10 +79,10 @@ def sphere(
     if adjacency is not None and rings is None:
         raise TypeError("adjacency is for rings: give both")
     structure = checked_structure(structure)
-    unit, a = checked_points(points, sphere_radius)
+    unit, a = points_on_sphere(points, sphere_radius)
     n = len(unit)
     tree = cKDTree(unit)
-    reject_duplicates(tree)
+    reject_repeated(tree, DUPLICATE)
     frame = east_north(unit) if frames is None else checked_frames(frames, unit, structure)
     if area is None:
         area, hull_faces = voronoi_areas(unit)
@@ -145,5 +144,5 @@ def _ring_reach(distance: np.ndarray, target: np.ndarray, n: int, rings: int) ->
     np.maximum.at(reach, target, distance)
     alone = np.flatnonzero(reach == 0)
     if alone.size:
-        raise GeometryError(f"points without a face have no rings: {ids(alone)}")
+        raise GeometryError(f"points without a face have no rings: {listed(alone)}")
     return reach * (rings + 0.5) / rings

@@ -3,12 +3,13 @@
 from .classifier import GaugeClassifier, MeshClassifier
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
-from .spherical import UGSCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
+from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
 
 __all__ = [
     "UGSCNN",
+    "ClebschGordanCNN",
     "DeepSphere",
     "GaugeClassifier",
     "GaugeEncoder",

@@ -13,6 +13,9 @@ from ..groups import Trivial
 from .classifier import GaugeClassifier
 from .unet import GaugeUNet
 
+# The first convolution reads the input; pooling where points lie regularly keeps rotations accurate.
+_COMMON = {"block": "plain", "lift": False, "pool": "nearest"}
+
 
 class SphericalCNN(GaugeClassifier):
     r"""Functions on the rotation group as SO(2)-regular fields on the sphere (Cohen et al. 2018, arXiv 1801.10130).
@@ -24,25 +27,24 @@ class SphericalCNN(GaugeClassifier):
 
     Unlike the publication: local filters in space instead of spectral ones with global support; the exactly equivariant
     "polynomial" nonlinearity on the samples by default (``nonlinearity="regular"`` is the published pointwise ReLU, equivariant
-    up to aliasing); average pooling instead of a shrinking bandwidth.
+    up to aliasing); coarser points instead of a shrinking bandwidth.
     """
 
-    defaults: ClassVar = {"channels": (8, 16, 32), "order": 2, "blocks": (1, 1, 1), "block": "plain", "lift": False}
+    defaults: ClassVar = {"channels": (8, 16, 32), "order": 2, "blocks": (1, 1, 1), **_COMMON}
 
 
 class ZonalCNN(GaugeClassifier):
     """Scalar fields and isotropic (zonal) kernels (Esteves et al. 2018, arXiv 1711.06721).
 
     A zonal filter is a function of the distance alone; here its profile is a sum of ``radial`` functions on the neighbourhood.
-    Unlike the publication: local filters in space instead of smooth spectra, pooling by area instead of in the spectrum.
+    Unlike the publication: local filters in space instead of smooth spectra, coarser points instead of pooling in the spectrum.
     """
 
     defaults: ClassVar = {
         "channels": (16, 32, 64),
         "order": 0,
         "blocks": (1, 1, 1),
-        "block": "plain",
-        "lift": False,
+        **_COMMON,
         "radial": 4,
         "nonlinearity": "norm",  # ReLU on scalars
     }
@@ -72,10 +74,22 @@ class SpinCNN(GaugeClassifier):
         "channels": (16, 32, 64),
         "order": 1,
         "blocks": (1, 1, 1),
-        "block": "plain",
-        "lift": False,
+        **_COMMON,
         "nonlinearity": "norm",
     }
+
+
+class ClebschGordanCNN(GaugeClassifier):
+    """Fourier-space nonlinearities: Clebsch-Gordan products of the fields (Kondor, Lin & Trivedi 2018, arXiv 1806.09231).
+
+    Fields of orders 0..``order``, as of :class:`SphericalCNN`, and :class:`gaugenet.nn.TensorNonlinearity`: the product of a
+    field with itself, copy by copy (Cobb et al. 2021, arXiv 2010.11661).
+
+    Unlike the publications: products of fields on the sphere in the group SO(2) of frame rotations, point by point, instead of
+    products of spectra in SO(3); divided by the size of the field, with a linear term; local filters in space.
+    """
+
+    defaults: ClassVar = {**SphericalCNN.defaults, "nonlinearity": "tensor"}
 
 
 class UGSCNN(GaugeClassifier):
@@ -95,7 +109,8 @@ class UGSCNN(GaugeClassifier):
         "channels": (16, 32, 64),
         "order": 0,
         "blocks": (1, 1, 1),
-        "lift": False,
+        **_COMMON,
+        "block": "residual",
         "radial": 1,
         "max_frequency": 1,
         "nonlinearity": "norm",  # ReLU on scalars
@@ -114,4 +129,4 @@ class SphericalUNet(GaugeUNet):
     form of any network of this module, for example ``order=1, nonlinearity="norm"`` for spins 0 and 1.
     """
 
-    defaults: ClassVar = {"channels": (8, 16, 32), "blocks": (1, 1, 1), "lift": False}
+    defaults: ClassVar = {"channels": (8, 16, 32), "blocks": (1, 1, 1), **_COMMON, "block": "residual"}

@@ -36,7 +36,7 @@ class GaugeEncoder(nn.Module):
         blocks: blocks per stage, finest first; as many levels as entries must be in the graph.
         block: "residual" (:class:`gaugenet.nn.ResidualBlock`) or "plain" (:class:`gaugenet.nn.ConvBlock`).
         lift: begin with a linear map at every node to the hidden fields; without it the first convolution reads in_type.
-        pool: "mean" or "max", see :class:`gaugenet.nn.GaugePool`.
+        pool: "mean", "max" or "nearest", see :class:`gaugenet.nn.GaugePool`.
         radial, max_frequency, quadrature: see :class:`gaugenet.nn.GaugeConv`.
         norm: of the blocks: "batch", "layer" or None.
         nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field type.
@@ -62,7 +62,7 @@ class GaugeEncoder(nn.Module):
         pool: str = "mean",
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
         activation: str | Callable[[Tensor], Tensor] = "relu",

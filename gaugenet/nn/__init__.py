@@ -17,6 +17,7 @@ from .on_grid import OnGrid
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tables import KernelTables
+from .tensor_product import TensorNonlinearity, TensorProduct
 
 __all__ = [
     "CoefficientTable",
@@ -43,6 +44,8 @@ __all__ = [
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
+    "TensorNonlinearity",
+    "TensorProduct",
     "global_mean",
     "to_scalars",
 ]

@@ -13,14 +13,15 @@ from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
 from .regular import PolynomialNonlinearity, RegularNonlinearity
+from .tensor_product import TensorNonlinearity
 
-NONLINEARITIES = ("polynomial", "regular", "gated", "norm")
+NONLINEARITIES = ("polynomial", "regular", "gated", "norm", "tensor")
 
 
 def make_nonlinearity(
     type: FieldType, kind: str | Callable[[FieldType], nn.Module], activation: str | Callable[[Tensor], Tensor] = "relu"
 ) -> nn.Module:
-    """A nonlinearity with the given output type: by name ("polynomial", "regular", "gated", "norm"), or what a function makes.
+    """A nonlinearity with the given output type: one of NONLINEARITIES by name, or what a function makes.
 
     ``functools.partial(RegularNonlinearity, samples=16)`` is such a function.
     """
@@ -34,6 +35,8 @@ def make_nonlinearity(
         return GatedNonlinearity(type, activation)
     if kind == "norm":
         return NormNonlinearity(type, activation)
+    if kind == "tensor":
+        return TensorNonlinearity(type)
     raise ValueError(f"unknown nonlinearity {kind!r}: expected one of {', '.join(NONLINEARITIES)}")
 
 
@@ -65,7 +68,7 @@ class ConvBlock(nn.Module):
         *,
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
         activation: str | Callable[[Tensor], Tensor] = "relu",
@@ -113,7 +116,7 @@ class ResidualBlock(nn.Module):
         *,
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
         activation: str | Callable[[Tensor], Tensor] = "relu",

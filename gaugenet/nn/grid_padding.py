@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -94,10 +95,10 @@ def spatial_axes(type: FieldType) -> int:
 
 def per_axis(name: str, value: int | Sequence[int], spatial: int, least: int) -> tuple[int, ...]:
     """One number per axis. ValueError unless they are integers of at least ``least``."""
-    values = (value,) * spatial if isinstance(value, int) else tuple(value)
-    if len(values) != spatial or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * spatial
+    if len(values) != spatial or any(isinstance(v, bool) or not isinstance(v, Integral) or v < least for v in values):
         raise ValueError(f"{name} must be an integer of at least {least}, or {spatial} of them, got {value!r}")
-    return values
+    return tuple(int(v) for v in values)
 
 
 def check_modes(mode: str | Sequence[str], type: FieldType) -> tuple[str, ...]:
@@ -106,7 +107,7 @@ def check_modes(mode: str | Sequence[str], type: FieldType) -> tuple[str, ...]:
     if isinstance(mode, str):
         modes = ("zeros", "moebius") if (mode, spatial) == ("moebius", 2) else (mode,) * spatial
     else:
-        modes = tuple(mode)
+        modes = tuple(mode) if isinstance(mode, Sequence) else ()
     if len(modes) != spatial or any(m not in MODES for m in modes):
         raise ValueError(f"padding_mode must be one of {', '.join(MODES)}, or one per axis ({spatial}), got {mode!r}")
     if "moebius" in modes:

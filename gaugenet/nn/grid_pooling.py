@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from .checks import check_features
 from .grid_padding import GridPadding
+from .nonlinearities import is_pointwise
 
 REDUCTIONS = ("max", "mean")
 
@@ -42,15 +44,16 @@ class GridPool(nn.Module):
         self, type: FieldType, size: int = 2, reduce: str = "max", *, padding_mode: str | Sequence[str] = "zeros"
     ) -> None:
         super().__init__()
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise ValueError(f"GridPool expected a size of at least 1, got {size!r}")
         if reduce not in REDUCTIONS:
             raise ValueError(f"GridPool expected reduce {' or '.join(map(repr, REDUCTIONS))}, got {reduce!r}")
         if type.group.dim != 2:
             raise ValueError(f"GridPool expected fields over a group of the plane, got {type.group}")
         self.in_type = self.out_type = type
-        self.size, self.reduce = size, reduce
+        self.size, self.reduce = int(size), reduce
         self.pad = GridPadding(type, 0, padding_mode)
+        self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridPool", 4)
@@ -74,8 +77,8 @@ class GridPool(nn.Module):
             inside = F.avg_pool2d(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size)
             return F.avg_pool2d(F.pad(x, ends), self.size) / inside
         parts = []
-        for (mul, rep), rows in zip(self.in_type.blocks, self.in_type.slices):
-            if rep.is_permutation:
+        for (mul, rep), rows, pointwise in zip(self.in_type.blocks, self.in_type.slices, self._pointwise):
+            if pointwise:
                 parts.append(F.max_pool2d(F.pad(x[:, rows], ends, value=-torch.inf), self.size))
             else:  # pixels beyond the end are zeros, and never larger than those inside
                 parts.append(_largest(F.pad(x[:, rows], ends).unflatten(1, (rep.dim, mul)), self.size).flatten(1, 2))
@@ -88,6 +91,7 @@ class GridPool(nn.Module):
 def _largest(x: Tensor, size: int) -> Tensor:
     """(B, n, mul, H, W) -> (B, n, mul, H / size, W / size): for every copy the member of largest norm, the mean of ties."""
     blocks = x.unflatten(4, (-1, size)).unflatten(3, (-1, size))  # (B, n, mul, H', size, W', size)
-    power = blocks.detach().square().sum(1, keepdim=True)
-    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - 64 * torch.finfo(x.dtype).eps)).to(x.dtype)
+    exact = torch.promote_types(x.dtype, torch.float32)  # in half precision too much would tie
+    power = blocks.detach().to(exact).square().sum(1, keepdim=True)
+    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - 64 * torch.finfo(exact).eps)).to(x.dtype)
     return (blocks * chosen).sum((4, 6)) / chosen.sum((4, 6))

@@ -9,6 +9,9 @@ from ..fields import FieldType
 from ..ops import Carrier, EdgePlan, carry_sum, make_sum_plan
 from .checks import check_features, check_transport, count_copies, kept
 
+# Nodes of a cluster at most this much farther from the coarse node than the nearest one are as near (the children of a HEALPix
+# pixel are); and nodes this near, in units of the widest cluster, coincide with it.
+_NEAR, _SAME = 1.5, 1e-5
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
 
@@ -17,11 +20,14 @@ class GaugePool(nn.Module):
 
     .. math:: out(c) = \frac{\sum_{n \in c} a_n\, \rho(g_{cn})\, f(n)}{\sum_{n \in c} a_n}
 
-    with a the cell areas ("mean"), or for every copy the carried feature of the largest norm ("max").
+    with a the cell areas ("mean"), or for every copy the carried feature of the largest norm ("max"). "nearest" takes the mean
+    over those members only that are nearest to the coarse node: of nested points (icospheres) the point itself, of nested cells
+    (HEALPix) all children. The mean of a lopsided cluster is the value at another point than the coarse node; this is not, and
+    where the features are smooth on the fine level the result depends less on how the points lie.
 
     Args:
         type: field type of input and output.
-        reduce: "mean" or "max".
+        reduce: "mean", "max" or "nearest" (which needs positions).
 
     Shapes:
         x (N, type.dim) and a graph whose ``cluster`` (N,), ``cluster_transport`` (N, d, d), ``area`` (N,) and ``coarse``
@@ -30,8 +36,8 @@ class GaugePool(nn.Module):
 
     def __init__(self, type: FieldType, reduce: str = "mean") -> None:
         super().__init__()
-        if reduce not in ("mean", "max"):
-            raise ValueError(f'GaugePool expected reduce "mean" or "max", got {reduce!r}')
+        if reduce not in ("mean", "max", "nearest"):
+            raise ValueError(f'GaugePool expected reduce "mean", "max" or "nearest", got {reduce!r}')
         self.in_type = self.out_type = type
         self.reduce, self.carrier = reduce, Carrier.of(type)
 
@@ -41,8 +47,8 @@ class GaugePool(nn.Module):
         if coarse is None:
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
-        if self.reduce == "mean":
-            plan = kept(graph, ("GaugePool", self.in_type.group), lambda: self._plan(graph))
+        if self.reduce != "max":
+            plan = kept(graph, ("GaugePool", self.in_type.group, self.reduce), lambda: self._plan(graph))
             return carry_sum(x, self.carrier, plan, copies)
         group, num_coarse = self.in_type.group, coarse.radius.shape[0]
         check_transport(group, graph.cluster_transport, "GaugePool", "cluster_transport")
@@ -53,8 +59,9 @@ class GaugePool(nn.Module):
 
     def _plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        area, num_coarse = graph.area, graph.coarse.radius.shape[0]
-        share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
+        num_coarse = graph.coarse.radius.shape[0]
+        share = graph.area if self.reduce == "mean" else graph.area * _is_near(graph)
+        share = share / share.new_zeros(num_coarse).index_add(0, graph.cluster, share)[graph.cluster]
         return make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
 
     def extra_repr(self) -> str:
@@ -159,6 +166,15 @@ def global_mean(x: Tensor, graph) -> Tensor:
     num_graphs = graph.num_graphs
     total = weight.new_zeros(num_graphs).index_add(0, batch, weight)
     return x.new_zeros(num_graphs, x.shape[1]).index_add(0, batch, x * weight[:, None]) / total[:, None]
+
+
+def _is_near(graph) -> Tensor:
+    """(N,) whether a node is about as near to the coarse node of its cluster as the nearest one."""
+    if getattr(graph, "pos", None) is None:
+        raise ValueError('GaugePool with reduce "nearest" needs a graph with positions')
+    distance = (graph.pos - graph.coarse.pos[graph.cluster]).norm(dim=1)
+    least = distance.new_full((graph.coarse.radius.shape[0],), torch.inf).scatter_reduce(0, graph.cluster, distance, "amin")
+    return distance <= least[graph.cluster] * _NEAR + _SAME * distance.max()
 
 
 def _largest_copy(block: Tensor, cluster: Tensor, num_coarse: int) -> Tensor:

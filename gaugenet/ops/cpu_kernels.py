@@ -102,11 +102,7 @@ def carry_sum(fork, threads, first, last, arguments):
     ``arguments`` are x (B N, D); edges as for :func:`convolve`, of one column and without node_table; blocks and permutations
     of a Layout; out (B M, D), written; bounds of the slices; N.
     """
-    if threads > 1:
-        return _carry_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _carry_slice(arguments, item)
-    return 0
+    return _carry_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -126,11 +122,7 @@ def convolve(fork, threads, first, last, arguments):
             out (B N, D_out), written;
             bounds (S + 1,) of the slices of the B N nodes; step, nodes to a chunk.
     """
-    if threads > 1:
-        return _convolve_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _convolve_slice(arguments, item)
-    return 0
+    return _convolve_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -140,11 +132,7 @@ def convolve_backward(fork, threads, first, last, arguments):
     ``arguments`` are grad, x, edges, layout, weight, grad_x (B N, D), grad_weight (S, like weight), bounds and step. Either of
     grad_x and grad_weight may be empty: then it is not wanted.
     """
-    if threads > 1:
-        return _backward_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _backward_slice(arguments, item)
-    return 0
+    return _backward_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import cpu, cuda, reference
 from .mixing import Layout
 from .plan import EdgeList
+from .precision import WORKING
 
 LOOPS = {"cpu": cpu, "cuda": cuda}
 
@@ -63,7 +64,7 @@ def convolve_backward(
 @convolve_backward.register_fake
 def _(grad, x, weight, edges, layout, need_x, need_w, loop):
     size = weight.numel() if need_w else 0
-    working = torch.promote_types(x.dtype, torch.float32)
+    working = WORKING[x.dtype]
     return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size, dtype=working)
 
 

@@ -10,11 +10,16 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.data import moebius_shift
+from gaugenet.kernels import TapBasis, square_taps
 from gaugenet.models import MobiusCNN
 from gaugenet.nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
 
 FLIP = groups.Reflection()
 NAMES = {"triv": "0", "sign": "0-", "reg": "regular"}
+KINDS = {name: kind for kind, name in NAMES.items()}
+# The order in which the published layers draw their parameters.
+ORDER = [("triv", "triv"), ("sign", "sign"), ("triv", "sign"), ("sign", "triv"), ("triv", "reg"), ("sign", "reg")]
+ORDER += [("reg", "triv"), ("reg", "sign"), ("reg", "reg")]
 NETS = {"scalar": "trivial", "signflip": "sign", "regular": "regular", "irrep": "irrep", "mixed": "mixed"}
 
 
@@ -51,37 +56,38 @@ def close(a, b):
     assert float((a - b).detach().abs().max()) <= 1e-12 * float(b.abs().max())
 
 
+def published_shape(a, b, size, copies_in, copies_out):
+    """Published parameters of a pair of field types: (out, in, rows, k), the first rows only where the others follow."""
+    rows = size if "reg" in (a, b) else size // 2 + (a == b)
+    return copies_out, copies_in * (2 if a == b == "reg" else 1), rows, size
+
+
+def set_weights(conv, published):
+    """The free weights of a GridConv from published ones {(in, out): (out, in, rows, k)}.
+
+    Of a kernel the parameters name the first rows, of the first component of the output, and of the input too unless
+    both are regular (then its components alternate with the copies). These numbers fix the kernel: a linear system.
+    """
+    size, parts = conv.kernel_size, []
+    for (_, rep_in), (_, rep_out) in product(conv.in_type.blocks, conv.out_type.blocks):
+        weights = published[KINDS[rep_in.name], KINDS[rep_out.name]]
+        named = 2 if rep_in.dim == rep_out.dim == 2 else 1
+        basis = TapBasis(rep_in, rep_out, square_taps(size)).coefficients.unflatten(-1, (size, size))
+        matrix = basis[:, 0, :named, : weights.shape[2]].flatten(1).t()
+        assert matrix.shape == (len(basis), len(basis))  # as many parameters as published
+        values = weights.unflatten(1, (-1, named)).permute(2, 3, 4, 1, 0)  # (component, row, column, in, out)
+        parts.append(torch.linalg.solve(matrix, values.flatten(3).flatten(0, 2)).flatten())
+    with torch.no_grad():
+        conv.weight.copy_(torch.cat(parts))
+
+
 @pytest.fixture(scope="module")
 def conv(oracle, fields):
-    """A GridConv whose free weights are solved for, block by block, from the published parameters.
-
-    Of the expanded kernel only what the published parameters name is used: the first rows, of the first component.
-    """
     a, b = fields
-    size = oracle["conv_kernel"].shape[-1]
-    conv = GridConv(a.type, b.type, size, padding=None, padding_mode="moebius").double()
-    count = conv.weight.numel()
-    with torch.no_grad():
-        kernels = torch.stack([conv.expansion(row) for row in torch.eye(count, dtype=torch.float64)])
-    kernels = kernels.permute(0, 3, 2, 1).unflatten(3, (size, size))  # (weights, out, in, k, k)
-    kernels = b.theirs(a.theirs(kernels, 2), 1)
-    columns, values = [], []
-    ends_in, ends_out = (np.cumsum([0, f.counts["triv"], f.counts["sign"], 2 * f.counts["reg"]]) for f in (a, b))
-    for (i, x), (o, y) in product(enumerate(NAMES), enumerate(NAMES)):
-        weights = oracle.get(f"conv_weights_{x}2{y}")
-        if weights is None:
-            continue
-        step_in = 2 if x == "reg" and y != "reg" else 1
-        step_out = 2 if y == "reg" else 1
-        part = kernels[:, ends_out[o] : ends_out[o + 1] : step_out, ends_in[i] : ends_in[i + 1] : step_in, : weights.shape[2]]
-        columns.append(part.flatten(1))
-        values.append(weights.flatten())
-    matrix, wanted = torch.cat(columns, 1).t(), torch.cat(values)
-    assert matrix.shape == (count, count)  # as many parameters as published
-    with torch.no_grad():
-        conv.weight.copy_(torch.linalg.solve(matrix, wanted))
-        copies = torch.cat([oracle["conv_bias_triv"], 2**0.5 * oracle["conv_bias_reg"]])  # along unit vectors
-        conv.bias.value.copy_(copies)
+    conv = GridConv(a.type, b.type, oracle["conv_kernel"].shape[-1], padding=None, padding_mode="moebius").double()
+    set_weights(conv, {(x, y): oracle[f"conv_weights_{x}2{y}"] for x, y in product(NAMES, NAMES)})
+    with torch.no_grad():  # one number a copy, along unit vectors
+        conv.bias.value.copy_(torch.cat([oracle["conv_bias_triv"], 2**0.5 * oracle["conv_bias_reg"]]))
     return conv
 
 
@@ -136,16 +142,38 @@ def test_gauge_action(oracle, fields):
     assert torch.equal(a.theirs(action), oracle["gauge_x"])
 
 
+def published_weights(net, seed):
+    """Fresh published weights, drawn in their order (biases are zero): He's law with the mean of both fans."""
+    generator = torch.Generator().manual_seed(seed)
+    for conv in (layer for layer in net.body if isinstance(layer, GridConv)):
+        ends = [
+            dict.fromkeys(NAMES, 0) | {KINDS[rep.name]: mul for mul, rep in t.blocks} for t in (conv.in_type, conv.out_type)
+        ]
+        std = 2 / (conv.kernel_size**2 * (conv.in_type.dim + conv.out_type.dim)) ** 0.5
+        drawn = {}
+        for a, b in ORDER:
+            if ends[0][a] and ends[1][b]:
+                shape = published_shape(a, b, conv.kernel_size, ends[0][a], ends[1][b])
+                drawn[a, b] = std * torch.randn(shape, generator=generator, dtype=torch.float64)
+        set_weights(conv, drawn)
+    for layer in (layer for layer in net.head if isinstance(layer, torch.nn.Linear)):
+        bound = layer.in_features**-0.5
+        with torch.no_grad():
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)
+
+
 @pytest.mark.parametrize("published", NETS)
 def test_networks(oracle, published):
-    """The number of parameters, and the logits after a full turn (the published weights are not among the oracles)."""
-    torch.manual_seed(0)
+    """Parameters, logits with the published initial weights (seed 4), and after a full turn."""
     net = MobiusCNN(NETS[published]).double().eval()
     assert sum(p.numel() for p in net.parameters()) == int(oracle[f"net_{published}_nparams"])
+    published_weights(net, seed=4)
     x = oracle[f"net_{published}_x"]
     with torch.no_grad():
-        for p in net.parameters():
-            p.add_(0.1 * torch.randn_like(p))  # biases too
-        logits = net(x)
-        close(net(moebius_shift(x, x.shape[-1])), logits)
-    assert float(logits.std()) > 1e-3
+        close(net(x), oracle[f"net_{published}_logits"])
+        turn = moebius_shift(x, x.shape[-1])
+        close(net(turn), oracle[f"net_{published}_logits_shift_full_turn28"])
+        for p in net.parameters():  # biases too
+            p.add_(0.1 * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(0)))
+        close(net(turn), net(x))

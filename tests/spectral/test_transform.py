@@ -1,0 +1,308 @@
+"""The transform on every kind of sampling: against other people's code, the plain sum, and itself."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from gaugenet import geometry
+from gaugenet.errors import GeometryError
+from gaugenet.kernels import spherical_harmonics
+from gaugenet.spectral import (
+    LatLonGrid,
+    SphericalTransform,
+    from_complex,
+    tangent_harmonics,
+    to_complex,
+)
+from gaugenet.spectral.analysis import IteratedRings, PointTransform, SeparableRings
+from gaugenet.spectral.harmonics import polar_angles, polar_frames
+from gaugenet.spectral.sampling import Sampling
+
+from .samplings import coefficients, icosphere_points, random_frames, random_points, reduced_rings
+
+LMAX = 10
+SAMPLINGS = {
+    "gauss": (LatLonGrid.gauss_legendre(LMAX + 1, 2 * LMAX + 1), SeparableRings),
+    "equiangular": (LatLonGrid.equiangular(LMAX + 1, 24), SeparableRings),
+    "equiangular with poles": (LatLonGrid.equiangular(LMAX + 2, 24, poles=True), SeparableRings),
+    "shifted": (LatLonGrid(np.linspace(0.1, 3, 15), 25, offset=0.4), SeparableRings),
+    "reduced": (reduced_rings(), IteratedRings),
+    "icosphere": (icosphere_points(2), PointTransform),
+    "random": (random_points(500), PointTransform),
+}
+
+
+def transform(sampling, lmax: int = LMAX, spin: int = 0, **options) -> SphericalTransform:
+    return SphericalTransform(sampling, lmax, spin, **options).double()
+
+
+def plain_sum(sampling, c: torch.Tensor, spin: int) -> torch.Tensor:
+    """The definition, with the matrix of the harmonics."""
+    grid = isinstance(sampling, LatLonGrid)
+    points = sampling.points if grid else sampling
+    lmax = math.isqrt(c.shape[-2 if spin else -1]) - 1
+    w = tangent_harmonics(points, lmax, spin, sampling.frames if grid else None)
+    if spin == 0:
+        return c @ w.T
+    w, c = torch.view_as_complex(w), torch.view_as_complex(c)
+    return torch.view_as_real(c @ w.T)
+
+
+@pytest.mark.parametrize("spin", [0, 1, 2, 4])
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_there_and_back(name, spin):
+    sampling, engine = SAMPLINGS[name]
+    t = transform(sampling, spin=spin)
+    assert isinstance(t.engine, engine)
+    c = coefficients(LMAX, spin, 2, 3)
+    values = t.synthesis(c)
+    torch.testing.assert_close(values, plain_sum(sampling, c, spin), rtol=0, atol=1e-12)
+    torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spin", [0, 1, 2])
+@pytest.mark.parametrize("name", ["gauss", "equiangular with poles", "reduced"])
+@pytest.mark.parametrize("method", ["least_squares", "quadrature"])
+def test_rings_against_the_matrix(name, spin, method):
+    """Of fields that are not band-limited, too: the fast path solves the same problem."""
+    sampling, _ = SAMPLINGS[name]
+    fast = transform(sampling, spin=spin, method=method, structure="rings")
+    slow = transform(sampling, spin=spin, method=method, structure="points")
+    assert type(fast.engine) is not type(slow.engine)
+    tail = (fast.num_points, 2) if spin else (fast.num_points,)
+    values = torch.randn(2, *tail, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(fast.analysis(values), slow.analysis(values), rtol=0, atol=1e-12)
+    c = coefficients(LMAX, spin)
+    torch.testing.assert_close(fast.synthesis(c), slow.synthesis(c), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spin", [0, 1])
+def test_least_squares_is_least(spin):
+    """The residual is orthogonal, in the given weights, to every harmonic."""
+    points = random_points(300)
+    weights = np.random.default_rng(2).uniform(0.5, 2, 300)
+    t = transform(points, 6, spin, weights=weights)
+    tail = (300, 2) if spin else (300,)
+    values = torch.randn(tail, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rest = (values - t.synthesis(t.analysis(values))) * torch.from_numpy(weights).reshape(-1, *([1] * spin))
+    projected = transform(points, 6, spin, method="quadrature").analysis(rest)
+    assert projected.abs().max() < 1e-12 * rest.abs().max()
+    assert t.condition > 1 and transform(points, 6, spin).condition != t.condition
+
+
+def test_quadrature_is_exact_where_its_weights_are():
+    for grid in (LatLonGrid.gauss_legendre(9, 17), LatLonGrid.equiangular(17, 17), LatLonGrid.equiangular(17, 17, poles=True)):
+        t = transform(grid, 8, method="quadrature")
+        c = coefficients(8, 0)
+        torch.testing.assert_close(t.analysis(t.synthesis(c)), c, rtol=0, atol=1e-12)
+        assert t.condition is None
+        np.testing.assert_allclose(grid.weights.sum(), 4 * np.pi)
+    coarse = transform(LatLonGrid.equiangular(9, 17), 8, method="quadrature")
+    assert (coarse.analysis(coarse.synthesis(c)) - c).abs().max() > 0.01
+
+
+def test_gauss_and_fejer_and_clenshaw_curtis_weights(shared):
+    oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
+    for name in ("equiangular", "legendre-gauss", "lobatto"):
+        grid = LatLonGrid(oracle[f"lat_{name}"], 32)
+        scale = oracle[f"quad_{name}"].sum() / 2
+        np.testing.assert_allclose(grid.latitude_weights, oracle[f"quad_{name}"] / scale, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(LatLonGrid.gauss_legendre(16).colatitude, oracle["lat_legendre-gauss"], atol=1e-14)
+
+
+def test_scalars_against_torch_harmonics(shared):
+    """Its coefficients [l, m] with m >= 0 are the a_lm of a field of longitudes 0, 2 pi / 32, ... and colatitudes from 0."""
+    oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
+    t = transform(LatLonGrid.gauss_legendre(16, 32), 15)
+    a = to_complex(t.analysis(torch.from_numpy(oracle["sht_f"]).reshape(-1)))
+    for l in range(16):
+        np.testing.assert_allclose(a[l * l + l : (l + 1) ** 2].numpy(), oracle["sht_coeffs"][l, : l + 1], rtol=0, atol=1e-12)
+
+
+def healpix_centres(nside: int) -> np.ndarray:
+    """(12 nside^2, 3) in the order of rings, from Gorski et al. 2005 (astro-ph/0409513), equations 4 to 9."""
+    points = []
+    for i in range(1, 4 * nside):
+        cap = min(i, 4 * nside - i)
+        if cap < nside:
+            z, n, shift = 1 - cap * cap / (3 * nside * nside), 4 * cap, 0.5
+            z = z if i < nside else -z
+        else:
+            z, n, shift = 4 / 3 - 2 * i / (3 * nside), 4 * nside, 0.5 * ((i - nside + 1) % 2)
+        phi = 2 * np.pi / n * (np.arange(n) + shift)
+        points.append(np.stack([np.sqrt(1 - z * z) * np.cos(phi), np.sqrt(1 - z * z) * np.sin(phi), z + 0 * phi], 1))
+    return np.concatenate(points)
+
+
+def healpy_coefficients(alm: np.ndarray, lmax: int) -> torch.Tensor:
+    """From its order, l fastest for m = 0, 1, ..., of real fields, to (lmax + 1)^2 complex ones."""
+    full = np.zeros((lmax + 1) ** 2, complex)
+    start = 0
+    for m in range(lmax + 1):
+        l = np.arange(m, lmax + 1)
+        part = alm[start : start + len(l)]
+        full[l * l + l - m] = (-1) ** m * part.conj()
+        full[l * l + l + m] = part
+        start += len(l)
+    return torch.from_numpy(full)
+
+
+def test_healpix_against_healpy(shared):
+    oracle = np.load(shared / "oracles" / "sphere" / "healpix.npz")
+    np.testing.assert_allclose(healpix_centres(4), oracle["vec_ring_4"], atol=1e-14)
+    t = transform(healpix_centres(8), 5)
+    c = from_complex(healpy_coefficients(oracle["alm"], 5))
+    values = torch.from_numpy(oracle["map_ns8_from_alm"])
+    torch.testing.assert_close(t.synthesis(c), values, rtol=0, atol=1e-12)
+    torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spin", [0, 2])
+@pytest.mark.parametrize("lmax", [8, 11])
+def test_healpix_to_three_nside_minus_one(lmax, spin):
+    """In any order of the pixels: the rings are found."""
+    points = healpix_centres(4)[np.random.default_rng(0).permutation(192)]
+    t = transform(points, lmax, spin, structure="rings")
+    assert isinstance(t.engine, IteratedRings) and t.condition < 4
+    c = coefficients(lmax, spin, 2)
+    torch.testing.assert_close(t.analysis(t.synthesis(c)), c, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gauss", "reduced", "icosphere"])
+@pytest.mark.parametrize("spin", [1, 2])
+def test_frames(name, spin):
+    """A field in other frames has the same coefficients."""
+    sampling, _ = SAMPLINGS[name]
+    points = sampling.points if isinstance(sampling, LatLonGrid) else sampling
+    frames = random_frames(polar_frames(*polar_angles(points)))
+    t = transform(sampling, spin=spin, frames=frames)
+    c = coefficients(LMAX, spin, 2)
+    expected = torch.view_as_complex(tangent_harmonics(points, LMAX, spin, frames)) @ torch.view_as_complex(c).mT
+    values = t.synthesis(c)
+    torch.testing.assert_close(torch.view_as_complex(values), expected.mT, rtol=0, atol=1e-12)
+    torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
+
+
+def test_parseval():
+    """Sums of squares of coefficients are integrals, of scalars and of vectors."""
+    grid = LatLonGrid.gauss_legendre(21, 41)
+    for spin in (0, 1, 3):
+        c = coefficients(10, spin)
+        values = transform(grid, 10, spin).synthesis(c).reshape(len(grid.points), -1)
+        total = (torch.from_numpy(grid.weights)[:, None] * values.square()).sum()
+        torch.testing.assert_close(total, c.square().sum())
+
+
+def test_divergence_and_curl():
+    """Coefficients (E, B) of a gradient and of a turned gradient are those of the potential times sqrt(l (l + 1))."""
+    c = coefficients(8, 0)
+    l = torch.from_numpy(np.repeat(np.arange(9), 2 * np.arange(9) + 1)).double()
+    t = transform(icosphere_points(2), 8, 1)
+    points = torch.from_numpy(icosphere_points(2)).requires_grad_()
+    field = spherical_harmonics(points, 8) @ (c * ((2 * l + 1) / (4 * math.pi)).sqrt())
+    (gradient,) = torch.autograd.grad(field.sum(), points)
+    east_north = torch.from_numpy(polar_frames(*polar_angles(icosphere_points(2))))
+    values = torch.einsum("nia,ni->na", east_north, gradient)
+    expected = c * (l * (l + 1)).sqrt()
+    found = t.analysis(values)
+    torch.testing.assert_close(found[:, 0], expected, rtol=0, atol=1e-11)
+    assert found[:, 1].abs().max() < 1e-11
+    turned = t.analysis(torch.stack([-values[:, 1], values[:, 0]], -1))
+    torch.testing.assert_close(turned[:, 1], expected, rtol=0, atol=1e-11)
+
+
+def test_geometries_bring_their_frames_and_areas():
+    geom = geometry.icosphere(2, sphere_radius=2.0)
+    turned = geom.replace(frame=random_frames(geom.frame))
+    c = coefficients(6, 1)
+    for g in (geom, turned, turned.to_graph()):
+        t = transform(g, 6, 1)
+        frame = np.asarray(g.frame)
+        np.testing.assert_allclose(Sampling.of(g).weights.sum(), 4 * np.pi, rtol=1e-6)
+        expected = torch.view_as_complex(tangent_harmonics(geom.positions, 6, 1, frame)) @ torch.view_as_complex(c)
+        atol = 1e-5 if frame.itemsize == 4 else 1e-12
+        torch.testing.assert_close(torch.view_as_complex(t.synthesis(c)), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["gauss", "reduced", "random"])
+@pytest.mark.parametrize("spin", [0, 1])
+def test_differentiable(name, spin):
+    sampling, _ = SAMPLINGS[name]
+    t = transform(sampling, 4, spin)
+    values = t.synthesis(coefficients(4, spin, 1)).requires_grad_()
+    c = coefficients(4, spin, 1, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(t.synthesis, (c,), fast_mode=True)
+    assert torch.autograd.gradcheck(t.analysis, (values,), fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda v: t(v) ** 2, (values,), fast_mode=True)
+
+
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_module(name):
+    """Single precision, double again without loss, pickle, deepcopy, compile, an empty state."""
+    sampling, _ = SAMPLINGS[name]
+    for spin in (0, 1):
+        t = transform(sampling, 5, spin)
+        assert not t.state_dict() and not list(t.parameters())
+        c = coefficients(5, spin, 2)
+        values = t.synthesis(c)
+        single = copy.deepcopy(t).float()
+        assert single.dtype == torch.float32 and single.synthesis(c.float()).dtype == torch.float32
+        torch.testing.assert_close(single.analysis(values.float()).double(), c, rtol=0, atol=2e-5)
+        torch._dynamo.reset()
+        for other in (single.double(), pickle.loads(pickle.dumps(t)), torch.compile(t, fullgraph=True, backend="aot_eager")):
+            torch.testing.assert_close(other(values), t.analysis(values), rtol=0, atol=1e-13)
+        assert t.analysis(values[:0]).shape == c[:0].shape
+
+
+def test_lmax_zero_and_one_ring():
+    t = transform(LatLonGrid(np.array([0.3]), 1), 0)
+    torch.testing.assert_close(
+        t.synthesis(torch.ones(1, dtype=torch.float64)), torch.full((1,), (4 * math.pi) ** -0.5).double()
+    )
+    assert float(t.analysis(torch.ones(1, dtype=torch.float64))) == pytest.approx((4 * math.pi) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    "arguments, options, message",
+    [
+        ((random_points(10), 4), {}, "do not determine"),
+        ((LatLonGrid.gauss_legendre(5, 20), 5), {}, "do not determine"),
+        ((LatLonGrid.gauss_legendre(9, 16), 8), {}, "more than 16 longitudes"),
+        ((reduced_rings(), 40), {}, "do not determine"),
+        ((reduced_rings(), 26), {}, "do not determine"),
+        ((random_points(10), 2), {"structure": "rings"}, "do not lie on rings"),
+        ((random_points(10), 2), {"structure": "ring"}, "structure must be one of"),
+        ((random_points(10), 2), {"method": "sum"}, "method must be one of"),
+        ((random_points(10), 2), {"weights": np.ones(9)}, "weights expected shape"),
+        ((random_points(10), 2), {"weights": -np.ones(10)}, "positive"),
+        ((random_points(10), -1), {}, "lmax must be"),
+        ((random_points(10), 2, 3), {}, "no degree below 3"),
+        ((random_points(10), 2, -1), {}, "spin must be"),
+        ((np.zeros((0, 3)), 2), {}, "N >= 1"),
+    ],
+)
+def test_errors(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        SphericalTransform(*arguments, **options)
+
+
+def test_errors_of_values():
+    t = transform(random_points(30), 3)
+    with pytest.raises(ValueError, match=r"values of shape \(\.\.\., 30\)"):
+        t(torch.zeros(31, dtype=torch.float64))
+    with pytest.raises(TypeError, match="float32"):
+        t(torch.zeros(30))
+    with pytest.raises(GeometryError, match="ids 2"):
+        SphericalTransform(np.array([[1, 0, 0], [0, 1, 0], [np.nan, 0, 0]]), 1)
+    with pytest.raises(ValueError, match="colatitudes"):
+        LatLonGrid(np.array([4.0]), 3)
+    with pytest.raises(ValueError, match="nlon"):
+        LatLonGrid(np.array([1.0]), 0)
+    with pytest.raises(ValueError, match="latitude_weights"):
+        LatLonGrid(np.array([1.0]), 2, latitude_weights=np.ones(2))
