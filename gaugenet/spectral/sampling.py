@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import GeometryError
-from .harmonics import checked_frames, format_ids, polar_angles, polar_frames, unit_points
+from .harmonics import as_array, checked_frames, format_ids, polar_angles, polar_frames, unit_points
 from .small_d import small_d
 
 # Points this near to one latitude (or to equal steps of longitude) are on it.
@@ -111,7 +111,7 @@ class Sampling:
             frames = getattr(sampling, "frame", None) if frames is None else frames
             unit = unit_points(points)
             if weights is None and getattr(sampling, "area", None) is not None:
-                weights = np.asarray(sampling.area) / np.square(np.asarray(points)).sum(1)  # on the unit sphere
+                weights = as_array(sampling.area) / np.square(as_array(points)).sum(1)  # on the unit sphere
             polar, rings = polar_frames(*polar_angles(unit)), Rings.find(unit)
         frames = polar if frames is None else checked_frames(frames, unit)
         return cls(unit, _checked_weights(weights, len(unit)), polar, frames, rings)
@@ -163,7 +163,8 @@ class Rings:
         phi, theta = phi[order], theta[order]
         ideal = phi[first][ring] + 2 * np.pi / count[ring] * (np.arange(len(unit)) - first[ring])
         off = np.maximum(np.abs(phi - ideal) * np.sin(theta), np.abs(theta - theta[first][ring]))
-        if off.max() > _TOLERANCE:
+        # Several points at a pole have no longitudes, hence no order: a LatLonGrid says what they are.
+        if off.max() > _TOLERANCE or (count[np.sin(theta[first]) < _TOLERANCE] > 1).any():
             return None
         together = np.argsort(count, kind="stable")
         parts = [order[first[r] : first[r] + count[r]] for r in together]
@@ -173,7 +174,7 @@ class Rings:
 def _checked_weights(weights, n: int) -> np.ndarray | None:
     if weights is None:
         return None
-    weights = np.array(weights.detach().cpu() if hasattr(weights, "detach") else weights, dtype=np.float64)
+    weights = as_array(weights)
     if weights.shape != (n,):
         raise ValueError(f"weights expected shape {(n,)}, got {weights.shape}")
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))

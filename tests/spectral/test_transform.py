@@ -12,6 +12,7 @@ import torch
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
+from gaugenet.groups import SO3
 from gaugenet.kernels import spherical_harmonics
 from gaugenet.spectral import (
     LatLonGrid,
@@ -229,6 +230,27 @@ def test_frames(name, spin):
     torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
 
 
+def test_rings_are_found_or_not():
+    """Through any rotation about z, not about others; of several points at a pole only a grid knows the longitudes."""
+    points = SAMPLINGS["gauss"][0].points
+    assert isinstance(transform(points).engine, SeparableRings)
+    turn = SO3().sample(1, torch.Generator().manual_seed(0))[0].numpy()
+    assert isinstance(transform(points @ turn.T).engine, PointTransform)
+    assert isinstance(transform(points.astype(np.float32)).engine, PointTransform)
+    poles = SAMPLINGS["equiangular with poles"][0]
+    c = coefficients(LMAX, 1)
+    t = transform(poles.points, spin=1)
+    assert isinstance(t.engine, PointTransform)
+    torch.testing.assert_close(t.synthesis(c), plain_sum(poles.points, c, 1), rtol=0, atol=1e-12)
+
+
+def test_default_weights_of_rings_of_one_length_are_those_of_the_grid():
+    for name in ("gauss", "equiangular"):
+        grid = SAMPLINGS[name][0]
+        found = Sampling.of(grid.points[::-1]).weights_or_default()
+        np.testing.assert_allclose(found, grid.weights[::-1], rtol=1e-11)
+
+
 def test_parseval():
     """Sums of squares of coefficients are integrals, of scalars and of vectors."""
     grid = LatLonGrid.gauss_legendre(21, 41)
@@ -284,7 +306,7 @@ def test_differentiable(name, spin):
 
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_module(name):
-    """Single precision, double again without loss, pickle, deepcopy, compile, an empty state."""
+    """Single precision, double again without loss, pickle, deepcopy, an empty state, no values."""
     sampling, _ = SAMPLINGS[name]
     for spin in (0, 1):
         t = transform(sampling, 5, spin)
@@ -294,10 +316,21 @@ def test_module(name):
         single = copy.deepcopy(t).float()
         assert single.dtype == torch.float32 and single.synthesis(c.float()).dtype == torch.float32
         torch.testing.assert_close(single.analysis(values.float()).double(), c, rtol=0, atol=2e-5)
-        torch._dynamo.reset()
-        for other in (single.double(), pickle.loads(pickle.dumps(t)), torch.compile(t, fullgraph=True, backend="aot_eager")):
+        for other in (single.double(), pickle.loads(pickle.dumps(t))):
             torch.testing.assert_close(other(values), t.analysis(values), rtol=0, atol=1e-13)
         assert t.analysis(values[:0]).shape == c[:0].shape
+
+
+@pytest.mark.parametrize("name, spin", [("gauss", 0), ("reduced", 1), ("random", 1)])
+def test_compiles(name, spin):
+    torch._dynamo.reset()
+    t = transform(SAMPLINGS[name][0], 2, spin)
+    c = coefficients(2, spin, 2)
+    values = t.synthesis(c)
+    compiled = torch.compile(t, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(values), c, rtol=0, atol=1e-12)
+    back = torch.compile(t.synthesis, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(back(c), values, rtol=0, atol=1e-13)
 
 
 def test_lmax_zero_and_one_ring():
