@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import GeometryError
 from .harmonics import as_array, checked_frames, format_ids, polar_angles, polar_frames, unit_points
-from .small_d import small_d
 
 # Points this near to one latitude (or to equal steps of longitude) are on it.
 _TOLERANCE = 1e-12
@@ -186,16 +185,19 @@ def _checked_weights(weights, n: int) -> np.ndarray | None:
 def interpolatory_weights(theta: np.ndarray) -> np.ndarray:
     """Weights (R,) with which R latitudes integrate polynomials in z = cos(theta) of degree below R exactly over [-1, 1].
 
-    Where these have no positive solution, the lengths of the cells between the latitudes in z.
+    Where there are no such positive weights, the lengths of the cells between the latitudes in z.
     """
-    legendre = np.stack([np.sqrt(2 * l + 1) * d[l] for l, d in enumerate(small_d(len(theta) - 1, 0, theta))])
-    integrals = np.zeros(len(theta))
-    integrals[0] = 2
-    weights = np.linalg.lstsq(legendre, integrals, rcond=None)[0]
-    if (weights > 0).all() and np.abs(legendre @ weights - integrals).max() < 1e-9:
-        return weights
     order = np.argsort(theta)
     edges = np.cos(np.concatenate([[0], (theta[order][1:] + theta[order][:-1]) / 2, [np.pi]]))
-    weights = np.empty(len(theta))
-    weights[order] = edges[:-1] - edges[1:]
-    return weights
+    cells = np.empty(len(theta))
+    cells[order] = edges[:-1] - edges[1:]
+    legendre = (np.polynomial.legendre.legvander(np.cos(theta), len(theta) - 1) * np.sqrt(2 * np.arange(len(theta)) + 1)).T
+    integrals = np.zeros(len(theta))
+    integrals[0] = 2
+    # Scaled by the cells the matrix of the system is near a multiple of 1, for usual latitudes.
+    try:
+        weights = cells * (legendre.T @ np.linalg.solve((legendre * cells) @ legendre.T, integrals))
+    except np.linalg.LinAlgError:
+        return cells
+    exact = np.abs(legendre @ weights - integrals).max() < 1e-9
+    return weights if exact and (weights > 0).all() else cells

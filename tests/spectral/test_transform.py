@@ -108,6 +108,20 @@ def test_quadrature_is_exact_where_its_weights_are():
     assert (coarse.analysis(coarse.synthesis(c)) - c).abs().max() > 0.01
 
 
+def test_weights_of_many_and_of_odd_latitudes():
+    many = LatLonGrid.equiangular(601, 9, poles=True).latitude_weights
+    z = np.cos(np.linspace(0, np.pi, 601))
+    assert (many > 0).all()
+    for power in (0, 2, 40, 400):
+        np.testing.assert_allclose(many @ z**power, 2 / (power + 1), rtol=1e-12)
+    # all in the south: no positive weights, the cells
+    south = LatLonGrid(np.linspace(2, 3, 12), 9).latitude_weights
+    np.testing.assert_allclose(south.sum(), 2)
+    assert (south > 0).all()
+    repeated = LatLonGrid(np.array([1.0, 1.0, 2.0]), 9).latitude_weights
+    np.testing.assert_allclose(repeated.sum(), 2)
+
+
 def test_gauss_and_fejer_and_clenshaw_curtis_weights(shared):
     oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
     for name in ("equiangular", "legendre-gauss", "lobatto"):
