@@ -48,7 +48,9 @@ def fibonacci_sphere(
         levels: number of coarser levels, of n / 4, n / 16, ... points, with twice, four times, ... the radius and the same
             count or rings; every point belongs to the nearest coarse one.
     """
-    n = checked_int("n", n, 4)
+    n, levels = checked_int("n", n, 4), checked_int("levels", levels, 0)
+    if round(n / 4**levels) < 4:
+        raise ValueError(f"levels={levels} leaves fewer than 4 of {n} points; take fewer levels")
     options = {"rings": rings, "sphere_radius": sphere_radius, "structure": structure}
 
     def make(level: int, reach, frames) -> LocalGeometry:
@@ -145,7 +147,8 @@ def latlon(
         sphere_radius, frames, structure: of :func:`sphere`. "e" carries features by a copy between (east, north) frames, as
             a convolution on the grid does; docs/spheres.md tells what that means at the poles.
         levels: number of coarser levels with half of the rings and of the longitudes (rounded up), the same kind of grid,
-            twice, four times, ... the radius and the same count; every point belongs to the nearest coarse one.
+            twice, four times, ... the radius and the same count; every point belongs to the nearest coarse one. Their
+            longitudes lie midway between those of the level before.
     """
     latlon_rings(nlat, grid)
     nlon = checked_int("nlon", nlon, 3)
@@ -153,20 +156,21 @@ def latlon(
 
     def make(level: int, reach, frames) -> LocalGeometry:
         rows, columns = -(-nlat // 2**level), -(-nlon // 2**level)
-        points, area = _latlon_points(rows, columns, grid)
+        first = np.pi / nlon * (2**level - 1)  # midway between the longitudes of the cluster
+        points, area = _latlon_points(rows, columns, grid, first)
         area = area * sphere_radius**2
         local = sphere(points, reach, count, area=area, faces=delaunay(points), frames=frames, **options)
-        facts = {"manifold": "latlon", "grid": grid, "nlat": rows, "nlon": columns}
+        facts = {"manifold": "latlon", "grid": grid, "nlat": rows, "nlon": columns, "first_longitude": first}
         return local.replace(metadata={**local.metadata, **facts})
 
     return _with_levels(make, radius, levels, frames, structure, sphere_radius)
 
 
-def _latlon_points(nlat: int, nlon: int, grid: str) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (N, 3) and areas (N,)."""
+def _latlon_points(nlat: int, nlon: int, grid: str, first: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (N, 3) and areas (N,); rows begin at the longitude `first`."""
     theta, weight = latlon_rings(nlat, grid)
     nlon = checked_int("nlon", nlon, 3)
-    angle = 2 * np.pi * np.arange(nlon) / nlon
+    angle = first + 2 * np.pi * np.arange(nlon) / nlon
     sin, cos = np.sin(theta)[:, None], np.cos(theta)[:, None]
     points = np.stack(np.broadcast_arrays(sin * np.cos(angle), sin * np.sin(angle), cos), -1)
     area = np.repeat(weight * (2 * np.pi / nlon), nlon)

@@ -62,7 +62,7 @@ class GaugeEncoder(nn.Module):
         pool: str = "mean",
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
         nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
         activation: str | Callable[[Tensor], Tensor] = "relu",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
+from ..ops import map_rows
 from .checks import check_features
 
 MODES = ("cone", "zero", "average")
@@ -92,14 +93,22 @@ class ConePoints(ConstantModule):
         """As ``forward``, with the cone points found before."""
         if plan is None:
             return x
-        if self.mode == "cone":
-            new = self.project(x[plan.node])
-        elif self.mode == "zero":
-            new = x.new_zeros(plan.node.numel(), x.shape[1])
-        else:
+        if self.mode == "average":
             near = self.project(x[plan.source]) * plan.share.to(x.dtype)[:, None]
             new = x.new_zeros(plan.node.numel(), x.shape[1]).index_add(0, plan.place, near)
-        return x.index_copy(0, plan.node, new)
+            return x.index_copy(0, plan.node, new)
+        return self.scaled(x, plan, 1.0 if self.mode == "cone" else 0.0)
+
+    def scaled(self, x: Tensor, plan: ConePlan, scale: float | Tensor) -> Tensor:
+        """x with scale P f at the cone points; scale a number or (C,)."""
+        scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device).expand(plan.node.numel())
+        return map_rows(x, plan.node, scale, self.matrix(x.dtype))
+
+    def matrix(self, dtype: torch.dtype) -> Tensor:
+        """P as one matrix (type.dim, type.dim); symmetric."""
+        blocks = [getattr(self, f"projector_{b}").to(dtype) for b in range(len(self.in_type.blocks))]
+        spread = [torch.kron(p, torch.eye(mul).to(p)) for p, (mul, _) in zip(blocks, self.in_type.blocks)]
+        return torch.block_diag(*spread)
 
     def project(self, x: Tensor) -> Tensor:
         """P f: (M, type.dim) -> (M, type.dim)."""

@@ -64,7 +64,7 @@ class GaugeConv(MessagePassing):
         max_frequency: int | None = None,
         bias: bool = True,
         *,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         self_interaction: bool = True,
         backend: str = "auto",
     ) -> None:

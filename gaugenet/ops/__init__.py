@@ -5,6 +5,7 @@ from .convolve import BACKENDS, Kernel, gauge_convolve
 from .lattice import TapLayout, TapPlan, TapTable, carry_to_taps, make_tap_plan, tap_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
+from .rows import map_rows
 
 __all__ = [
     "BACKENDS",
@@ -23,5 +24,6 @@ __all__ = [
     "make_plan",
     "make_sum_plan",
     "make_tap_plan",
+    "map_rows",
     "tap_convolve",
 ]

@@ -91,8 +91,84 @@ def _carry_slice(arguments, item):
         _set(flat, p * width, sums, s0, s0, width, one[0], zeros[0])
 
 
+@njit(**_OPTIONS)
+def _clear(rows, r, padded, missing, first, count):
+    """Zeros for the neighbours that are not there."""
+    for i in range(count):
+        if missing[first + i]:
+            rows[r + i * padded : r + (i + 1) * padded] = 0
+
+
+@njit(**_OPTIONS)
+def _tap_slice(arguments, item):
+    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve`."""
+    x, edges, blocks, permutations, weight, bias, out, bounds, step, taps = arguments
+    source, turn, det, element, missing = edges
+    start, stop, width, columns = bounds[item], bounds[item + 1], x.shape[1], out.shape[1]
+    padded = (width + WIDTH - 1) // WIDTH * WIDTH
+    row = taps * padded
+    values, flat = x.reshape(-1), out.reshape(-1)
+    rows, r = _aligned(step * row, x.dtype)
+    for p in range(start, stop, step):
+        count = min(step, stop - p)
+        _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
+        _clear(rows, r, padded, missing, p * taps, count * taps)
+        _product(rows, r, 1, row, row, weight, 0, columns, bias, 0, 0, flat, p * columns, columns, count, columns)
+
+
+@njit(**_OPTIONS)
+def _tap_backward_slice(arguments, item):
+    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve_backward`."""
+    grad, x, edges, blocks, permutations, weight, grad_x, grad_weights, bounds, step, taps = arguments
+    source, turn, det, element, missing = edges
+    start, stop, width, columns = bounds[item], bounds[item + 1], grad.shape[1], x.shape[1]
+    padded = (width + WIDTH - 1) // WIDTH * WIDTH
+    row, g_w = taps * padded, grad_weights[item]
+    values, features, flat, zeros = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1), np.zeros(columns, x.dtype)
+    rows, r = _aligned(step * row, x.dtype)
+    for p in range(start, stop, step):
+        count = min(step, stop - p)
+        at = p * columns
+        _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
+        _clear(rows, r, padded, missing, p * taps, count * taps)
+        if flat.size:
+            _product(rows, r, 1, row, row, weight, 0, columns, zeros, 0, 0, flat, at, columns, count, columns)
+        if g_w.size:
+            _product(rows, r, row, 1, count, features, at, columns, g_w, 0, columns, g_w, 0, columns, row, columns)
+
+
 _convolve_team, _backward_team = make_team(_convolve_slice), make_team(_backward_slice)
 _carry_team = make_team(_carry_slice)
+_tap_team, _tap_backward_team = make_team(_tap_slice), make_team(_tap_backward_slice)
+
+
+@njit(**_OPTIONS)
+def tap_convolve(fork, threads, first, last, arguments):
+    """out[p] = sum over taps t of rho(g_pt) x[source[p, t]] @ weight[t] + bias, for some slices of the nodes.
+
+    ``arguments`` are x (N, D); edges: source (N T,), turn (2 N T,), det, element, missing (N T,); blocks and permutations of a
+    Layout; weight (T, D up to whole registers, D_out) flat; bias (D_out,); out (N, D_out), written; bounds
+    of the slices; step, nodes to a chunk; T.
+    """
+    if threads > 1:
+        return _tap_team(fork, threads, first, last, arguments)
+    for item in range(first, last):
+        _tap_slice(arguments, item)
+    return 0
+
+
+@njit(**_OPTIONS)
+def tap_convolve_backward(fork, threads, first, last, arguments):
+    """The same over the reversed edges, for the gradients: grad_x[p] = ..., and grad_weight[slice] += rows^T x.
+
+    ``arguments`` are grad (N, D_out), x (N, D), edges, blocks, permutations, weight, grad_x (N, D), grad_weight (S, like
+    weight), bounds, step and T. Either of grad_x and grad_weight may be empty: then it is not wanted.
+    """
+    if threads > 1:
+        return _tap_backward_team(fork, threads, first, last, arguments)
+    for item in range(first, last):
+        _tap_backward_slice(arguments, item)
+    return 0
 
 
 @njit(**_OPTIONS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..fields import FieldType
+from . import cpu
+from .mixing import OTHER, carried_blocks
 
-BACKENDS = ("auto", "reference", "gather")
+BACKENDS = ("auto", "reference", "gather", "cpu")
 # Bytes of the gathered neighbours held at a time: on the CPU they should stay in the cache between the gather and the product.
 _CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 28}
 _PERMUTE, _MATRIX = 0, 1
@@ -41,11 +44,23 @@ class TapLayout(NamedTuple):
         blocks: (K, 6) kind, first column, dim n, copies, offset in `permutations` or `matrices`, order of the group.
         permutations: for representations by permutations, which component goes to each, (order, n) a block.
         matrices: for others, the matrices, (order, n, n) a block.
+        carried, moves: blocks and permutations as the fused loop wants them, see :class:`gaugenet.ops.Layout`.
+        turns: (order, 3) cosine, sine and determinant of the elements; zeros and the determinant in space.
+        special: whether every block has a path in the fused loop.
     """
 
     blocks: Tensor
     permutations: Tensor
     matrices: Tensor
+    carried: Tensor
+    moves: Tensor
+    turns: Tensor
+    special: bool = True
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All fields that are tensors, in order."""
+        return list(self[:-1])
 
     @classmethod
     def of(cls, type: FieldType) -> TapLayout:
@@ -59,7 +74,12 @@ class TapLayout(NamedTuple):
             store.append(flat)
         none = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
         blocks = torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
-        return cls(blocks, torch.cat([none[0], *permutations]), torch.cat([none[1], *matrices]))
+        parts = blocks, torch.cat([none[0], *permutations]), torch.cat([none[1], *matrices])
+        carried, moves = carried_blocks(type)
+        elements = type.group.elements
+        turn = elements[:, :2, 0] if type.group.dim == 2 else elements.new_zeros(len(elements), 2)
+        turns = torch.cat([turn, torch.linalg.det(elements)[:, None].round()], 1)
+        return cls(*parts, carried, moves, turns, bool((carried[:, 0] != OTHER).all()))
 
 
 def make_tap_plan(
@@ -110,25 +130,37 @@ def tap_convolve(
     Args:
         x: (N, D_in). weight: (T, D_in, D_out), steerable: the gathering backward pass relies on it. bias: (D_out,) or None.
         types: field types of x and of the result. layouts: :meth:`TapLayout.of` them. plan: of :func:`make_tap_plan`.
-        backend: "gather" (chunks of nodes), "reference" (plain torch, differentiable for any weight), "auto".
+        backend: "cpu" (fused numba loop), "gather" (torch in chunks of nodes, any device), "reference" (plain torch,
+            differentiable for any weight), or "auto", which the environment variable GAUGENET_BACKEND overrides.
 
     Returns:
         (N, D_out).
 
     Raises:
-        ValueError: an unknown backend, or "gather" for a plan without reversed edges.
+        ValueError: an unknown backend, one that cannot take these features, or another than "reference" for a plan without
+            reversed edges.
     """
+    if backend == "auto":
+        wanted = os.environ.get("GAUGENET_BACKEND", "auto")
+        backend = wanted if wanted in BACKENDS else "auto"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
-    if plan.backward is None and backend == "gather":
-        raise ValueError("backend 'gather' needs reversed edges with a tap each; here some share one: use 'reference'")
+    if plan.backward is None and backend not in ("auto", "reference"):
+        raise ValueError(f"backend {backend!r} needs reversed edges with a tap each; here some share one: use 'reference'")
+    fused = cpu.supported(x) and all(layout.special for layout in layouts)
+    if backend == "cpu" and not fused:
+        raise ValueError(
+            f"backend 'cpu' takes trivial, sign, vector, regular and quotient fields in floating point on the CPU; "
+            f"got {x.dtype} on {x.device} and {types[0]} -> {types[1]}"
+        )
     bias = x.new_zeros(weight.shape[2]) if bias is None else bias.to(x.dtype)
     if backend == "reference" or plan.backward is None:
         return _reference(x, weight, bias, types[0], plan.forward)
     tables = [*plan.forward, *plan.backward]
     second = weight.transpose(1, 2) if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad) else None
     second = weight.new_empty(0) if second is None else second.contiguous()
-    return _convolve(x.contiguous(), weight.contiguous(), second, bias, tables, list(layouts[0]), list(layouts[1]))
+    loop = "cpu" if fused and backend != "gather" else "gather"
+    return _convolve(x.contiguous(), weight.contiguous(), second, bias, tables, *(part.tensors for part in layouts), loop)
 
 
 def _reference(x: Tensor, weight: Tensor, bias: Tensor, type: FieldType, table: TapTable) -> Tensor:
@@ -147,8 +179,11 @@ def _convolve(
     tables: list[Tensor],
     layout: list[Tensor],
     out_layout: list[Tensor],
+    loop: str,
 ) -> Tensor:
     """Gradients to the weight arrive at ``transposed_weight`` (T, D_out, D_in), made from the same parameters."""
+    if loop == "cpu":
+        return cpu.tap_convolve(x, weight, bias, tables[:2], layout[3:])
     out = x.new_empty(x.shape[0], weight.shape[2])
     matrices = _by_block(weight, layout[0])
     for start, stop, parts in _gathered(x, TapTable(*tables[:2]), TapLayout(*layout)):
@@ -161,15 +196,25 @@ def _convolve(
 
 
 @_convolve.register_fake
-def _(x, weight, transposed_weight, bias, tables, layout, out_layout):
+def _(x, weight, transposed_weight, bias, tables, layout, out_layout, loop):
     return x.new_empty(x.shape[0], bias.shape[0])
 
 
 @torch.library.custom_op("gaugenet::tap_convolve_backward", mutates_args=())
 def _convolve_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, tables: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    tables: list[Tensor],
+    layout: list[Tensor],
+    need_x: bool,
+    need_w: bool,
+    loop: str,
 ) -> tuple[Tensor, Tensor]:
     """Gradients to the features and to the transposed weight (T, D_out, D_in); an empty tensor for one not needed."""
+    if loop == "cpu":
+        grad_x, grad_w = cpu.tap_convolve_backward(grad, x, weight, tables, layout[3:], need_x, need_w)
+        return grad_x, grad_w.to(weight.dtype)
     grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]))
     matrices = _by_block(weight, layout[0])
     working = torch.promote_types(x.dtype, torch.float32)
@@ -189,12 +234,12 @@ def _convolve_backward(
 
 
 @_convolve_backward.register_fake
-def _(grad, x, weight, tables, layout, need_x, need_w):
+def _(grad, x, weight, tables, layout, need_x, need_w, loop):
     return x.new_empty(x.shape if need_x else (0, x.shape[1])), weight.new_empty(weight.shape if need_w else 0)
 
 
 def _setup(ctx, inputs, output):
-    x, _, transposed, _, tables, layout, out_layout = inputs
+    x, _, transposed, _, tables, layout, out_layout, ctx.loop = inputs
     ctx.sizes = len(tables), len(layout), len(out_layout)
     ctx.save_for_backward(x, transposed, *tables, *out_layout)
 
@@ -205,13 +250,13 @@ def _backward(ctx, grad):
     tables, out_layout = rest[:n], rest[n:]
     need_x, need_w, need_t, need_bias = ctx.needs_input_grad[:4]
     need_w = need_w or need_t
-    nothing = tuple([None] * size for size in ctx.sizes)
+    nothing = (*([None] * size for size in ctx.sizes), None)
     grad_bias = grad.sum(0) if need_bias else None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
         rows = carry_to_taps(grad, TapLayout(*out_layout), TapTable(*tables[2:]))
         grad_x = torch.einsum("ntd,tdo->no", rows, transposed) if need_x else None
         return grad_x, None, torch.einsum("ntd,no->tdo", rows, x) if need_w else None, grad_bias, *nothing
-    grad_x, grad_w = _convolve_backward(grad.contiguous(), x, transposed, tables[2:], out_layout, need_x, need_w)
+    grad_x, grad_w = _convolve_backward(grad.contiguous(), x, transposed, tables[2:], out_layout, need_x, need_w, ctx.loop)
     return grad_x if need_x else None, None, grad_w if need_w else None, grad_bias, *nothing
 
 

@@ -10,6 +10,7 @@ import math
 import numpy as np
 import torch
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.blas import get_blas_funcs
 from scipy.linalg.lapack import get_lapack_funcs
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
@@ -28,7 +29,7 @@ _SMALL = 300
 
 
 class PointTransform(ConstantModule):
-    """Any points: the matrix of the harmonics, and for least squares its pseudo-inverse.
+    """Any points: the matrix Y of the harmonics, and for least squares the inverse of Y^H w Y.
 
     Args:
         harmonics: (N, K) for scalars or (N, K, 2). weights: (N,). spin, method: see `SphericalTransform`.
@@ -38,19 +39,22 @@ class PointTransform(ConstantModule):
         super().__init__()
         self.spin = spin
         matrix = harmonics.numpy() if spin == 0 else torch.view_as_complex(harmonics).numpy()
-        weighted = matrix.conj().T * weights
+        self.register_constant("matrix", harmonics)
+        self.register_constant("weights", torch.from_numpy(weights))
         self.condition: float | None = None
         if method == "least_squares":
-            used = slice(spin * spin, None)
-            weighted[used], self.condition = _solved(weighted[used] @ matrix[:, used], weighted[used])
-        self.register_constant("matrix", _real(matrix))
-        self.register_constant("inverse", _real(weighted))
+            # Degrees below the spin have no harmonics: zeros.
+            inverse = np.zeros((matrix.shape[1],) * 2, matrix.dtype)
+            gram = _gram(np.sqrt(weights)[:, None] * matrix[:, spin * spin :])
+            inverse[spin * spin :, spin * spin :], self.condition = _solved(gram, np.eye(len(gram)))
+            self.register_constant("inverse", _real(inverse))
 
     def synthesis(self, coefficients: Tensor) -> Tensor:
         return _product(self.matrix, coefficients, self.spin)
 
     def analysis(self, values: Tensor) -> Tensor:
-        return _product(self.inverse, values, self.spin)
+        sums = _adjoint_product(self.matrix, values * self.weights[:, None], self.spin)
+        return sums if self.condition is None else _product(self.inverse, sums, self.spin)
 
 
 class QuadratureRings(RingTransform):
@@ -206,6 +210,13 @@ def _spectrum(operator, start: int, stop: int, channels: int) -> tuple[float, fl
     return low, high
 
 
+def _gram(a: np.ndarray) -> np.ndarray:
+    """A^H A."""
+    (product,) = get_blas_funcs(("herk" if np.iscomplexobj(a) else "syrk",), (a,))
+    upper = np.triu(product(1.0, a, trans=2 if np.iscomplexobj(a) else 1))
+    return upper + np.triu(upper, 1).conj().T
+
+
 def _real(matrix: np.ndarray) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(matrix))
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
@@ -215,3 +226,11 @@ def _product(matrix: Tensor, x: Tensor, spin: int) -> Tensor:
     if spin == 0:
         return (x.squeeze(-1) @ matrix.mT).unsqueeze(-1)
     return torch.view_as_real(torch.view_as_complex(x.contiguous()) @ torch.view_as_complex(matrix).mT)
+
+
+def _adjoint_product(matrix: Tensor, x: Tensor, spin: int) -> Tensor:
+    """With the conjugate transpose; the conjugates are taken of the vectors, which are small."""
+    if spin == 0:
+        return (x.squeeze(-1) @ matrix).unsqueeze(-1)
+    product = torch.view_as_complex(x.contiguous()).conj() @ torch.view_as_complex(matrix)
+    return torch.view_as_real(product.conj().resolve_conj())

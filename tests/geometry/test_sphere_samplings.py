@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaugenet.errors import GeometryError
 from gaugenet.geometry import fibonacci_points, fibonacci_sphere, icosphere, latlon, latlon_nodes, latlon_rings
 from gaugenet.geometry.icospheres import icosphere_mesh
 
@@ -63,6 +62,12 @@ def test_latlon_levels_halve_the_grid():
     geometry = latlon(12, 24, radius=0.4, levels=2, grid="equiangular").validate()
     assert [(g.metadata["nlat"], g.metadata["nlon"]) for g in geometry.levels()] == [(12, 24), (6, 12), (3, 6)]
     np.testing.assert_allclose([g.radius[0] for g in geometry.levels()], [0.4, 0.8, np.pi / 2])
+    for g in latlon(8, 16, levels=2).levels()[:2]:  # blocks of 2 x 2 about their mean longitude
+        blocks = np.arange(g.num_nodes).reshape(g.metadata["nlat"] // 2, 2, g.metadata["nlon"] // 2, 2)
+        np.testing.assert_array_equal(g.coarse.cluster[blocks].min((1, 3)), g.coarse.cluster[blocks].max((1, 3)))
+        mean = np.stack([np.bincount(g.coarse.cluster, p) for p in g.positions.T], 1)
+        turn = np.cross(mean, g.coarse.geometry.positions)[:, 2]
+        np.testing.assert_allclose(turn, 0, atol=1e-12)
     assert latlon(6, 12, count=9).metadata["count"] == 9
 
 
@@ -147,7 +152,7 @@ def test_icosphere_radius_and_frames_go_down_the_levels():
         (lambda: fibonacci_sphere(50, radius=np.full(50, 0.5), levels=1), ValueError, "coarse="),
         (lambda: fibonacci_sphere(50, structure="e", frames=fibonacci_sphere(50).frame, levels=1), ValueError, "coarse="),
         (lambda: icosphere(2, levels=3), ValueError, "levels"),
-        (lambda: fibonacci_sphere(20, levels=2), GeometryError, "area="),
+        (lambda: fibonacci_sphere(20, levels=2), ValueError, "fewer than 4 of 20"),
     ],
 )
 def test_bad_arguments(make, error, message):

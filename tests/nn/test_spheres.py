@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gaugenet import FieldType, geometry, groups
+from gaugenet.cli import main
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool
 from gaugenet.testing import equivariance_error
 
@@ -75,6 +76,28 @@ def test_shifts_of_longitude_commute_on_a_grid(structure):
     out = conv(x.flatten(0, 1), graph).view(8, 16, -1)
     shifted = conv(x.roll(3, 1).flatten(0, 1), graph).view(8, 16, -1)
     torch.testing.assert_close(shifted, out.roll(3, 1), rtol=0, atol=1e-11)
+
+
+def test_a_node_at_a_pole_sees_one_longitude():
+    """docs/spheres.md: with {e} the poles alone do not commute with turns about the axis."""
+    torch.manual_seed(0)
+    e = FieldType(groups.Trivial(), "2x0")
+    graph = geometry.latlon(9, 16, grid="equiangular", structure="e").to_graph()
+    nodes = torch.from_numpy(geometry.latlon_nodes(9, 16, "equiangular"))
+    values = torch.from_numpy(np.unique(nodes, return_index=True)[1])
+    conv = GaugeConv(e, e).double()
+    x = torch.randn(graph.num_nodes, 2, dtype=torch.float64)
+    turned = x[nodes].roll(3, 1).flatten(0, 1)[values]
+    out, expected = conv(turned, graph)[nodes], conv(x, graph)[nodes].roll(3, 1)
+    torch.testing.assert_close(out[1:-1], expected[1:-1], rtol=0, atol=1e-11)
+    assert (out[[0, -1]] - expected[[0, -1]]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("structure", TYPES)
+def test_records_of_spheres_can_be_checked(tmp_path, structure):
+    path = tmp_path / "sphere.safetensors"
+    geometry.latlon(6, 12, structure=structure).save(path)
+    assert main(["check", str(path)]) == 0
 
 
 def test_a_record_keeps_levels_and_structure(tmp_path):

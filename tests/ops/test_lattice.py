@@ -7,7 +7,7 @@ import torch
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import LatticeConv
-from gaugenet.ops import TapLayout, lattice, tap_convolve
+from gaugenet.ops import TapLayout, cpu, lattice, tap_convolve
 from tests.nn.test_gauge_conv import randomise
 from tests.nn.test_lattice_conv import GRIDS, TYPES, square
 
@@ -45,23 +45,31 @@ def outputs(conv, x, plan, backend):
 def test_gather_is_the_definition(case, chunk, monkeypatch):
     monkeypatch.setitem(lattice._CHUNK_BYTES, "cpu", chunk)
     conv, x, plan = setting(case)
-    for fast, slow in zip(outputs(conv, x, plan, "gather"), outputs(conv, x, plan, "reference")):
+    reference = outputs(conv, x, plan, "reference")
+    for fast, slow in zip(outputs(conv, x, plan, "gather"), reference):
         assert torch.allclose(fast, slow, rtol=1e-11, atol=1e-11)
+    if all(layout.special for layout in conv.layouts):
+        monkeypatch.setattr(cpu, "_CHUNK_BYTES", chunk)
+        for fast, slow in zip(outputs(conv, x, plan, "cpu"), reference):
+            assert torch.allclose(fast, slow, rtol=1e-11, atol=1e-11)
+    else:
+        with pytest.raises(ValueError, match="backend 'cpu' takes"):
+            outputs(conv, x, plan, "cpu")
 
 
-@pytest.mark.parametrize("case", [HEXAGONAL[2], GRIDS[2]], ids=str)
-def test_opcheck(case):
+@pytest.mark.parametrize("case, loop", [(HEXAGONAL[2], "gather"), (HEXAGONAL[1], "cpu"), (GRIDS[1], "cpu")], ids=str)
+def test_opcheck(case, loop):
     conv, x, plan = setting(case)
     weight = conv.expansion(conv.weight).detach().requires_grad_()
     tables = [*plan.taps.forward, *plan.taps.backward]
     second = weight.transpose(1, 2).contiguous().detach().requires_grad_()
-    layouts = [list(layout) for layout in conv.layouts]
-    arguments = x, weight, second, conv.bias.row().detach(), tables, *layouts
+    layouts = [layout.tensors for layout in conv.layouts]
+    arguments = x, weight, second, conv.bias.row().detach(), tables, *layouts, loop
     # the gradient to the weight arrives at its transpose, so the numerical check of gradients is the test above
     torch.library.opcheck(torch.ops.gaugenet.tap_convolve.default, arguments)
     grad = torch.randn(x.shape[0], conv.out_type.dim, dtype=torch.float64)
     for needs in ((True, True), (True, False), (False, True)):
-        backward = grad, x.detach(), second.detach(), tables[2:], layouts[1], *needs
+        backward = grad, x.detach(), second.detach(), tables[2:], layouts[1], *needs, loop
         torch.library.opcheck(torch.ops.gaugenet.tap_convolve_backward.default, backward)
 
 
@@ -108,10 +116,10 @@ def test_reversed_edges_that_share_a_tap():
 
 def test_backends():
     conv, x, plan = setting(HEXAGONAL[1])
-    with pytest.raises(ValueError, match="auto, reference, gather"):
+    with pytest.raises(ValueError, match="auto, reference, gather, cpu"):
         outputs(conv, x, plan, "numba")
     layout = TapLayout.of(conv.in_type)
-    assert all(torch.equal(p, q) for p, q in zip(layout, conv.layouts[0]))
+    assert all(torch.equal(p, q) for p, q in zip(layout.tensors, conv.layouts[0].tensors))
     empty = tap_convolve(
         x[:0], conv.expansion(conv.weight), None, (conv.in_type, conv.out_type), conv.layouts, _empty(), "gather"
     )

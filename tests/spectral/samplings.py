@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gaugenet.geometry.spherical import icosphere_mesh
+from gaugenet.geometry.icospheres import icosphere_mesh
 
 
 def random_points(n: int, seed: int = 0) -> np.ndarray:

@@ -125,6 +125,23 @@ def test_scalars_against_torch_harmonics(shared):
         np.testing.assert_allclose(a[l * l + l : (l + 1) ** 2].numpy(), oracle["sht_coeffs"][l, : l + 1], rtol=0, atol=1e-12)
 
 
+def test_vectors_against_torch_harmonics(shared):
+    """Its fields are (south, east), its coefficients (of the gradient, of its turn to the right) over sqrt(l (l + 1)).
+
+    They contain 1 / (l (l + 1)) rounded to single precision.
+    """
+    oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
+    south, east = torch.from_numpy(oracle["vsht_u"]).reshape(2, -1)
+    c = transform(LatLonGrid.gauss_legendre(16, 32), 15, 1).analysis(torch.stack([east, -south], -1))
+    gradient, turned = (to_complex(c[:, k]) for k in (0, 1))
+    for l in range(1, 16):
+        m = slice(l * l + l, (l + 1) ** 2)
+        scale = 1 / (math.sqrt(l * (l + 1)) * float(np.float32(1 / l) / np.float32(l + 1)))
+        expected = oracle["vsht_coeffs"][:, l, : l + 1]
+        np.testing.assert_allclose(gradient[m].numpy() / scale, expected[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(turned[m].numpy() / scale, -expected[1], rtol=0, atol=1e-12)
+
+
 def healpix_centres(nside: int) -> np.ndarray:
     """(12 nside^2, 3) in the order of rings, from Gorski et al. 2005 (astro-ph/0409513), equations 4 to 9."""
     points = []
@@ -161,6 +178,29 @@ def test_healpix_against_healpy(shared):
     values = torch.from_numpy(oracle["map_ns8_from_alm"])
     torch.testing.assert_close(t.synthesis(c), values, rtol=0, atol=1e-12)
     torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
+
+
+def test_wind_against_windspharm(shared):
+    """Divergence, vorticity, potentials and the gradient part of a wind on 73 x 144 points; it keeps degree 72, in float32."""
+    oracle = np.load(shared / "data" / "wind_windspharm" / "windspharm_reference_regular.npz")
+    grid, lmax, earth = LatLonGrid.equiangular(73, 144, poles=True), 71, 6.3712e6
+    wind = np.stack([oracle["uwnd"][0, 0], oracle["vwnd"][0, 0]], -1).astype(float)
+    vectors, scalars = (transform(grid, lmax, spin) for spin in (1, 0))
+    c = vectors.analysis(torch.from_numpy(wind).reshape(-1, 2))
+    l = torch.from_numpy(np.repeat(np.arange(lmax + 1.0), 2 * np.arange(lmax + 1) + 1))
+    slope = (l * (l + 1)).sqrt() / earth
+    inverse = torch.where(l > 0, 1 / slope, 0)
+    gradient = vectors.synthesis(torch.stack([c[:, 0], 0 * c[:, 0]], -1))
+    for name, found, tolerance in (
+        ("div", scalars.synthesis(-slope * c[:, 0]), 3e-4),
+        ("vrt", scalars.synthesis(-slope * c[:, 1]), 3e-5),
+        ("chi", scalars.synthesis(inverse * c[:, 0]), 1e-5),
+        ("psi", scalars.synthesis(inverse * c[:, 1]), 1e-5),
+        ("uchi", gradient[:, 0], 1e-4),
+        ("vchi", gradient[:, 1], 1e-4),
+    ):
+        expected = oracle[name].reshape(-1)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max(), err_msg=name)
 
 
 @pytest.mark.parametrize("spin", [0, 2])
