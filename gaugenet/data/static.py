@@ -15,12 +15,14 @@ class StaticGraph:
     """A graph shared by all samples of a batch (PyG calls it static): a data set on one sphere, one grid, one mesh.
 
     Layers on it take B fields one under the other, (B N, dim), the layout of a batch of B equal graphs, but read the edges of
-    one graph; what they make of them (kernel tables, edge plans) is made once and kept in :attr:`plans`. The ready networks
-    also take (B, N, dim). So a training loop needs no graph loader::
+    one graph; what they make of them (kernel tables, edge plans) is made once, without gradients, and kept in :attr:`plans`.
+    The ready networks also take (B, N, dim). So a training loop needs no graph loader::
 
         sphere = StaticGraph(geometry.icosphere(4, levels=3).to_graph().float())
         for x, y in DataLoader(TensorDataset(images, labels), 32):  # images (samples, N, 1)
             loss = cross_entropy(net(x, sphere), y)
+
+    Before ``torch.compile(fullgraph=True)`` run a network once on it, so that the plans are there.
 
     Args:
         graph: a GaugeGraph, not a batch. Give it in the dtype of the features, or its arrays are cast at every call.

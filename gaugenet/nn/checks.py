@@ -40,13 +40,18 @@ def autocast(x: Tensor) -> Tensor:
     return x
 
 
-def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str) -> None:
-    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features."""
+def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:
+    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features.
+
+    ``many``: the layer takes many fields on one static graph.
+    """
     for name in names:
         if getattr(graph, name, None) is None:
             raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
     if "radius" in names:
-        count_copies(graph, num_nodes, graph.radius.shape[0], layer)
+        copies = count_copies(graph, num_nodes, graph.radius.shape[0], layer)
+        if copies > 1 and not many:
+            raise ValueError(f"{layer} takes one field at a time, got {copies} on a static graph: use a batch of graphs")
     if graph.edge_index.device != device:
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
 
@@ -61,12 +66,16 @@ def count_copies(graph, num_nodes: int, expected: int, layer: str) -> int:
 
 
 def kept(graph, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What ``make`` gives, made once for a static graph."""
+    """What ``make`` gives, made once for a static graph (and then without gradients)."""
     plans = getattr(graph, "plans", None)
     if plans is None:
         return make()
     if key not in plans:
-        plans[key] = make()
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):  # what is made in evaluation must serve training
+                return kept(graph, key, make)
+        with torch.no_grad():
+            plans[key] = make()
     return plans[key]
 
 

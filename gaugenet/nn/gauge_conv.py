@@ -137,7 +137,7 @@ class GaugeConv(MessagePassing):
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")
-        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
+        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv", many=True)
         x = autocast(x)
         plan = self.plan(graph) if plan is None else plan
         if self.explain:  # PyG's explainers hook the per-edge messages

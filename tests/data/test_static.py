@@ -7,9 +7,9 @@ import torch
 from torch_geometric.data import Batch
 
 import gaugenet.nn.gauge_conv as gauge_conv
-from gaugenet import FieldType, groups
-from gaugenet.data import StaticGraph
-from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, global_mean
+from gaugenet import FieldType, geometry, groups
+from gaugenet.data import GaugeGraph, StaticGraph
+from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, LatticeConv, global_mean
 from tests.graphs import icosphere_graph, random_graph
 from tests.nn.test_gauge_conv import randomise
 
@@ -123,6 +123,14 @@ def _learnt():
     return RadialMLP(2)
 
 
+def test_plans_made_in_evaluation_serve_training(graph):
+    sphere, conv, x = StaticGraph(graph), GaugeConv(FT, FT).double(), torch.randn(graph.num_nodes, FT.dim, dtype=torch.float64)
+    with torch.inference_mode():
+        conv(x, sphere)
+    conv(x.requires_grad_(), sphere).sum().backward()
+    assert x.grad.abs().max() > 0
+
+
 def test_the_graph_itself(graph):
     sphere = StaticGraph(graph)
     assert sphere.num_nodes == 162 and sphere.coarse.num_nodes == 42 and sphere.coarse.coarse is None
@@ -150,6 +158,10 @@ def test_wrong_numbers_of_nodes(graph):
     ):
         with pytest.raises(ValueError, match="nodes for a graph of"):
             layer(field, on)
+    lattice = GaugeGraph.from_geometry(geometry.icosahedron(1))
+    hexagonal = FieldType(groups.Cyclic(6), "1x0")
+    with pytest.raises(ValueError, match="one field at a time"):
+        LatticeConv(hexagonal, hexagonal).double()(torch.zeros(2 * lattice.num_nodes, 1).double(), StaticGraph(lattice))
     conv.explain = True
     with pytest.raises(ValueError, match="one field at a time"):
         conv(x, sphere)
