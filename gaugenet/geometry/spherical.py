@@ -78,6 +78,8 @@ def sphere(
         raise TypeError("give at most one of radius, count and rings")
     if adjacency is not None and rings is None:
         raise TypeError("adjacency is for rings: give both")
+    if coarse is not None and not isinstance(coarse, LocalGeometry):
+        raise TypeError(f"coarse expected a LocalGeometry, sphere(fewer_points) for example, got {type(coarse).__name__}")
     structure = checked_structure(structure)
     unit, a = points_on_sphere(points, sphere_radius)
     n = len(unit)

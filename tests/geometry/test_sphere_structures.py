@@ -115,6 +115,8 @@ def test_bad_structures_and_adjacency():
     points = fibonacci_points(50)
     with pytest.raises(ValueError, match="SO2, O2, e"):
         sphere(points, structure="SO3")
+    with pytest.raises(TypeError, match="LocalGeometry"):
+        sphere(points, coarse=points[:9])
     with pytest.raises(TypeError, match="adjacency"):
         sphere(points, adjacency=np.array([[0, 1]]))
     with pytest.raises(GeometryError, match=r"outside 0\.\.49"):

@@ -8,8 +8,9 @@ import torch
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.cli import main
+from gaugenet.geometry.icospheres import icosphere_mesh
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool
-from gaugenet.testing import equivariance_error
+from gaugenet.testing import equivariance_error, symmetry_error
 
 SAMPLINGS = {
     "icosphere": lambda **o: geometry.icosphere(2, **o),
@@ -51,6 +52,29 @@ def test_layers_are_equivariant_on(sampling, structure):
     net = Net(in_type, out_type)
     assert equivariance_error(net.double(), graph, in_type, out_type) < 1e-10
     assert equivariance_error(net.float(), graph.float(), in_type, out_type) < 1e-4
+
+
+def icosahedral_isometries(local, every=1):
+    """Permutation (S, N) and change of frames (S, N, 2, 2) of rotations of the icosahedron (60 / every of them)."""
+    corners, faces = icosphere_mesh(0)
+    start = np.linalg.inv(corners[faces[0]])
+    moves, turns = [], []
+    for face in [np.roll(f, k) for f in faces for k in range(3)][::every]:
+        turn = (start @ corners[face]).T
+        image = np.linalg.norm(local.positions[:, None] - (local.positions @ turn.T)[None], axis=-1).argmin(0)
+        moves.append(image)
+        turns.append(np.swapaxes(local.frame[image], 1, 2) @ turn @ local.frame)
+    return np.stack(moves), np.stack(turns)
+
+
+@pytest.mark.parametrize("structure", ["SO2", "O2"])
+def test_the_icosphere_keeps_the_rotations_of_the_icosahedron(structure):
+    torch.manual_seed(0)
+    in_type, out_type = TYPES[structure]
+    local = geometry.icosphere(3, levels=2, structure=structure)
+    isometries = icosahedral_isometries(local, every=7)
+    net = Net(in_type, out_type).double()
+    assert symmetry_error(net, local.to_graph(), isometries, in_type, out_type) < 1e-10
 
 
 def test_layers_refuse_transport_outside_their_group():
