@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .mixing import PERMUTE, ROTATE, SIGN
+from .mixing import FLIP, PERMUTE, ROTATE, SIGN
 from .team import make_team
 from .vector import WIDTH, make_combine, make_rotate, make_tile, prefetch
 
@@ -381,6 +381,8 @@ def _carry(values, source, turn, det, element, first, count, blocks, permutation
                 for k in range(dim):
                     row = permutations[order + element[e] * dim + k]
                     _set(out, to + row * mul, values, at + k * mul, at, mul, one, zero)
+            elif kind == FLIP:
+                _set(out, to, values, at, at, mul, values.dtype.type(permutations[order + element[e]]), zero)
             else:
                 _set(out, to, values, at, at, mul, det[e] if kind == SIGN and det.size else one, zero)
 

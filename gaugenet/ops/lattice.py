@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..fields import FieldType
 from . import cpu
-from .mixing import OTHER, carried_blocks
+from .mixing import FLIP, OTHER, carried_blocks
 
 BACKENDS = ("auto", "reference", "gather", "cpu")
 # Bytes of the gathered neighbours held at a time: on the CPU they should stay in the cache between the gather and the product.
@@ -78,6 +78,10 @@ class TapLayout(NamedTuple):
         blocks = torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
         parts = blocks, torch.cat([none[0], *permutations]), torch.cat([none[1], *matrices])
         carried, moves = carried_blocks(type)
+        for block, (_, rep) in zip(carried, type.blocks):
+            if block[0] == OTHER and rep.dim == 1:
+                block[0], block[1] = FLIP, moves.numel()
+                moves = torch.cat([moves, rep(type.group.elements).flatten().round().to(moves)])
         elements = type.group.elements
         turn = elements[:, :2, 0] if type.group.dim == 2 else elements.new_zeros(len(elements), 2)
         turns = torch.cat([turn, torch.linalg.det(elements)[:, None].round()], 1)
@@ -160,7 +164,7 @@ def tap_convolve(
     fused = cpu.supported(x) and all(layout.special for layout in layouts)
     if backend == "cpu" and not fused:
         raise ValueError(
-            f"backend 'cpu' takes trivial, sign, vector, regular and quotient fields in floating point on the CPU; "
+            f"backend 'cpu' takes irreps of planar groups, regular and quotient fields in floating point on the CPU; "
             f"got {x.dtype} on {x.device} and {types[0]} -> {types[1]}"
         )
     bias = x.new_zeros(weight.shape[2]) if bias is None else bias.to(x.dtype)

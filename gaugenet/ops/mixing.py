@@ -13,6 +13,8 @@ from ..groups.representation import Permutation
 
 # What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group.
 COPY, SIGN, ROTATE, PERMUTE, OTHER = 0, 1, 2, 3, 4
+# A sign for each element of a finite group, in the place of a permutation; only of the loops over taps.
+FLIP = 5
 
 
 class Layout(NamedTuple):
