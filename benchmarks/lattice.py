@@ -33,7 +33,7 @@ def step(layer: torch.nn.Module, x: torch.Tensor, *arguments) -> Callable[[], No
 
 def floor(x: torch.Tensor, plan, taps: int, width: int) -> Callable[[], None]:
     nodes = x.shape[0]
-    forth, back = (table.neighbour.clamp(max=nodes - 1).flatten().long() for table in plan.taps)
+    forth, back = (table.neighbour.flatten().long() for table in plan.taps)
     weight, grad = torch.randn(taps * x.shape[1], width), torch.randn(nodes, width)
     transposed = weight.view(taps, -1, width).transpose(1, 2).reshape(taps * width, -1).contiguous()
     x = x.detach()

@@ -20,22 +20,10 @@ import numpy as np
 import torch
 
 from gaugenet import geometry
+from gaugenet.geometry.healpix_pixels import healpix_centers
 from gaugenet.groups import SO3
 from gaugenet.spectral import LatLonGrid, SphericalTransform, rotate_coefficients, tangent_harmonics
 from gaugenet.spectral.sampling import Sampling
-
-
-def healpix_centres(nside: int) -> np.ndarray:
-    """(12 nside^2, 3), from Gorski et al. 2005, equations 4 to 9."""
-    points = []
-    for i in range(1, 4 * nside):
-        cap = min(i, 4 * nside - i)
-        n = 4 * min(cap, nside)
-        z = (1 - cap**2 / (3 * nside**2)) * np.sign(2 * nside - i) if cap < nside else 4 / 3 - 2 * i / (3 * nside)
-        shift = 0.5 if cap < nside else 0.5 * ((i - nside + 1) % 2)
-        phi, r = 2 * np.pi / n * (np.arange(n) + shift), np.sqrt(1 - z * z)
-        points.append(np.stack([r * np.cos(phi), r * np.sin(phi), np.full(n, z)], 1))
-    return np.concatenate(points)
 
 
 def random_points(n: int) -> np.ndarray:
@@ -49,9 +37,9 @@ def cases():
         yield f"Gauss-Legendre {lmax + 1} x {2 * lmax + 1}", LatLonGrid.gauss_legendre(lmax + 1, 2 * lmax + 1), lmax
     yield "equiangular 65 x 129", LatLonGrid.equiangular(65, 129), 64
     yield "equiangular 66 x 129, poles", LatLonGrid.equiangular(66, 129, poles=True), 64
-    yield "HEALPix nside 16", healpix_centres(16), 32
-    yield "HEALPix nside 16", healpix_centres(16), 47
-    yield "HEALPix nside 32", healpix_centres(32), 64
+    yield "HEALPix nside 16", healpix_centers(16), 32
+    yield "HEALPix nside 16", healpix_centers(16), 47
+    yield "HEALPix nside 32", healpix_centers(32), 64
     yield "icosphere 4, its areas", icosphere[4], 24
     yield "icosphere 4, its areas", icosphere[4], 40
     yield "icosphere 5, its areas", icosphere[5], 32

@@ -2,8 +2,9 @@
 
     python benchmarks/sphere_pooling.py
 
-Writes benchmarks/results/sphere_pooling.md. As benchmarks/sphere_equivariance.py does for layers: a field of degree <= 8, and the same
-field rotated, are pooled to the next level; the answer to the first is put on the harmonics of degree <= 8, rotated, and compared.
+Writes benchmarks/results/sphere_pooling.md. As benchmarks/sphere_equivariance.py does for layers: a field of degree <= 8 and
+the same field rotated are pooled to the next level; the answer to the first is put on the harmonics of degree <= 8, rotated,
+and compared with the other.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> None:
         "# Pooling on the sphere against rotations of the sphere",
         f"`python benchmarks/sphere_pooling.py`, {datetime.date.today().isoformat()}; {platform.machine()} CPU, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__.split('+')[0]}, float64.",
-        "Relative error of `nn.GaugePool` under a generic rotation of a field of degree <= 8, by reduction and order of the field.",
+        "Relative error of `nn.GaugePool` under a generic rotation of a field of degree <= 8, by reduction and order.",
         table,
     ]
     (Path(__file__).parent / "results" / "sphere_pooling.md").write_text("\n\n".join(text) + "\n")

@@ -44,7 +44,8 @@ def icosphere(
         levels: number of coarser levels, with the icospheres level - 1, level - 2, ... Their `radius` is that of the same
             points, doubled at every level (at most pi a / 2, unless the first is larger); `rings` and `count` stay. A point of
             the coarse level is its own; the midpoint of an edge is as near to one end as to the other and belongs to one of
-            them (docs/spheres.md), so that every coarse point has 4 points, or 3 or 4 where it has five neighbours.
+            them, so that every cluster is centred on its coarse point and the 60 rotations of the icosahedron move clusters to
+            clusters (but for those of the icosahedron itself, level 0; docs/spheres.md).
 
     Returns:
         LocalGeometry with `faces` (20 4^level, 3), counter-clockwise from outside.
@@ -77,18 +78,22 @@ def icosphere_mesh(level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Refinement(NamedTuple):
-    """An icosphere, and how it came from the one before.
+    """An icosphere, and how it came from the one before. Every edge has a direction, and its midpoint belongs to its tail.
 
     Attributes:
         vertices: (N, 3). faces: (F, 3).
-        forward: (F, 3), whether side k of a face, from corner k to corner k + 1, runs along the direction of its edge. The
-            directions leave every point by half of its edges (by 2 or 3 of five), and an edge's midpoint belongs to its tail.
+        forward: (F, 3), whether side k of a face, from corner k to corner k + 1, runs along the direction of its edge.
+        border: (F, 3), whether the side lies on an edge of the icosahedron.
+        upright: (F,), whether a face stands as the face of the icosahedron that it lies in does; the others are turned by 60
+            degrees.
         parent: (N,) point of the coarser icosphere that each point belongs to; None for the icosahedron.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     forward: np.ndarray
+    border: np.ndarray
+    upright: np.ndarray
     parent: np.ndarray | None
 
 
@@ -101,16 +106,18 @@ def _icosahedron() -> _Refinement:
     faces = faces[np.lexsort(faces.T[::-1])]  # an order that does not depend on the version of Qhull
     # Counter-clockwise about the axis: a plane through a corner and the axis parts its five edges into 2 and 3.
     tail, head = vertices[faces], vertices[np.roll(faces, -1, axis=1)]
-    return _Refinement(vertices, faces, np.cross(tail, head) @ _AXIS > 0, None)
+    forward = np.cross(tail, head) @ _AXIS > 0
+    return _Refinement(vertices, faces, forward, np.ones((len(faces), 3), bool), np.ones(len(faces), bool), None)
 
 
 def _refine(step: _Refinement) -> _Refinement:
     """Four faces from every face.
 
-    Both halves of an edge keep its direction, and the edges of every inner triangle run round it counter-clockwise: so at a
-    new point three edges come in and three go out, and at an old one nothing changes.
+    Inside of a face of the icosahedron edges run as its sides do, counter-clockwise: those that leave a point are 120 degrees
+    apart, or on the border opposite. On an edge of the icosahedron both halves leave its midpoint. So every cluster is centred
+    on its point, and the rule has the 60 rotations of the icosahedron (but for its own 30 midpoints).
     """
-    vertices, faces, forward, _ = step
+    vertices, faces, forward, border, upright, _ = step
     n = len(vertices)
     a, b, c = faces.T
     sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -119,14 +126,17 @@ def _refine(step: _Refinement) -> _Refinement:
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
     ab, bc, ca = edge_of_side.reshape(3, -1) + n
     children = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
-    along_ab, along_bc, along_ca = forward.T
-    no, yes = np.zeros(len(faces), bool), np.ones(len(faces), bool)
-    directions = [(along_ab, no, along_ca), (along_bc, no, along_ab), (along_ca, no, along_bc), (yes, yes, yes)]
+    edge_ab, edge_bc, edge_ca = border.T
+    to_ab, to_bc, to_ca = (forward & ~border).T  # the half towards a midpoint, and the half away from it
+    from_ab, from_bc, from_ca = (forward | border).T
+    no = np.zeros(len(faces), bool)
+    directions = [(to_ab, upright, from_ca), (to_bc, upright, from_ab), (to_ca, upright, from_bc), (~upright,) * 3]
+    borders = [(edge_ab, no, edge_ca), (edge_bc, no, edge_ab), (edge_ca, no, edge_bc), (no,) * 3]
     parent = np.arange(n + len(edges))
     parent[n + edge_of_side.ravel()] = np.where(forward.T.ravel(), sides[:, 0], sides[:, 1])
     return _Refinement(
         np.concatenate([vertices, middle]),
-        np.concatenate([np.stack(child, 1) for child in children]),
-        np.concatenate([np.stack(direction, 1) for direction in directions]),
+        *(np.concatenate([np.stack(part, 1) for part in parts]) for parts in (children, directions, borders)),
+        np.concatenate([upright, upright, upright, ~upright]),
         parent,
     )

@@ -51,7 +51,7 @@ def cone_plan(graph) -> ConePlan | None:
     near = distance <= shortest[place] * (1 + _TIE)
     source, place = source[near], place[near]
     count = angle.new_zeros(node.numel()).index_add(0, place, angle.new_ones(place.numel()))
-    return ConePlan(node, 2 * torch.pi / angle[node], source, place, 1 / count[place])
+    return ConePlan(node, 2 * torch.pi / angle[node].double(), source, place, 1 / count[place])
 
 
 class ConePoints(ConstantModule):
@@ -97,18 +97,11 @@ class ConePoints(ConstantModule):
             near = self.project(x[plan.source]) * plan.share.to(x.dtype)[:, None]
             new = x.new_zeros(plan.node.numel(), x.shape[1]).index_add(0, plan.place, near)
             return x.index_copy(0, plan.node, new)
-        return self.scaled(x, plan, 1.0 if self.mode == "cone" else 0.0)
-
-    def scaled(self, x: Tensor, plan: ConePlan, scale: float | Tensor) -> Tensor:
-        """x with scale P f at the cone points; scale a number or (C,)."""
-        scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device).expand(plan.node.numel())
-        return map_rows(x, plan.node, scale, self.matrix(x.dtype))
-
-    def matrix(self, dtype: torch.dtype) -> Tensor:
-        """P as one matrix (type.dim, type.dim); symmetric."""
-        blocks = [getattr(self, f"projector_{b}").to(dtype) for b in range(len(self.in_type.blocks))]
+        if self.mode == "zero":
+            return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))
+        blocks = [getattr(self, f"projector_{b}").to(x.dtype) for b in range(len(self.in_type.blocks))]
         spread = [torch.kron(p, torch.eye(mul).to(p)) for p, (mul, _) in zip(blocks, self.in_type.blocks)]
-        return torch.block_diag(*spread)
+        return map_rows(x, plan.node, torch.block_diag(*spread))
 
     def project(self, x: Tensor) -> Tensor:
         """P f: (M, type.dim) -> (M, type.dim)."""

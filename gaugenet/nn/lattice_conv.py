@@ -102,16 +102,7 @@ class LatticeConv(nn.Module):
         bias = None if self.bias is None else self.bias.row()
         x = self.corners_in.apply_plan(x, plan.cone)
         out = tap_convolve(x, weight, bias, (self.in_type, self.out_type), self.layouts, plan.taps, self.backend)
-        if plan.cone is None or self.corners_in.mode != "cone":
-            return self.corners_out.apply_plan(out, plan.cone)
-        # The centre and the bias count once: what the factor adds to them is taken off again.
-        factor, own = plan.cone.factor.to(x.dtype), x.new_zeros(plan.cone.node.numel(), self.out_type.dim)
-        if self.centre is not None:
-            own = x[plan.cone.node] @ weight[self.centre]
-        if bias is not None:
-            own = own + bias.to(x.dtype)
-        out = self.corners_out.scaled(out, plan.cone, factor)
-        return out.index_add_(0, plan.cone.node, self.corners_out.project(own) * (1 - factor)[:, None])
+        return self.corners_out.apply_plan(out, plan.cone)
 
     def extra_repr(self) -> str:
         return (

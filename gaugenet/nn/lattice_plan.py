@@ -43,9 +43,12 @@ def lattice_plan(graph, group: FiniteGroup, taps: np.ndarray, layer: str) -> Lat
         inverse = group.nearest(group.elements.transpose(-1, -2), TOLERANCE)
         element = group.nearest(graph.transport[edge], 1.0)  # check_transport knows the tolerance
         moved = torch.from_numpy(tap_permutation(group, taps))
-        edges, nodes = graph.edge_index[:, edge], graph.radius.shape[0]
-        plan = make_tap_plan(edges, tap, element, nodes, centre_of(taps), inverse.to(edge.device), moved.to(edge.device))
-        return LatticePlan(plan, cone_plan(graph))
+        edges, nodes, cone = graph.edge_index[:, edge], graph.radius.shape[0], cone_plan(graph)
+        share = graph.log.new_ones(nodes, dtype=torch.float64)
+        if cone is not None:  # the angle that is there stands for a full turn
+            share[cone.node] = cone.factor
+        tables = inverse.to(edge.device), moved.to(edge.device)
+        return LatticePlan(make_tap_plan(edges, tap, element, share[edges[1]], nodes, centre_of(taps), tables), cone)
 
 
 def centre_of(taps: np.ndarray) -> int | None:

@@ -74,20 +74,13 @@ class LatticePool(nn.Module):
 
     def _reduced(self, x: Tensor, plan: LatticePlan, node: Tensor) -> Tensor:
         table = TapTable(*(part[node] for part in plan.taps.forward))
-        rows = carry_to_taps(x, self.layout, table)  # (M, T, D)
-        there = (table.neighbour < x.shape[0])[..., None]
-        conical = plan.cone is not None and self.corners.mode == "cone"
-        if self.reduce == "max":
-            if conical:
-                factor = x.new_ones(x.shape[0]).index_copy(0, plan.cone.node, plan.cone.factor.to(x.dtype))
-                rows = torch.where((factor[node] != 1)[:, None, None], self._projected(rows), rows)
-            return rows.masked_fill(~there, -torch.inf).amax(1)
-        share = there.to(x.dtype)
-        if conical:
-            factor = x.new_ones(x.shape[0]).index_copy(0, plan.cone.node, plan.cone.factor.to(x.dtype))
-            own = table.neighbour == node[:, None]
-            share = torch.where(own[..., None], share, share * factor[node][:, None, None])
-        return (rows * share).sum(1) / share.sum(1)
+        rows, share = carry_to_taps(x, self.layout, table), table.share.to(x.dtype)[..., None]
+        if self.reduce == "mean":
+            return rows.sum(1) / share.sum(1)
+        if plan.cone is not None and self.corners.mode == "cone":
+            conical = torch.isin(node, plan.cone.node)[:, None, None]
+            rows = torch.where(conical, self._projected(rows), rows)
+        return (rows / torch.where(share > 0, share, 1)).masked_fill(share == 0, -torch.inf).amax(1)
 
     def _projected(self, rows: Tensor) -> Tensor:
         return self.corners.project(rows.flatten(0, 1)).view_as(rows)

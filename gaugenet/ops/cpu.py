@@ -94,15 +94,13 @@ def tap_convolve_backward(
 
 def _taps(x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], dtype: torch.dtype):
     """(features, edges, blocks, permutations); the weight with whole registers for rows; nodes to a chunk."""
-    neighbour, element = (part.reshape(-1) for part in table)
+    source, element, share = (part.reshape(-1) for part in table)
     blocks, permutations, turns = layout
-    missing = neighbour == x.shape[0]
-    source = neighbour.masked_fill(missing, 0)
     kinds = blocks[:, 0]
     turned, signed = bool((kinds == ROTATE).any()), bool((turns[:, 2] < 0).any())
     turn = turns.to(dtype)[element.long()] if turned or signed else turns.new_zeros(0, 3, dtype=dtype)
     det = turn[:, 2] if signed else turn[:0, 2]
-    arrays = (source, turn[:, :2].reshape(-1), det.contiguous(), element, missing)
+    arrays = (source, turn[:, :2].reshape(-1), det.contiguous(), element, share.to(dtype))
     edges = tuple(part.numpy() for part in arrays)
     weight = torch.nn.functional.pad(weight, (0, 0, 0, -weight.shape[1] % _REGISTER))
     step = max(8, _CHUNK_BYTES // (weight.shape[0] * weight.shape[1] * dtype.itemsize) // 8 * 8)

@@ -92,18 +92,20 @@ def _carry_slice(arguments, item):
 
 
 @njit(**_OPTIONS)
-def _clear(rows, r, padded, missing, first, count):
-    """Zeros for the neighbours that are not there."""
+def _scale(rows, r, padded, share, first, count):
+    """Neighbours times their share, where that is not one."""
     for i in range(count):
-        if missing[first + i]:
-            rows[r + i * padded : r + (i + 1) * padded] = 0
+        f = share[first + i]
+        if f != 1:
+            for k in range(r + i * padded, r + (i + 1) * padded):
+                rows[k] *= f
 
 
 @njit(**_OPTIONS)
 def _tap_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve`."""
     x, edges, blocks, permutations, weight, bias, out, bounds, step, taps = arguments
-    source, turn, det, element, missing = edges
+    source, turn, det, element, share = edges
     start, stop, width, columns = bounds[item], bounds[item + 1], x.shape[1], out.shape[1]
     padded = (width + WIDTH - 1) // WIDTH * WIDTH
     row = taps * padded
@@ -112,7 +114,7 @@ def _tap_slice(arguments, item):
     for p in range(start, stop, step):
         count = min(step, stop - p)
         _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
-        _clear(rows, r, padded, missing, p * taps, count * taps)
+        _scale(rows, r, padded, share, p * taps, count * taps)
         _product(rows, r, 1, row, row, weight, 0, columns, bias, 0, 0, flat, p * columns, columns, count, columns)
 
 
@@ -120,7 +122,7 @@ def _tap_slice(arguments, item):
 def _tap_backward_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve_backward`."""
     grad, x, edges, blocks, permutations, weight, grad_x, grad_weights, bounds, step, taps = arguments
-    source, turn, det, element, missing = edges
+    source, turn, det, element, share = edges
     start, stop, width, columns = bounds[item], bounds[item + 1], grad.shape[1], x.shape[1]
     padded = (width + WIDTH - 1) // WIDTH * WIDTH
     row, g_w = taps * padded, grad_weights[item]
@@ -130,7 +132,7 @@ def _tap_backward_slice(arguments, item):
         count = min(step, stop - p)
         at = p * columns
         _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
-        _clear(rows, r, padded, missing, p * taps, count * taps)
+        _scale(rows, r, padded, share, p * taps, count * taps)
         if flat.size:
             _product(rows, r, 1, row, row, weight, 0, columns, zeros, 0, 0, flat, at, columns, count, columns)
         if g_w.size:
@@ -146,7 +148,7 @@ _tap_team, _tap_backward_team = make_team(_tap_slice), make_team(_tap_backward_s
 def tap_convolve(fork, threads, first, last, arguments):
     """out[p] = sum over taps t of rho(g_pt) x[source[p, t]] @ weight[t] + bias, for some slices of the nodes.
 
-    ``arguments`` are x (N, D); edges: source (N T,), turn (2 N T,), det, element, missing (N T,); blocks and permutations of a
+    ``arguments`` are x (N, D); edges: source (N T,), turn (2 N T,), det, element, share (N T,); blocks and permutations of a
     Layout; weight (T, D up to whole registers, D_out) flat; bias (D_out,); out (N, D_out), written; bounds
     of the slices; step, nodes to a chunk; T.
     """

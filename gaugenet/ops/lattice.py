@@ -22,12 +22,14 @@ class TapTable(NamedTuple):
     """Neighbours by tap, of all nodes.
 
     Attributes:
-        neighbour: (N, T) int32, the node at each tap of each node; N where there is none.
+        neighbour: (N, T) int32, the node at each tap of each node; 0 where there is none.
         element: (N, T) int32, the transporter from it, numbered as the elements of the group.
+        share: (N, T), what its feature is multiplied with: 0 where there is none.
     """
 
     neighbour: Tensor
     element: Tensor
+    share: Tensor
 
 
 class TapPlan(NamedTuple):
@@ -83,7 +85,13 @@ class TapLayout(NamedTuple):
 
 
 def make_tap_plan(
-    edge_index: Tensor, tap: Tensor, element: Tensor, num_nodes: int, centre: int | None, inverse: Tensor, moved: Tensor
+    edge_index: Tensor,
+    tap: Tensor,
+    element: Tensor,
+    share: Tensor,
+    num_nodes: int,
+    centre: int | None,
+    tables: tuple[Tensor, Tensor],
 ) -> TapPlan:
     r"""The tables of a graph whose edges have taps.
 
@@ -92,22 +100,24 @@ def make_tap_plan(
     edges with transporters g^-1 at the taps g^-1 x, and transposed matrices.
 
     Args:
-        edge_index: (2, E), every pair (target, tap) once. tap: (E,). element: (E,) number of the transporter g.
+        edge_index: (2, E), every pair (target, tap) once. tap: (E,). element: (E,) number of the transporter g. share: (E,).
         num_nodes: N. centre: the tap of the node itself, or None.
-        inverse: (order,) number of g^-1. moved: (order, T) the tap g x_t.
+        tables: (order,) the number of g^-1, and (order, T) the tap g x_t.
     """
     source, target = edge_index
+    inverse, moved = tables
     number, count = moved.shape[1], num_nodes * moved.shape[1]
 
     def table(here: Tensor, there: Tensor, tap: Tensor, element: Tensor) -> TapTable:
-        neighbour = torch.full((count,), num_nodes, dtype=torch.int32, device=here.device)
-        elements = torch.zeros(count, dtype=torch.int32, device=here.device)
-        neighbour[here * number + tap] = there.int()
-        elements[here * number + tap] = element.int()
-        neighbour, elements = neighbour.view(num_nodes, number), elements.view(num_nodes, number)
+        place = here * number + tap
+        neighbour, elements = torch.zeros(2, count, dtype=torch.int32, device=here.device)
+        shares = share.new_zeros(count)
+        neighbour[place], elements[place], shares[place] = there.int(), element.int(), share
+        filled = TapTable(*(part.view(num_nodes, number) for part in (neighbour, elements, shares)))
         if centre is not None:
-            neighbour[:, centre] = torch.arange(num_nodes, dtype=torch.int32, device=here.device)
-        return TapTable(neighbour, elements)
+            filled.neighbour[:, centre] = torch.arange(num_nodes, dtype=torch.int32, device=here.device)
+            filled.share[:, centre] = 1
+        return filled
 
     back = inverse[element]
     place = source * number + moved[back, tap]
@@ -125,7 +135,7 @@ def tap_convolve(
     plan: TapPlan,
     backend: str = "auto",
 ) -> Tensor:
-    r"""out[p] = sum_t rho(g_pt) x[q_t(p)] @ weight[t] + b.
+    r"""out[p] = sum_t share_pt rho(g_pt) x[q_t(p)] @ weight[t] + b.
 
     Args:
         x: (N, D_in). weight: (T, D_in, D_out), steerable: the gathering backward pass relies on it. bias: (D_out,) or None.
@@ -164,10 +174,13 @@ def tap_convolve(
 
 
 def _reference(x: Tensor, weight: Tensor, bias: Tensor, type: FieldType, table: TapTable) -> Tensor:
-    """The definition: a row of zeros stands for neighbours that are not there."""
+    """The definition."""
     elements = type.group.elements.to(x)[table.element.long()]
-    rows = torch.cat([x, x.new_zeros(1, x.shape[1])])[table.neighbour.long()]
-    return torch.einsum("ntd,tdo->no", type.transform(elements, rows), weight) + bias
+    rows = table.share.to(x.dtype)[..., None] * type.transform(elements, x[table.neighbour.long()])
+    return torch.einsum("ntd,tdo->no", rows, weight) + bias
+
+
+_FIELDS = len(TapTable._fields)
 
 
 @torch.library.custom_op("gaugenet::tap_convolve", mutates_args=())
@@ -183,10 +196,10 @@ def _convolve(
 ) -> Tensor:
     """Gradients to the weight arrive at ``transposed_weight`` (T, D_out, D_in), made from the same parameters."""
     if loop == "cpu":
-        return cpu.tap_convolve(x, weight, bias, tables[:2], layout[3:])
+        return cpu.tap_convolve(x, weight, bias, tables[:_FIELDS], layout[3:])
     out = x.new_empty(x.shape[0], weight.shape[2])
     matrices = _by_block(weight, layout[0])
-    for start, stop, parts in _gathered(x, TapTable(*tables[:2]), TapLayout(*layout)):
+    for start, stop, parts in _gathered(x, TapTable(*tables[:_FIELDS]), TapLayout(*layout)):
         into = out[start:stop]
         for k, (rows, matrix) in enumerate(zip(parts, matrices)):
             torch.addmm(into if k else bias, rows, matrix, out=into)
@@ -253,10 +266,12 @@ def _backward(ctx, grad):
     nothing = (*([None] * size for size in ctx.sizes), None)
     grad_bias = grad.sum(0) if need_bias else None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
-        rows = carry_to_taps(grad, TapLayout(*out_layout), TapTable(*tables[2:]))
+        rows = carry_to_taps(grad, TapLayout(*out_layout), TapTable(*tables[_FIELDS:]))
         grad_x = torch.einsum("ntd,tdo->no", rows, transposed) if need_x else None
         return grad_x, None, torch.einsum("ntd,no->tdo", rows, x) if need_w else None, grad_bias, *nothing
-    grad_x, grad_w = _convolve_backward(grad.contiguous(), x, transposed, tables[2:], out_layout, need_x, need_w, ctx.loop)
+    grad_x, grad_w = _convolve_backward(
+        grad.contiguous(), x, transposed, tables[_FIELDS:], out_layout, need_x, need_w, ctx.loop
+    )
     return grad_x if need_x else None, None, grad_w if need_w else None, grad_bias, *nothing
 
 
@@ -264,8 +279,8 @@ _convolve.register_autograd(_backward, setup_context=_setup)
 
 
 def carry_to_taps(x: Tensor, layout: TapLayout, table: TapTable) -> Tensor:
-    """rho(g_pt) x[q_t(p)] at all taps of the table's nodes, zeros where there is none, in plain torch: (M, T, D)."""
-    rows = torch.cat([x, x.new_zeros(1, x.shape[1])])[table.neighbour.long()]
+    """share_pt rho(g_pt) x[q_t(p)] at all taps of the table's nodes, in plain torch: (M, T, D)."""
+    rows = table.share.to(x.dtype)[..., None] * x[table.neighbour.long()]
     parts = []
     for kind, first, n, mul, offset, order in layout.blocks.tolist():
         block = rows[..., first : first + n * mul].unflatten(-1, (n, mul))
@@ -291,28 +306,32 @@ def _gathered(x: Tensor, table: TapTable, layout: TapLayout):
     for kind, first, n, mul, offset, order in layout.blocks.tolist():
         block = x[:, first : first + n * mul]
         widest = max(widest, number * n * mul)
-        if kind == _PERMUTE:  # one row a component; rows of zeros for neighbours that are not there
-            padded = torch.cat([block, block.new_zeros(1, n * mul)]).view(-1, mul)
+        if kind == _PERMUTE:  # one row a component
+            features = block.reshape(-1, mul)
             places = layout.permutations[offset : offset + order * n].view(order, n).to(table.element)
-            sources.append((padded, places, n))
+            sources.append((features, places, n))
         else:  # every feature as carried by every element in use
             matrices = _matrices(layout, offset, n, table.element).to(x)
             carried = torch.einsum("gij,ajc->agic", matrices, block.unflatten(1, (n, mul)))
-            padded = torch.cat([carried.flatten(2), carried.new_zeros(1, len(matrices), n * mul)]).flatten(0, 1)
+            features = carried.flatten(2).flatten(0, 1)
             places = torch.arange(len(matrices), device=x.device, dtype=table.element.dtype)[:, None]
-            sources.append((padded, places, len(matrices)))
+            sources.append((features, places, len(matrices)))
     step = max(16, _CHUNK_BYTES.get(x.device.type, 1 << 28) // (widest * x.element_size()))
     step = min(step, max(1, num_nodes))
-    buffers = [x.new_empty(step * number * places.shape[1], padded.shape[1]) for padded, places, _ in sources]
+    buffers = [x.new_empty(step * number * places.shape[1], features.shape[1]) for features, places, _ in sources]
     for start in range(0, num_nodes, step):
         stop = min(start + step, num_nodes)
         neighbour, element = table.neighbour[start:stop, :, None], table.element[start:stop]
+        node, tap = (table.share[start:stop] != 1).nonzero(as_tuple=True)
+        factor = table.share[start:stop][node, tap, None].to(x.dtype)
         parts = []
-        for (padded, places, stride), buffer in zip(sources, buffers):
+        for (features, places, stride), buffer in zip(sources, buffers):
             index = torch.add(places[element], neighbour, alpha=stride).view(-1)
             rows = buffer[: index.numel()]
-            torch.index_select(padded, 0, index, out=rows)
-            parts.append(rows.view(stop - start, -1))
+            torch.index_select(features, 0, index, out=rows)
+            rows = rows.view(stop - start, number, -1)
+            rows[node, tap] *= factor
+            parts.append(rows.flatten(1))
         yield start, stop, parts
 
 

@@ -7,19 +7,19 @@ from torch import Tensor
 
 
 @torch.library.custom_op("gaugenet::map_rows", mutates_args=())
-def map_rows(x: Tensor, node: Tensor, scale: Tensor, matrix: Tensor) -> Tensor:
-    """A copy of x (N, D) with x[node] replaced by scale x[node] @ matrix.
+def map_rows(x: Tensor, node: Tensor, matrix: Tensor) -> Tensor:
+    """A copy of x (N, D) with x[node] replaced by x[node] @ matrix.
 
     Args:
-        node: (C,) ids, each once. scale: (C,). matrix: (D, D). No gradients to scale and matrix.
+        node: (C,) ids, each once. matrix: (D, D), which gets no gradient.
     """
     out = x.clone()
-    out[node] = scale[:, None] * (x[node] @ matrix)
+    out[node] = x[node] @ matrix
     return out
 
 
 @map_rows.register_fake
-def _(x, node, scale, matrix):
+def _(x, node, matrix):
     return torch.empty_like(x)
 
 
@@ -28,8 +28,8 @@ def _setup(ctx, inputs, output):
 
 
 def _backward(ctx, grad):
-    node, scale, matrix = ctx.saved_tensors
-    return map_rows(grad, node, scale, matrix.t()), None, None, None
+    node, matrix = ctx.saved_tensors
+    return map_rows(grad, node, matrix.t()), None, None
 
 
 map_rows.register_autograd(_backward, setup_context=_setup)

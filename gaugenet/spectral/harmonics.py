@@ -96,9 +96,7 @@ def polar_frames(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
 
 def unit_points(points: np.ndarray | Tensor) -> np.ndarray:
     """Points (N, 3) as float64 unit vectors."""
-    if isinstance(points, Tensor):
-        points = points.detach().cpu().numpy()
-    points = np.asarray(points, dtype=np.float64)
+    points = as_array(points)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"points on the sphere have shape (N, 3) with N >= 1, got {points.shape}")
     norm = np.linalg.norm(points, axis=1)
@@ -110,9 +108,7 @@ def unit_points(points: np.ndarray | Tensor) -> np.ndarray:
 
 def checked_frames(frames: np.ndarray | Tensor, unit: np.ndarray) -> np.ndarray:
     """Frames (N, 3, 2) as float64, orthonormal and tangent to 1e-6."""
-    if isinstance(frames, Tensor):
-        frames = frames.detach().cpu().numpy()
-    frames = np.asarray(frames, dtype=np.float64)
+    frames = as_array(frames)
     if frames.shape != (len(unit), 3, 2):
         raise ValueError(f"frames expected shape {(len(unit), 3, 2)}, got {frames.shape}")
     full = np.concatenate([frames, unit[:, :, None]], -1)
@@ -121,6 +117,11 @@ def checked_frames(frames: np.ndarray | Tensor, unit: np.ndarray) -> np.ndarray:
     if bad.size:
         raise GeometryError(f"frames must be orthonormal, tangent and right-handed with the outward normal: {format_ids(bad)}")
     return frames
+
+
+def as_array(x: np.ndarray | Tensor) -> np.ndarray:
+    """Anything like an array, on any device, as float64."""
+    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
 
 
 def format_ids(ids: np.ndarray) -> str:

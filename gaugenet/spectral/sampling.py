@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import GeometryError
-from .harmonics import checked_frames, format_ids, polar_angles, polar_frames, unit_points
-from .small_d import small_d
+from .harmonics import as_array, checked_frames, format_ids, polar_angles, polar_frames, unit_points
 
 # Points this near to one latitude (or to equal steps of longitude) are on it.
 _TOLERANCE = 1e-12
@@ -111,7 +110,7 @@ class Sampling:
             frames = getattr(sampling, "frame", None) if frames is None else frames
             unit = unit_points(points)
             if weights is None and getattr(sampling, "area", None) is not None:
-                weights = np.asarray(sampling.area) / np.square(np.asarray(points)).sum(1)  # on the unit sphere
+                weights = as_array(sampling.area) / np.square(as_array(points)).sum(1)  # on the unit sphere
             polar, rings = polar_frames(*polar_angles(unit)), Rings.find(unit)
         frames = polar if frames is None else checked_frames(frames, unit)
         return cls(unit, _checked_weights(weights, len(unit)), polar, frames, rings)
@@ -163,7 +162,8 @@ class Rings:
         phi, theta = phi[order], theta[order]
         ideal = phi[first][ring] + 2 * np.pi / count[ring] * (np.arange(len(unit)) - first[ring])
         off = np.maximum(np.abs(phi - ideal) * np.sin(theta), np.abs(theta - theta[first][ring]))
-        if off.max() > _TOLERANCE:
+        # Several points at a pole have no longitudes, hence no order: a LatLonGrid says what they are.
+        if off.max() > _TOLERANCE or (count[np.sin(theta[first]) < _TOLERANCE] > 1).any():
             return None
         together = np.argsort(count, kind="stable")
         parts = [order[first[r] : first[r] + count[r]] for r in together]
@@ -173,7 +173,7 @@ class Rings:
 def _checked_weights(weights, n: int) -> np.ndarray | None:
     if weights is None:
         return None
-    weights = np.array(weights.detach().cpu() if hasattr(weights, "detach") else weights, dtype=np.float64)
+    weights = as_array(weights)
     if weights.shape != (n,):
         raise ValueError(f"weights expected shape {(n,)}, got {weights.shape}")
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
@@ -185,16 +185,19 @@ def _checked_weights(weights, n: int) -> np.ndarray | None:
 def interpolatory_weights(theta: np.ndarray) -> np.ndarray:
     """Weights (R,) with which R latitudes integrate polynomials in z = cos(theta) of degree below R exactly over [-1, 1].
 
-    Where these have no positive solution, the lengths of the cells between the latitudes in z.
+    Where there are no such positive weights, the lengths of the cells between the latitudes in z.
     """
-    legendre = np.stack([np.sqrt(2 * l + 1) * d[l] for l, d in enumerate(small_d(len(theta) - 1, 0, theta))])
-    integrals = np.zeros(len(theta))
-    integrals[0] = 2
-    weights = np.linalg.lstsq(legendre, integrals, rcond=None)[0]
-    if (weights > 0).all() and np.abs(legendre @ weights - integrals).max() < 1e-9:
-        return weights
     order = np.argsort(theta)
     edges = np.cos(np.concatenate([[0], (theta[order][1:] + theta[order][:-1]) / 2, [np.pi]]))
-    weights = np.empty(len(theta))
-    weights[order] = edges[:-1] - edges[1:]
-    return weights
+    cells = np.empty(len(theta))
+    cells[order] = edges[:-1] - edges[1:]
+    legendre = (np.polynomial.legendre.legvander(np.cos(theta), len(theta) - 1) * np.sqrt(2 * np.arange(len(theta)) + 1)).T
+    integrals = np.zeros(len(theta))
+    integrals[0] = 2
+    # Scaled by the cells the matrix of the system is near a multiple of 1, for usual latitudes.
+    try:
+        weights = cells * (legendre.T @ np.linalg.solve((legendre * cells) @ legendre.T, integrals))
+    except np.linalg.LinAlgError:
+        return cells
+    exact = np.abs(legendre @ weights - integrals).max() < 1e-9
+    return weights if exact and (weights > 0).all() else cells

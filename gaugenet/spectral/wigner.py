@@ -43,7 +43,7 @@ def complex_wigner_matrices(rotation: Tensor, lmax: int) -> list[Tensor]:
     """
     matrices = []
     for l, real in enumerate(wigner_matrices(rotation, lmax)):
-        u = torch.tensor(complex_basis(l)).to(torch.complex(real[:0], real[:0]))
+        u = torch.tensor(complex_basis(l), dtype=real.dtype.to_complex(), device=real.device)
         matrices.append(u.conj() @ real.to(u.dtype) @ u.mT)
     return matrices
 
@@ -73,7 +73,11 @@ def to_complex(coefficients: Tensor, spin: int = 0) -> Tensor:
     Scalars: :math:`f = \sum a_{lm} Y_{lm}`, hence a_{l,-m} = (-1)^m conj a_lm. Spin s:
     :math:`a + ib = \sum a_{lm}\, i^s\, {}_sY_{lm}` in (east, north) frames; see `spin_weighted_harmonics`.
     """
-    values = torch.view_as_complex(coefficients.contiguous()) if spin else torch.complex(coefficients, coefficients * 0)
+    values = (
+        torch.view_as_complex(coefficients.contiguous())
+        if spin
+        else torch.complex(coefficients, torch.zeros_like(coefficients))
+    )
     parts = []
     for l in range(degree_of(values.shape[-1]) + 1):
         u = torch.tensor(complex_basis(l)).to(values)

@@ -101,7 +101,7 @@ def test_icosphere_faces_agree_with_graphcast(shared):
         assert same == {tuple(np.roll(face, -face.argmin())) for face in match[oracle[f"f{level}"]]}
 
 
-def test_icosphere_levels_are_nested_and_balanced():
+def test_icosphere_levels_are_nested():
     geometry = icosphere(4, levels=4).validate()
     assert [g.num_nodes for g in geometry.levels()] == [2562, 642, 162, 42, 12]
     for fine in geometry.levels()[:-1]:
@@ -112,19 +112,24 @@ def test_icosphere_levels_are_nested_and_balanced():
         chord = np.linalg.norm(fine.positions[:, None] - few.positions[None], axis=-1)
         np.testing.assert_allclose(chord[np.arange(len(cluster)), cluster], chord.min(1), atol=1e-12)
         size = np.bincount(cluster)
-        assert sorted(np.unique(size[:12])) == [3, 4] and (size[12:] == 4).all()
+        assert set(size[:12]) == ({1} if m > 12 else {3, 4}) and set(size[12:]) <= {3, 4, 5}
 
 
-def test_icosphere_clusters_are_symmetric_inside_the_faces_of_the_icosahedron():
-    geometry = icosphere(3, levels=1)
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_icosphere_clusters_are_centred_and_have_the_symmetry_of_the_icosahedron(level):
+    geometry = icosphere(level, levels=1)
     points, cluster, few = geometry.positions, geometry.coarse.cluster, geometry.coarse.geometry.num_nodes
     corners, faces = icosphere_mesh(0)
-    inside = (np.linalg.solve(corners[faces].swapaxes(1, 2), points.T) > 1e-9).all(1).any(0)
-    assert inside.sum() == 20 * 21
-    for face in (3, 7, 19):
-        turn = np.linalg.solve(corners[faces[0]], corners[faces[face]])  # points @ turn takes face 0 to this one
-        image = np.linalg.norm(points[:, None] - (points @ turn)[None], axis=-1).argmin(0)
-        np.testing.assert_array_equal(cluster[image][inside], image[:few][cluster[inside]])
+    start = np.linalg.inv(corners[faces[0]])
+    for face in faces[[0, 7, 19]]:
+        for corner in range(3):
+            turn = start @ corners[np.roll(face, corner)]  # points @ turn takes face 0 to this one
+            image = np.linalg.norm(points[:, None] - (points @ turn)[None], axis=-1).argmin(0)
+            np.testing.assert_array_equal(cluster[image], image[:few][cluster])
+    mean = np.stack([np.bincount(cluster, p) for p in points.T], 1) / np.bincount(cluster)[:, None]
+    offset = np.linalg.norm(np.cross(points[:few], mean), axis=1)
+    edge = np.linalg.norm(points[geometry.faces[:, 0]] - points[geometry.faces[:, 1]], axis=1).min()
+    assert offset.max() < 0.1 * edge
 
 
 def test_icosphere_radius_and_frames_go_down_the_levels():

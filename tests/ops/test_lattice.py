@@ -69,7 +69,7 @@ def test_opcheck(case, loop):
     torch.library.opcheck(torch.ops.gaugenet.tap_convolve.default, arguments)
     grad = torch.randn(x.shape[0], conv.out_type.dim, dtype=torch.float64)
     for needs in ((True, True), (True, False), (False, True)):
-        backward = grad, x.detach(), second.detach(), tables[2:], layouts[1], *needs, loop
+        backward = grad, x.detach(), second.detach(), tables[3:], layouts[1], *needs, loop
         torch.library.opcheck(torch.ops.gaugenet.tap_convolve_backward.default, backward)
 
 
@@ -127,5 +127,5 @@ def test_backends():
 
 
 def _empty() -> lattice.TapPlan:
-    none = lattice.TapTable(*[torch.zeros(0, 7, dtype=torch.int32)] * 2)
+    none = lattice.TapTable(*[torch.zeros(0, 7, dtype=torch.int32)] * 2, torch.zeros(0, 7, dtype=torch.float64))
     return lattice.TapPlan(none, none)

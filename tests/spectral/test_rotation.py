@@ -8,12 +8,13 @@ import torch
 
 from gaugenet import FieldType, geometry
 from gaugenet.errors import GeometryError
+from gaugenet.geometry.healpix_pixels import healpix_centers
 from gaugenet.groups import O2, SO2, SO3, Cyclic, Octahedral
 from gaugenet.spectral import FieldTransform, LatLonGrid, from_complex, rotate_coefficients, rotate_field, sampling_permutation
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
 
 from .samplings import icosphere_points, random_frames, random_points
-from .test_transform import healpix_centres, healpy_coefficients
+from .test_transform import healpy_coefficients
 
 TYPE = FieldType(SO2(), "2x0 + 3x1 + 1x2 + 1x4")
 LMAX = 6
@@ -40,7 +41,7 @@ def polynomial(points: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize(
-    "sampling", [LatLonGrid.gauss_legendre(9, 17), icosphere_points(2), random_points(300), healpix_centres(4)]
+    "sampling", [LatLonGrid.gauss_legendre(9, 17), icosphere_points(2), random_points(300), healpix_centers(4, nest=False)]
 )
 def test_scalars_and_vectors_of_space(sampling):
     """Band-limited fields with a formula, in random frames."""
@@ -73,8 +74,8 @@ def test_against_healpy(shared):
     expected = from_complex(healpy_coefficients(oracle["alm_rotated_psi.3_theta.7_phi-1.1"], 5))
     torch.testing.assert_close(rotate_coefficients(c, turn), expected, rtol=0, atol=1e-12)
     values = torch.from_numpy(oracle["map_ns8_from_alm"])[:, None]
-    turned = rotate_field(values, FieldType(SO2(), "0"), turn, healpix_centres(8), 5)
-    back = rotate_field(turned, FieldType(SO2(), "0"), turn.T, healpix_centres(8), 5)
+    turned = rotate_field(values, FieldType(SO2(), "0"), turn, healpix_centers(8, nest=False), 5)
+    back = rotate_field(turned, FieldType(SO2(), "0"), turn.T, healpix_centers(8, nest=False), 5)
     torch.testing.assert_close(back, values, rtol=0, atol=1e-11)
 
 
@@ -121,7 +122,7 @@ def test_permutation():
 
 
 def test_permutation_needs_a_group_with_the_turns_of_the_frames():
-    points = healpix_centres(2)
+    points = healpix_centers(2, nest=False)
     quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
     regular = FieldType(Cyclic(4), "regular")
     x = torch.randn(len(points), 4, dtype=torch.float64)

@@ -12,6 +12,8 @@ import torch
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
+from gaugenet.geometry.healpix_pixels import healpix_centers
+from gaugenet.groups import SO3
 from gaugenet.kernels import spherical_harmonics
 from gaugenet.spectral import (
     LatLonGrid,
@@ -107,6 +109,20 @@ def test_quadrature_is_exact_where_its_weights_are():
     assert (coarse.analysis(coarse.synthesis(c)) - c).abs().max() > 0.01
 
 
+def test_weights_of_many_and_of_odd_latitudes():
+    many = LatLonGrid.equiangular(601, 9, poles=True).latitude_weights
+    z = np.cos(np.linspace(0, np.pi, 601))
+    assert (many > 0).all()
+    for power in (0, 2, 40, 400):
+        np.testing.assert_allclose(many @ z**power, 2 / (power + 1), rtol=1e-12)
+    # all in the south: no positive weights, the cells
+    south = LatLonGrid(np.linspace(2, 3, 12), 9).latitude_weights
+    np.testing.assert_allclose(south.sum(), 2)
+    assert (south > 0).all()
+    repeated = LatLonGrid(np.array([1.0, 1.0, 2.0]), 9).latitude_weights
+    np.testing.assert_allclose(repeated.sum(), 2)
+
+
 def test_gauss_and_fejer_and_clenshaw_curtis_weights(shared):
     oracle = np.load(shared / "oracles" / "sphere" / "torch_harmonics.npz")
     for name in ("equiangular", "legendre-gauss", "lobatto"):
@@ -142,21 +158,6 @@ def test_vectors_against_torch_harmonics(shared):
         np.testing.assert_allclose(turned[m].numpy() / scale, -expected[1], rtol=0, atol=1e-12)
 
 
-def healpix_centres(nside: int) -> np.ndarray:
-    """(12 nside^2, 3) in the order of rings, from Gorski et al. 2005 (astro-ph/0409513), equations 4 to 9."""
-    points = []
-    for i in range(1, 4 * nside):
-        cap = min(i, 4 * nside - i)
-        if cap < nside:
-            z, n, shift = 1 - cap * cap / (3 * nside * nside), 4 * cap, 0.5
-            z = z if i < nside else -z
-        else:
-            z, n, shift = 4 / 3 - 2 * i / (3 * nside), 4 * nside, 0.5 * ((i - nside + 1) % 2)
-        phi = 2 * np.pi / n * (np.arange(n) + shift)
-        points.append(np.stack([np.sqrt(1 - z * z) * np.cos(phi), np.sqrt(1 - z * z) * np.sin(phi), z + 0 * phi], 1))
-    return np.concatenate(points)
-
-
 def healpy_coefficients(alm: np.ndarray, lmax: int) -> torch.Tensor:
     """From its order, l fastest for m = 0, 1, ..., of real fields, to (lmax + 1)^2 complex ones."""
     full = np.zeros((lmax + 1) ** 2, complex)
@@ -172,8 +173,7 @@ def healpy_coefficients(alm: np.ndarray, lmax: int) -> torch.Tensor:
 
 def test_healpix_against_healpy(shared):
     oracle = np.load(shared / "oracles" / "sphere" / "healpix.npz")
-    np.testing.assert_allclose(healpix_centres(4), oracle["vec_ring_4"], atol=1e-14)
-    t = transform(healpix_centres(8), 5)
+    t = transform(healpix_centers(8, nest=False), 5)
     c = from_complex(healpy_coefficients(oracle["alm"], 5))
     values = torch.from_numpy(oracle["map_ns8_from_alm"])
     torch.testing.assert_close(t.synthesis(c), values, rtol=0, atol=1e-12)
@@ -207,7 +207,7 @@ def test_wind_against_windspharm(shared):
 @pytest.mark.parametrize("lmax", [8, 11])
 def test_healpix_to_three_nside_minus_one(lmax, spin):
     """In any order of the pixels: the rings are found."""
-    points = healpix_centres(4)[np.random.default_rng(0).permutation(192)]
+    points = healpix_centers(4, nest=False)[np.random.default_rng(0).permutation(192)]
     t = transform(points, lmax, spin, structure="rings")
     assert isinstance(t.engine, IteratedRings) and t.condition < 4
     c = coefficients(lmax, spin, 2)
@@ -227,6 +227,27 @@ def test_frames(name, spin):
     values = t.synthesis(c)
     torch.testing.assert_close(torch.view_as_complex(values), expected.mT, rtol=0, atol=1e-12)
     torch.testing.assert_close(t.analysis(values), c, rtol=0, atol=1e-12)
+
+
+def test_rings_are_found_or_not():
+    """Through any rotation about z, not about others; of several points at a pole only a grid knows the longitudes."""
+    points = SAMPLINGS["gauss"][0].points
+    assert isinstance(transform(points).engine, SeparableRings)
+    turn = SO3().sample(1, torch.Generator().manual_seed(0))[0].numpy()
+    assert isinstance(transform(points @ turn.T).engine, PointTransform)
+    assert isinstance(transform(points.astype(np.float32)).engine, PointTransform)
+    poles = SAMPLINGS["equiangular with poles"][0]
+    c = coefficients(LMAX, 1)
+    t = transform(poles.points, spin=1)
+    assert isinstance(t.engine, PointTransform)
+    torch.testing.assert_close(t.synthesis(c), plain_sum(poles.points, c, 1), rtol=0, atol=1e-12)
+
+
+def test_default_weights_of_rings_of_one_length_are_those_of_the_grid():
+    for name in ("gauss", "equiangular"):
+        grid = SAMPLINGS[name][0]
+        found = Sampling.of(grid.points[::-1]).weights_or_default()
+        np.testing.assert_allclose(found, grid.weights[::-1], rtol=1e-11)
 
 
 def test_parseval():
@@ -284,7 +305,7 @@ def test_differentiable(name, spin):
 
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_module(name):
-    """Single precision, double again without loss, pickle, deepcopy, compile, an empty state."""
+    """Single precision, double again without loss, pickle, deepcopy, an empty state, no values."""
     sampling, _ = SAMPLINGS[name]
     for spin in (0, 1):
         t = transform(sampling, 5, spin)
@@ -294,10 +315,21 @@ def test_module(name):
         single = copy.deepcopy(t).float()
         assert single.dtype == torch.float32 and single.synthesis(c.float()).dtype == torch.float32
         torch.testing.assert_close(single.analysis(values.float()).double(), c, rtol=0, atol=2e-5)
-        torch._dynamo.reset()
-        for other in (single.double(), pickle.loads(pickle.dumps(t)), torch.compile(t, fullgraph=True, backend="aot_eager")):
+        for other in (single.double(), pickle.loads(pickle.dumps(t))):
             torch.testing.assert_close(other(values), t.analysis(values), rtol=0, atol=1e-13)
         assert t.analysis(values[:0]).shape == c[:0].shape
+
+
+@pytest.mark.parametrize("name, spin", [("gauss", 0), ("reduced", 1), ("random", 1)])
+def test_compiles(name, spin):
+    torch._dynamo.reset()
+    t = transform(SAMPLINGS[name][0], 2, spin)
+    c = coefficients(2, spin, 2)
+    values = t.synthesis(c)
+    compiled = torch.compile(t, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(values), c, rtol=0, atol=1e-12)
+    back = torch.compile(t.synthesis, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(back(c), values, rtol=0, atol=1e-13)
 
 
 def test_lmax_zero_and_one_ring():
