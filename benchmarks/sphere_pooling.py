@@ -49,7 +49,7 @@ def main() -> None:
         errors = [percent(error(fine, coarse, order, reduce)) for reduce in ("mean", "max") for order in (0, 1, 2)]
         rows.append([name, sizes, *errors])
         print(rows[-1], flush=True)
-    header = ["points", "number", *(f"{reduce}, order {order}" for reduce in ("mean", "nearest") for order in (0, 1, 2))]
+    header = ["points", "number", *(f"{reduce}, order {order}" for reduce in ("mean", "max") for order in (0, 1, 2))]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
     text = [
         "# Pooling on the sphere against rotations of the sphere",
