@@ -50,3 +50,8 @@ def two_level_graph(level: int = 2, seed: int = 0) -> GaugeGraph:
     fine.cluster_transport_1 = SO2().sample(nodes, generator=g)
     fine.batch_1 = torch.zeros(few, dtype=torch.long)
     return fine
+
+
+def icosphere_graph(level: int = 3, count: int = 3, rings: int = 2, structure: str = "SO2") -> GaugeGraph:
+    """An icosphere and ``count`` - 1 coarser ones."""
+    return geometry.icosphere(level, rings=rings, levels=count - 1, structure=structure).to_graph()

@@ -150,7 +150,7 @@ def spawn_workers(pid: int) -> list[int]:
     return found
 
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches the workers in /proc, which only Linux has")
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def records(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in tree(folder).items() if name.endswith(".safetensors")}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell script, for Slurm clusters")
 def test_slurm_array(meshes, tmp_path):
     """The script of every task; srun and gaugenet are found in the PATH, as on a cluster."""
     script = tmp_path / "preprocess.sh"
@@ -67,7 +67,7 @@ def test_slurm_array(meshes, tmp_path):
 
 def test_dask(meshes, tmp_path, monkeypatch):
     """One bad mesh and one that kills its worker: each costs itself only."""
-    distributed = pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed", reason="the recipe is for Dask: pip install 'gaugenet[dask]'")
     for name, value in environment(tmp_path / "hook").items():
         monkeypatch.setenv(name, value)
     obj(tmp_path / "more" / "bad.obj", cases()["nan"])

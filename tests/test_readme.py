@@ -1,4 +1,4 @@
-"""The example of the README runs as it stands there."""
+"""The examples of the README run as they stand there."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_example_runs(capsys):
-    (example,) = blocks("python")
-    assert len([line for line in example.splitlines() if line.strip()]) <= 30
+def test_examples_run(capsys):
     torch.manual_seed(0)
-    exec(compile(example, "README.md", "exec"), {})
-    shape, error, logits = capsys.readouterr().out.splitlines()
+    names: dict = {}
+    for example in blocks("python"):
+        assert len([line for line in example.splitlines() if line.strip()]) <= 30
+        exec(compile(example, "README.md", "exec"), names)
+    shape, error, logits, spherical, symmetry, strip = capsys.readouterr().out.splitlines()
     assert shape == "torch.Size([642, 80]) 80"
-    assert float(error) < 1e-12
-    assert logits == "torch.Size([1, 10])"
+    assert float(error) < 1e-12 and float(symmetry) < 1e-12
+    assert logits == "torch.Size([1, 10])" and spherical == "torch.Size([8, 10])"
+    assert strip == "torch.Size([2, 8, 28, 28])"
 
 
 def test_length_and_links():

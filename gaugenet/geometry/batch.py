@@ -204,7 +204,7 @@ class _Work:
 
     def warm_up(self) -> None:
         """Compile what the meshes will need, outside of any mesh's time."""
-        from .spherical import icosphere_mesh
+        from .icospheres import icosphere_mesh
         from .surface import mesh
 
         params = self.params

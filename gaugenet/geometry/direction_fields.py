@@ -17,9 +17,9 @@ import scipy.sparse as sparse
 from ..errors import GeometryError
 from .curvature import check_oriented
 from .features import second_fundamental_form_feature
-from .frames import RingAngles, ambient_frames, edge_lengths, face_areas, ring_angles, rotations, vertex_areas
+from .frames import RingAngles, ambient_frames, face_areas, lengths_and_angles, rotations, vertex_areas
 from .local_geometry import LocalGeometry
-from .mesh_checks import check_mesh, mollify, zero_area_faces
+from .mesh_checks import check_mesh
 from .topology import Topology
 
 # Below this many vertices a dense solve is faster than ARPACK.
@@ -226,10 +226,7 @@ def _surface(geometry_or_vertices, faces) -> Surface:
         vertices, faces = mesh.vertices, mesh.faces
     check_oriented(faces, len(vertices), "direction fields")
     topology = Topology.of(faces, len(vertices))
-    lengths = edge_lengths(vertices, faces)
-    if zero_area_faces(vertices, faces).size:
-        lengths = mollify(lengths)
-    angles = ring_angles(topology, lengths)
+    lengths, angles = lengths_and_angles(vertices, topology)
     frame, offset = ambient_frames(vertices, topology, angles, frame)
     return Surface(vertices, topology, lengths, angles, frame, offset)
 

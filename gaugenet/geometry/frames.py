@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import GeometryError
+from .mesh_checks import mollify, zero_area_faces
 from .topology import Topology, next_halfedge, previous_halfedge
 
 
@@ -103,6 +104,17 @@ def ring_angles(topology: Topology, lengths: np.ndarray, corner: np.ndarray | No
     after = next_halfedge(np.arange(corner.size))
     back = np.where(topology.twin >= 0, cumulative[topology.twin], cumulative[after] + corner[after])
     return RingAngles(corner, cumulative, total, scale, back * scale[topology.head])
+
+
+def lengths_and_angles(vertices: np.ndarray, topology: Topology) -> tuple[np.ndarray, RingAngles]:
+    """Lengths (F, 3) and scaled angles of a mesh in space: the angles from the positions; both from mollified lengths where
+    a face has zero area.
+    """
+    lengths = edge_lengths(vertices, topology.faces)
+    if zero_area_faces(vertices, topology.faces).size:
+        lengths = mollify(lengths)
+        return lengths, ring_angles(topology, lengths)
+    return lengths, ring_angles(topology, lengths, corner_angles_between(vertices, topology.faces))
 
 
 def _restarted_sums(values: np.ndarray, ptr: np.ndarray, degree: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
 from .curvature import smallest_rotation
+from .icospheres import icosphere_mesh
 from .local_geometry import LocalGeometry, Pooling
-from .spherical import icosphere_mesh
 
 _MAX_LEVEL = 9
 # Positions that differ by less (in units of the circumradius) are the same.

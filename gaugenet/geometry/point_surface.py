@@ -25,6 +25,7 @@ from .curvature import any_plane, smallest_rotation, symmetric_fit
 from .features import parse_feature_names
 from .frames import checked_frames
 from .local_geometry import LocalGeometry
+from .point_checks import checked_points, listed, reject_repeated
 from .point_features import point_features
 from .point_normals import estimate_normals
 
@@ -76,14 +77,12 @@ def point_cloud(
         ValueError: arguments of wrong shape or range.
     """
     parse_feature_names(features)
-    points = _checked(points, "points")
+    points = checked_points(points, "points")
     count = len(points)
     if isinstance(k, bool) or int(k) != k or not 5 < k < count:
         raise ValueError(f"k must be an integer from 6 to the number of points - 1 = {count - 1}, got {k!r}")
     tree = cKDTree(points)
-    same = tree.query_pairs(_DUPLICATE * np.linalg.norm(np.ptp(points, axis=0)), output_type="ndarray")
-    if len(same):
-        raise GeometryError(f"repeated points: {_ids(np.unique(same))}")
+    reject_repeated(tree, _DUPLICATE * np.linalg.norm(np.ptp(points, axis=0)))
     neighbours = tree.query(points, k=k + 1)[1][:, 1:]
     given = normals is not None or frames is not None
     normals, frame = _normals_and_frames(points, normals, frames, neighbours)
@@ -139,12 +138,12 @@ def hermite_logs(
 
 def _normals_and_frames(points, normals, frames, neighbours) -> tuple[np.ndarray, np.ndarray]:
     if normals is not None:
-        normals = _checked(normals, "normals")
+        normals = checked_points(normals, "normals")
         if len(normals) != len(points):
             raise ValueError(f"normals must have shape {points.shape}, got {normals.shape}")
         length = np.linalg.norm(normals, axis=1)
         if not (length > 0).all():
-            raise GeometryError(f"normals of length zero: {_ids(np.flatnonzero(length == 0))}")
+            raise GeometryError(f"normals of length zero: {listed(np.flatnonzero(length == 0))}")
         normals = normals / length[:, None]
     if frames is not None:
         frame = checked_frames(frames, len(points))
@@ -153,7 +152,7 @@ def _normals_and_frames(points, normals, frames, neighbours) -> tuple[np.ndarray
             off = np.linalg.norm(own - normals, axis=1)
             if not (off < 1e-6).all():
                 raise GeometryError(
-                    f"frames must be tangent and right-handed with the normals: {_ids(np.flatnonzero(off >= 1e-6))}"
+                    f"frames must be tangent and right-handed with the normals: {listed(np.flatnonzero(off >= 1e-6))}"
                 )
         return own / np.linalg.norm(own, axis=1, keepdims=True), frame
     if normals is None:
@@ -220,18 +219,3 @@ def _connected(source, target, a, b, count: int) -> np.ndarray:
     reached.sort_indices()
     key = np.repeat(np.arange(count), np.diff(reached.indptr)) * np.int64(count) + reached.indices
     return np.isin(target * np.int64(count) + source, key, assume_unique=True)
-
-
-def _checked(values, name: str) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != 3 or len(values) == 0:
-        raise ValueError(f"{name} must have shape (N, 3) with N >= 1, got {values.shape}")
-    bad = np.flatnonzero(~np.isfinite(values).all(1))
-    if bad.size:
-        raise GeometryError(f"{name} with NaN or infinity: {_ids(bad)}")
-    return values
-
-
-def _ids(ids: np.ndarray) -> str:
-    shown = ", ".join(str(int(i)) for i in ids[:8])
-    return f"ids {shown}{', ...' if len(ids) > 8 else ''} ({len(ids)} in all)"

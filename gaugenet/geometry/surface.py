@@ -17,17 +17,15 @@ from .features import compute_features, parse_feature_names
 from .frames import (
     ambient_frames,
     checked_frames,
-    corner_angles_between,
-    edge_lengths,
     left_handed,
-    ring_angles,
+    lengths_and_angles,
     rotations,
     vertex_areas,
 )
 from .hierarchy import build_hierarchy, sample_levels
 from .loading import load_mesh
 from .local_geometry import STRUCTURES, LocalGeometry
-from .mesh_checks import check_mesh, mollify, zero_area_faces
+from .mesh_checks import check_mesh
 from .renumbering import renumber as renumbered
 from .repair import repair_mesh
 from .sampling import edge_graph
@@ -108,13 +106,7 @@ def mesh(
     covered = not triangles.orientable
     points = np.concatenate([vertices, vertices]) if covered else vertices
     topology = Topology.of(orientation_cover(triangles.faces, count) if covered else triangles.faces, len(points))
-    lengths = edge_lengths(points, topology.faces)
-    corner = None
-    if zero_area_faces(vertices, triangles.faces).size:
-        lengths = mollify(lengths)
-    else:
-        corner = corner_angles_between(points, topology.faces)
-    angles = ring_angles(topology, lengths, corner)
+    lengths, angles = lengths_and_angles(points, topology)
     if isinstance(frames, str):
         frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
     else:

@@ -64,13 +64,15 @@ def gradient_coupling(degree: int) -> np.ndarray:
     grad = np.zeros((3, 2 * l - 1, 2 * l + 1))
     x, y, z = 2, 0, 1  # the polar axis is y: the textbook's (x, y, z) are our (z, x, y)
 
-    def norm(k: int, m: int) -> float:
-        return math.sqrt((2 - (m == 0)) * math.factorial(k - m) * math.factorial(k + m))
+    def ratio(m: int, k: int) -> float:
+        """Norm of order m of degree l over that of order k of degree l - 1: quotients of factorials, which alone overflow."""
+        square = math.perm(l - m, k - m + 1) * math.perm(l + m, m - k + 1)
+        return math.sqrt((2 - (m == 0)) / (2 - (k == 0)) * square)
 
     def put(axis: int, source: int, target: int, value: float) -> None:
         """Component `target` of degree l has d/d(axis) = value times component `source` of degree l - 1 (negative: sine)."""
         if abs(source) <= l - 1:
-            grad[axis, source + l - 1, target + l] += value * norm(l, abs(target)) / norm(l - 1, abs(source))
+            grad[axis, source + l - 1, target + l] += value * ratio(abs(target), abs(source))
 
     put(z, 0, 0, 1.0)
     put(x, 1, 0, -1.0)
@@ -106,11 +108,16 @@ def spherical_action(degree: int, g: torch.Tensor) -> torch.Tensor:
         return torch.ones_like(g[..., :1, :1])
     matrix = g
     for l in range(2, degree + 1):
-        coupling = (gradient_tensor(l) / math.sqrt(l * (2 * l - 1))).to(g)
-        half = torch.einsum("...mp,bpn->...mbn", matrix, coupling)
-        half = torch.einsum("...ab,...mbn->...amn", g, half)
-        matrix = torch.einsum("amk,...amn->...kn", coupling, half)
+        matrix = raised_action(l, g, matrix)
     return matrix
+
+
+def raised_action(degree: int, g: torch.Tensor, lower: torch.Tensor) -> torch.Tensor:
+    """D_l of g from D_{l-1}, l >= 2: one step of `spherical_action`."""
+    coupling = (gradient_tensor(degree) / math.sqrt(degree * (2 * degree - 1))).to(g)
+    half = torch.einsum("...mp,bpn->...mbn", lower, coupling)
+    half = torch.einsum("...ab,...mbn->...amn", g, half)
+    return torch.einsum("amk,...amn->...kn", coupling, half)
 
 
 def harmonic_action(dim: int, frequency: int, g: torch.Tensor) -> torch.Tensor:

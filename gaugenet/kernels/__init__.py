@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .basis import SteerableBasis, self_basis
+from .clebsch_gordan import clebsch_gordan
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
 from .taps import TapBasis, hexagonal_taps, square_taps
@@ -15,6 +16,7 @@ __all__ = [
     "SteerableBasis",
     "TapBasis",
     "circular_harmonics",
+    "clebsch_gordan",
     "harmonic_frequencies",
     "harmonics",
     "hexagonal_taps",

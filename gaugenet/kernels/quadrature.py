@@ -50,7 +50,7 @@ def coefficient_table(
     *,
     area: Tensor | None = None,
     curvature: Tensor | None = None,
-    degree: int | None = 2,
+    degree: int | None = 3,
     max_amplification: float = 1.5,
 ) -> tuple[Tensor, Tensor]:
     r"""Coefficients U with sum_q U[q, j] f(q) close to the integral of R_b Y_y f over the ball, for every smooth f.
@@ -119,7 +119,7 @@ def match_moments(
     *,
     area: Tensor | None = None,
     curvature: Tensor | None = None,
-    degree: int | None = 2,
+    degree: int | None = 3,
     max_amplification: float = 1.5,
 ) -> Quadrature:
     """:func:`coefficient_table` with the degree and the amplification of every node; the same arguments."""

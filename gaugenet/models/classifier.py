@@ -1,13 +1,15 @@
-"""One label for a whole mesh."""
+"""One label for a whole manifold."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from ..nn import GaugeLinear, GaugePool, ResidualBlock, global_mean, to_scalars
-from .stages import hidden_type
+from ..nn import global_mean, to_scalars
+from .stages import GaugeEncoder
 
 
 class _MeshNorm(nn.BatchNorm1d):
@@ -19,80 +21,38 @@ class _MeshNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
-class MeshClassifier(nn.Module):
-    r"""Residual gauge-equivariant network with an invariant read-out (after de Haan et al. 2021, section 5).
+class GaugeClassifier(GaugeEncoder):
+    r"""Gauge-equivariant stages with an invariant read-out (after de Haan et al. 2021, section 5).
 
-    Linear lift to fields of orders 0..order, residual blocks (with a pooling step between the stages when the graph has
-    coarser levels), norms of every copy, mean over the surface by area, and a small perceptron. The logits do not depend on
-    the frames, nor on what else is in the batch (in evaluation).
+    Stages of :class:`gaugenet.models.GaugeEncoder`, norms of every copy, mean over the manifold by area, a small perceptron.
+    The logits do not depend on the frames, nor on what else is in the batch (in evaluation).
 
     Args:
         in_type: field type of the input features.
         num_classes: number of logits.
-        channels: copies of every order.
-        order: largest order of the hidden fields; 0 makes the network isotropic.
-        blocks: residual blocks per stage, one entry a stage; stages after the first run on the coarser levels of the graph.
-        radial, max_frequency, quadrature: see :class:`gaugenet.nn.GaugeConv`.
-        norm: "batch", "layer" or None; of the blocks and of the read-out.
-        nonlinearity: "polynomial", "regular", "gated" or "norm".
-        activation: its pointwise function.
-        dropout: in the blocks and in the read-out.
+        options: of :class:`gaugenet.models.GaugeEncoder`; ``norm`` and ``dropout`` also apply in the read-out.
 
     Shapes:
-        x (N, in_type.dim), graph; output (number of meshes, num_classes).
+        x (N, in_type.dim), graph; output (number of graphs, num_classes). Or x (B, N, in_type.dim) on a
+        :class:`gaugenet.data.StaticGraph`; output (B, num_classes).
     """
 
-    def __init__(
-        self,
-        in_type: FieldType,
-        num_classes: int,
-        *,
-        channels: int = 24,
-        order: int = 2,
-        blocks: tuple[int, ...] = (2,),
-        radial: int = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 2,
-        norm: str | None = "batch",
-        nonlinearity: str = "polynomial",
-        activation: str = "relu",
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.in_type = in_type
-        self.hidden = hidden_type(in_type.group, channels, order)
-        self.lift = GaugeLinear(in_type, self.hidden)
-        options = {
-            "radial": radial,
-            "max_frequency": max_frequency,
-            "quadrature": quadrature,
-            "norm": norm,
-            "nonlinearity": nonlinearity,
-            "activation": activation,
-            "dropout": dropout,
-        }
-        self.stages = nn.ModuleList(
-            nn.ModuleList(ResidualBlock(self.hidden, self.hidden, **options) for _ in range(count)) for count in blocks
-        )
-        self.pool = GaugePool(self.hidden)
-        copies = sum(mul for mul, _ in self.hidden.blocks)
+    def __init__(self, in_type: FieldType, num_classes: int, **options) -> None:
+        super().__init__(in_type, **{**self.defaults, **options})
+        _, used = self._options
+        copies = sum(mul for mul, _ in self.types[-1].blocks)
         # Means over a surface differ little from mesh to mesh: without a common scale the read-out learns slowly.
-        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[norm](copies)
+        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[used["norm"]](copies)
         self.head = nn.Sequential(
-            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(dropout), nn.Linear(copies, num_classes)
+            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(used["dropout"]), nn.Linear(copies, num_classes)
         )
-
-    def reset_parameters(self) -> None:
-        for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
 
     def forward(self, x: Tensor, graph) -> Tensor:
-        x = self.lift(x)
-        for stage, blocks in enumerate(self.stages):
-            if stage:
-                x, graph = self.pool(x, graph), graph.coarse
-            plans: dict = {}
-            for block in blocks:
-                x = block(x, graph, plans)
-        return self.head(global_mean(to_scalars(x, self.hidden), graph))
+        x, level, _ = self.encode(x, graph)[-1]
+        return self.head(global_mean(to_scalars(x, self.types[-1]), level))
+
+
+class MeshClassifier(GaugeClassifier):
+    """:class:`GaugeClassifier` with the defaults for meshes: residual blocks of 24 copies of orders 0 to 2, one level."""
+
+    defaults: ClassVar = {"channels": 24, "blocks": (2,)}

@@ -1,4 +1,4 @@
-"""Features at every vertex: scalars or tangent vectors."""
+"""Features at every node: scalars, tangent vectors or any other field."""
 
 from __future__ import annotations
 
@@ -6,79 +6,42 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from ..nn import GaugeLinear, GaugePool, GaugeUnpool, ResidualBlock
-from .stages import hidden_type
+from ..nn import GaugeLinear, GaugeUnpool
+from .stages import GaugeEncoder
 
 
-class MeshUNet(nn.Module):
+class GaugeUNet(GaugeEncoder):
     r"""U-shaped gauge-equivariant network (Ronneberger et al. 2015) over the levels of a graph.
 
-    Residual blocks on every level going down, pooling and unpooling with transport, skip connections, and an equivariant
-    linear map to ``out_type`` at the end: "5x0" gives five scalars a vertex, "1x1" a tangent vector field.
+    Blocks on every level going down, pooling and unpooling with transport, skip connections, one block on every level going
+    up, and an equivariant linear map to ``out_type`` at the end: "5x0" gives five scalars a node, "1x1" a tangent vector field.
 
     Args:
         in_type, out_type: field types of the input and the output.
-        channels: copies of every order.
-        order: largest order of the hidden fields.
-        blocks: residual blocks per level, finest first; as many levels as entries must be in the graph.
-        radial, max_frequency, quadrature, norm, nonlinearity, activation, dropout: see :class:`gaugenet.nn.ResidualBlock`.
+        options: of :class:`gaugenet.models.GaugeEncoder`.
 
     Shapes:
-        x (N, in_type.dim), graph; output (N, out_type.dim).
+        x (N, in_type.dim), graph; output (N, out_type.dim). Or x (B, N, in_type.dim) on a
+        :class:`gaugenet.data.StaticGraph`; output (B, N, out_type.dim).
     """
 
-    def __init__(
-        self,
-        in_type: FieldType,
-        out_type: FieldType,
-        *,
-        channels: int = 16,
-        order: int = 2,
-        blocks: tuple[int, ...] = (1, 1),
-        radial: int = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 2,
-        norm: str | None = "batch",
-        nonlinearity: str = "polynomial",
-        activation: str = "relu",
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.in_type, self.out_type = in_type, out_type
-        self.hidden = hidden = hidden_type(in_type.group, channels, order)
-        options = {
-            "radial": radial,
-            "max_frequency": max_frequency,
-            "quadrature": quadrature,
-            "norm": norm,
-            "nonlinearity": nonlinearity,
-            "activation": activation,
-            "dropout": dropout,
-        }
-        self.lift = GaugeLinear(in_type, hidden)
-        self.down = nn.ModuleList(
-            nn.ModuleList(ResidualBlock(hidden, hidden, **options) for _ in range(count)) for count in blocks
-        )
-        self.up = nn.ModuleList(ResidualBlock(hidden + hidden, hidden, **options) for _ in blocks[:-1])
-        self.pool, self.unpool = GaugePool(hidden), GaugeUnpool(hidden)
-        self.project = GaugeLinear(hidden, out_type)
-
-    def reset_parameters(self) -> None:
-        for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+    def __init__(self, in_type: FieldType, out_type: FieldType, **options) -> None:
+        super().__init__(in_type, **{**self.defaults, **options})
+        self.out_type = out_type
+        kind, used = self._options
+        pairs = list(zip(self.types[:-1], self.types[1:]))
+        self.up = nn.ModuleList(self._block(kind, fine + coarse, fine, used) for fine, coarse in pairs)
+        self.unpools = nn.ModuleList(GaugeUnpool(coarse) for _, coarse in pairs)
+        self.project = GaugeLinear(self.types[0], out_type)
 
     def forward(self, x: Tensor, graph) -> Tensor:
-        x = self.lift(x)
-        passed, plans, level = [], [], graph
-        for depth, blocks in enumerate(self.down):
-            if depth:
-                x, level = self.pool(x, level), level.coarse
-            plans.append({})
-            for block in blocks:
-                x = block(x, level, plans[-1])
-            passed.append((x, level))
+        passed = self.encode(x, graph)
+        y = passed[-1][0]
         for depth in reversed(range(len(self.up))):
-            skip, level = passed[depth]
-            x = self.up[depth](torch.cat([skip, self.unpool(x, level)], -1), level, plans[depth])
-        return self.project(x)
+            skip, level, plans = passed[depth]
+            y = self.up[depth](torch.cat([skip, self.unpools[depth](y, level)], -1), level, plans)
+        return self.project(y).view(*x.shape[:-1], self.out_type.dim)
+
+
+class MeshUNet(GaugeUNet):
+    """:class:`GaugeUNet` under its name for meshes."""

@@ -1,22 +1,28 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
 from .bias import FieldBias
-from .blocks import ResidualBlock
+from .blocks import ConvBlock, ResidualBlock
 from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
+from .grid_conv import GridConv
+from .grid_padding import GridPadding
+from .grid_pooling import GridPool
 from .lattice_conv import LatticeConv
 from .lattice_plan import LatticePlan
 from .lattice_pool import LatticePool
 from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
+from .on_grid import OnGrid
 from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tables import KernelTables
+from .tensor_product import TensorNonlinearity, TensorProduct
 
 __all__ = [
     "CoefficientTable",
     "ConePoints",
+    "ConvBlock",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
@@ -25,15 +31,21 @@ __all__ = [
     "GaugeLinear",
     "GaugePool",
     "GaugeUnpool",
+    "GridConv",
+    "GridPadding",
+    "GridPool",
     "GroupPool",
     "KernelTables",
     "LatticeConv",
     "LatticePlan",
     "LatticePool",
     "NormNonlinearity",
+    "OnGrid",
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
+    "TensorNonlinearity",
+    "TensorProduct",
     "global_mean",
     "to_scalars",
 ]

@@ -1,6 +1,8 @@
-"""The residual block that the ready networks are made of."""
+"""The blocks that the ready networks are made of."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -11,12 +13,20 @@ from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
 from .regular import PolynomialNonlinearity, RegularNonlinearity
+from .tensor_product import TensorNonlinearity
 
-NONLINEARITIES = ("polynomial", "regular", "gated", "norm")
+NONLINEARITIES = ("polynomial", "regular", "gated", "norm", "tensor")
 
 
-def make_nonlinearity(type: FieldType, kind: str, activation: str = "relu") -> nn.Module:
-    """A nonlinearity with the given output type: "polynomial", "regular", "gated" or "norm"."""
+def make_nonlinearity(
+    type: FieldType, kind: str | Callable[[FieldType], nn.Module], activation: str | Callable[[Tensor], Tensor] = "relu"
+) -> nn.Module:
+    """A nonlinearity with the given output type: one of NONLINEARITIES by name, or what a function makes.
+
+    ``functools.partial(RegularNonlinearity, samples=16)`` is such a function.
+    """
+    if callable(kind):
+        return kind(type)
     if kind == "polynomial":
         return PolynomialNonlinearity(type, activation)
     if kind == "regular":
@@ -25,6 +35,8 @@ def make_nonlinearity(type: FieldType, kind: str, activation: str = "relu") -> n
         return GatedNonlinearity(type, activation)
     if kind == "norm":
         return NormNonlinearity(type, activation)
+    if kind == "tensor":
+        return TensorNonlinearity(type)
     raise ValueError(f"unknown nonlinearity {kind!r}: expected one of {', '.join(NONLINEARITIES)}")
 
 
@@ -35,6 +47,49 @@ def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:
     if conv.table_key not in plans:
         plans[conv.table_key] = conv.plan(graph)
     return plans[conv.table_key]
+
+
+class ConvBlock(nn.Module):
+    r"""Convolution, norm, nonlinearity: :math:`out = \sigma(\mathrm{norm}(K \star f))`.
+
+    Args:
+        in_type, out_type: field types.
+        radial, max_frequency, quadrature: see :class:`GaugeConv`.
+        norm: "batch", "layer" or None.
+        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
+        activation: its pointwise function.
+        dropout: probability of dropping a copy at the end.
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        *,
+        radial: int | nn.Module = 2,
+        max_frequency: int | None = None,
+        quadrature: int | None = 3,
+        norm: str | None = "batch",
+        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
+        activation: str | Callable[[Tensor], Tensor] = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_type, self.out_type = in_type, out_type
+        self.act = make_nonlinearity(out_type, nonlinearity, activation)
+        hidden = self.act.in_type
+        self.conv = GaugeConv(in_type, hidden, radial, max_frequency, quadrature=quadrature)
+        self.norm = FieldNorm(hidden, norm) if norm else nn.Identity()
+        self.dropout = FieldDropout(out_type, dropout)
+
+    def reset_parameters(self) -> None:
+        for module in self.children():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
+        plan = shared_plan(self.conv, graph, {} if plans is None else plans)
+        return self.dropout(self.act(self.norm(self.conv(x, graph, plan))))
 
 
 class ResidualBlock(nn.Module):
@@ -49,7 +104,7 @@ class ResidualBlock(nn.Module):
         in_type, out_type: field types.
         radial, max_frequency, quadrature: see :class:`GaugeConv`.
         norm: "batch", "layer" or None.
-        nonlinearity: "polynomial", "regular", "gated" or "norm".
+        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
         activation: its pointwise function.
         dropout: probability of dropping a copy between the convolutions.
     """
@@ -61,10 +116,10 @@ class ResidualBlock(nn.Module):
         *,
         radial: int | nn.Module = 2,
         max_frequency: int | None = None,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         norm: str | None = "batch",
-        nonlinearity: str = "polynomial",
-        activation: str = "relu",
+        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
+        activation: str | Callable[[Tensor], Tensor] = "relu",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,11 +16,15 @@ _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, tor
 
 
 def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, layer: str, dim: int = 2) -> None:
-    """Raise TypeError or ValueError unless x is (N, in_type.dim) in the dtype and on the device of the layer."""
+    """Raise TypeError or ValueError unless x is (N, in_type.dim) in the dtype and on the device of the layer.
+
+    With dim = 4 or 5 the features are an image (B, in_type.dim, H, W) or a volume.
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expected a torch.Tensor of features, got {type(x).__name__}")
     if x.dim() != dim or x.shape[1] != in_type.dim:
-        raise ValueError(f"{layer} expected features of shape (N, {in_type.dim}) for {in_type}, got {tuple(x.shape)}")
+        shape = {2: "(N, {})", 4: "(B, {}, H, W)", 5: "(B, {}, Z, H, W)"}[dim].format(in_type.dim)
+        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}")
     if parameter is None:
         return
     if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -33,15 +40,43 @@ def autocast(x: Tensor) -> Tensor:
     return x
 
 
-def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str) -> None:
-    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features."""
+def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:
+    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features.
+
+    ``many``: the layer takes many fields on one static graph.
+    """
     for name in names:
         if getattr(graph, name, None) is None:
             raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
-    if "radius" in names and graph.radius.shape[0] != num_nodes:
-        raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {graph.radius.shape[0]}")
+    if "radius" in names:
+        copies = count_copies(graph, num_nodes, graph.radius.shape[0], layer)
+        if copies > 1 and not many:
+            raise ValueError(f"{layer} takes one field at a time, got {copies} on a static graph: use a batch of graphs")
     if graph.edge_index.device != device:
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
+
+
+def count_copies(graph, num_nodes: int, expected: int, layer: str) -> int:
+    """How many fields there are: 1, or on a static graph as often as the expected nodes are in those given. Else raise."""
+    if getattr(graph, "static", False) and expected and num_nodes % expected == 0:
+        return num_nodes // expected
+    if num_nodes != expected:
+        raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {expected}")
+    return 1
+
+
+def kept(graph, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, made once for a static graph (and then without gradients)."""
+    plans = getattr(graph, "plans", None)
+    if plans is None:
+        return make()
+    if key not in plans:
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):  # what is made in evaluation must serve training
+                return kept(graph, key, make)
+        with torch.no_grad():
+            plans[key] = make()
+    return plans[key]
 
 
 def check_transport(group: Group, transport: Tensor, layer: str, name: str = "transport") -> None:

@@ -16,7 +16,7 @@ from ..kernels.quadrature import coefficient_table
 from ..kernels.radial import make_radial
 from ..ops import EdgePlan, Kernel, gauge_convolve, make_layout, make_plan
 from .bias import FieldBias
-from .checks import autocast, check_features, check_graph, check_transport
+from .checks import autocast, check_features, check_graph, check_transport, kept
 from .linear import GaugeLinear
 
 _NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -64,7 +64,7 @@ class GaugeConv(MessagePassing):
         max_frequency: int | None = None,
         bias: bool = True,
         *,
-        quadrature: int | None = 2,
+        quadrature: int | None = 3,
         self_interaction: bool = True,
         backend: str = "auto",
     ) -> None:
@@ -114,10 +114,16 @@ class GaugeConv(MessagePassing):
 
     def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
         """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
+        if table is None and self.table_key is not None:
+            key = "GaugeConv", self.in_type.group, self.table_key
+            return kept(graph, key, lambda: self._make_plan(graph, *self.table(graph)))
+        return self._make_plan(graph, *(self.table(graph) if table is None else table))
+
+    def _make_plan(self, graph, edge: Tensor, node: Tensor) -> EdgePlan:
+        group = self.in_type.group
         with torch.autocast(graph.transport.device.type, enabled=False):  # geometry keeps its precision
-            check_transport(self.in_type.group, graph.transport, "GaugeConv")
-            edge, node = self.table(graph) if table is None else table
-            return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, self.in_type.group)
+            check_transport(group, graph.transport, "GaugeConv")
+            return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, group)
 
     def kernel(self, points: Tensor) -> Tensor:
         r"""The kernel :math:`K(x)` at points (K, d), in units of the radius: matrices (K, out_type.dim, in_type.dim).
@@ -131,10 +137,12 @@ class GaugeConv(MessagePassing):
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeConv")
-        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv")
+        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv", many=True)
         x = autocast(x)
         plan = self.plan(graph) if plan is None else plan
         if self.explain:  # PyG's explainers hook the per-edge messages
+            if x.shape[0] != graph.radius.shape[0]:
+                raise ValueError("GaugeConv explains one field at a time: pass one of the fields on the static graph")
             edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 2)
             transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))
             neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)

@@ -48,15 +48,25 @@ class NormNonlinearity(nn.Module):
         activation: name or callable.
         bias: learn b; without it b = 0.
         eps: the norm is sqrt(sum f^2 + eps^2), smooth at zero.
+        smooth: False takes the norm as it is and f / (|f| + eps) for the direction, which jumps at f = 0 where
+            sigma(b) is not 0 (the published form for sign fields: Weiler et al. 2021, arXiv 2106.06020, section 5.3.2).
 
     Shapes:
         (N, type.dim) -> (N, type.dim).
     """
 
-    def __init__(self, type: FieldType, activation: str | Callable = "relu", bias: bool = True, *, eps: float = 1e-4) -> None:
+    def __init__(
+        self,
+        type: FieldType,
+        activation: str | Callable = "relu",
+        bias: bool = True,
+        *,
+        eps: float = 1e-4,
+        smooth: bool = True,
+    ) -> None:
         super().__init__()
         self.in_type = self.out_type = type
-        self.activation, self.act, self.eps = activation, activation_function(activation), eps
+        self.activation, self.act, self.eps, self.smooth = activation, activation_function(activation), eps, smooth
         self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
         count = sum(mul for (mul, _), pointwise in zip(type.blocks, self._pointwise) if not pointwise)
         self.bias = nn.Parameter(torch.empty(count)) if bias else None
@@ -73,14 +83,18 @@ class NormNonlinearity(nn.Module):
             if pointwise:
                 parts.append(self.act(block))
                 continue
-            norm = (block.square().sum(1, keepdim=True) + self.eps**2).sqrt()
+            if self.smooth:
+                norm = floor = (block.square().sum(1, keepdim=True) + self.eps**2).sqrt()
+            else:
+                norm = torch.linalg.vector_norm(block, dim=1, keepdim=True)
+                floor = norm + self.eps
             shifted = norm if self.bias is None else norm + self.bias[start : start + mul]
-            parts.append(self.act(shifted) / norm * block)
+            parts.append(self.act(shifted) / floor * block)
             start += mul
         return self.in_type.join(parts)
 
     def extra_repr(self) -> str:
-        return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}"
+        return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}, smooth={self.smooth}"
 
 
 class GatedNonlinearity(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..ops import Carrier, EdgePlan, carry_sum, make_sum_plan
-from .checks import check_features, check_transport
+from .checks import check_features, check_transport, count_copies, kept
 
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
@@ -40,16 +40,23 @@ class GaugePool(nn.Module):
         coarse = graph.coarse
         if coarse is None:
             raise ValueError(_COARSE)
-        check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        num_coarse = coarse.radius.shape[0]
+        copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
         if self.reduce == "mean":
-            area = graph.area
-            share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
-            plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
-            return carry_sum(x, self.carrier, plan)
-        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x)
-        blocks = self.in_type.split(carried)
-        return self.in_type.join([_largest_copy(block, graph.cluster, num_coarse) for block in blocks])
+            plan = kept(graph, ("GaugePool", self.in_type.group), lambda: self._plan(graph))
+            return carry_sum(x, self.carrier, plan, copies)
+        group, num_coarse = self.in_type.group, coarse.radius.shape[0]
+        check_transport(group, graph.cluster_transport, "GaugePool", "cluster_transport")
+        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x.unflatten(0, (copies, -1))).flatten(0, 1)
+        first = torch.arange(copies, device=x.device).unsqueeze(1) * num_coarse
+        cluster = (first + graph.cluster).flatten()
+        return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])
+
+    def _plan(self, graph) -> EdgePlan:
+        check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
+        num_coarse = graph.coarse.radius.shape[0]
+        area = graph.area
+        share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
+        return make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, reduce={self.reduce!r}"
@@ -74,10 +81,15 @@ class GaugeUnpool(nn.Module):
         check_features(x, self.in_type, None, "GaugeUnpool")
         if graph.coarse is None:
             raise ValueError(_COARSE)
+        copies = count_copies(graph, x.shape[0], graph.coarse.radius.shape[0], "GaugeUnpool")
+        plan = kept(graph, ("GaugeUnpool", self.in_type.group), lambda: self._plan(graph))
+        return carry_sum(x, self.carrier, plan, copies)
+
+    def _plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
-        share = torch.ones_like(graph.cluster_transport[:, 0, 0])
-        plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, x.shape[0], self.in_type.group)
-        return carry_sum(x, self.carrier, EdgePlan(plan.backward, plan.forward))
+        share, num_coarse = torch.ones_like(graph.cluster_transport[:, 0, 0]), graph.coarse.radius.shape[0]
+        plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
+        return EdgePlan(plan.backward, plan.forward)
 
     def extra_repr(self) -> str:
         return str(self.in_type)
@@ -135,13 +147,16 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
 def global_mean(x: Tensor, graph) -> Tensor:
     """Mean of (N, C) scalars over every mesh of a batch, weighted by cell area where the graph has it: (number of meshes, C).
 
+    On a static graph the mean of every field: (B N, C) to (B, C).
+
     The weights make the mean an integral over the surface, which does not change when the mesh is refined.
     """
     area = getattr(graph, "area", None)
-    weight = x.new_ones(x.shape[0]) if area is None else area.to(x.dtype)
+    num_nodes = graph.num_nodes if getattr(graph, "static", False) else x.shape[0]
+    weight = x.new_ones(num_nodes) if area is None else area.to(x.dtype)
     batch = getattr(graph, "batch", None)
     if batch is None:
-        return (weight @ x / weight.sum()).unsqueeze(0)
+        return weight @ x.unflatten(0, (-1, num_nodes)) / weight.sum()
     num_graphs = graph.num_graphs
     total = weight.new_zeros(num_graphs).index_add(0, batch, weight)
     return x.new_zeros(num_graphs, x.shape[1]).index_add(0, batch, x * weight[:, None]) / total[:, None]

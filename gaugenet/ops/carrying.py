@@ -30,7 +30,7 @@ class Carrier(NamedTuple):
         return cls(type, blocks, permutations, bool((blocks[:, 0] != OTHER).all()))
 
 
-def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan) -> Tensor:
+def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> Tensor:
     r"""Sum of transported features, from N nodes to M others.
 
     .. math:: out[p] = \sum_{e: q \to p} u_e\, \rho(g_{pq})\, f(q)
@@ -39,33 +39,38 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan) -> Tensor:
     GAUGENET_BACKEND=reference, plain torch.
 
     Args:
-        x: (N, D) features. carrier: of their field type.
+        x: (B N, D) features. carrier: of their field type.
         plan: forward edges with M targets and a table (E, 1) of the factors u; the backward ones reversed.
+        copies: number B of fields on the graph, one under the other.
 
     Returns:
-        (M, D).
+        (B M, D).
     """
     edges = plan.forward
     learnt = edges.table.requires_grad or edges.transport.requires_grad
     wanted = os.environ.get("GAUGENET_BACKEND", "auto") in ("auto", "cpu")
     if wanted and cpu.supported(x) and carrier.special and not learnt:
-        return _carry_sum(x, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
-    carried = carrier.type.transform(edges.transport.to(x.dtype), x[edges.source])
-    return x.new_zeros(edges.rowptr.numel() - 1, x.shape[1]).index_add(0, edges.target, edges.table.to(x.dtype) * carried)
+        return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
+    fields = x.unflatten(0, (copies, x.shape[0] // copies))
+    carried = edges.table.to(x.dtype) * carrier.type.transform(edges.transport.to(x.dtype), fields[:, edges.source])
+    out = x.new_zeros(copies, edges.rowptr.numel() - 1, x.shape[1])
+    return out.index_add(1, edges.target, carried).flatten(0, 1)
 
 
 @torch.library.custom_op("gaugenet::carry_sum", mutates_args=())
-def _carry_sum(x: Tensor, edges: list[Tensor], reversed_edges: list[Tensor], blocks: Tensor, permutations: Tensor) -> Tensor:
-    return cpu.carry_sum(x, EdgeList(*edges), blocks, permutations)
+def _carry_sum(
+    x: Tensor, copies: int, edges: list[Tensor], reversed_edges: list[Tensor], blocks: Tensor, permutations: Tensor
+) -> Tensor:
+    return cpu.carry_sum(x, copies, EdgeList(*edges), blocks, permutations)
 
 
 @_carry_sum.register_fake
-def _(x, edges, reversed_edges, blocks, permutations):
-    return x.new_empty(edges[0].shape[0] - 1, x.shape[1])
+def _(x, copies, edges, reversed_edges, blocks, permutations):
+    return x.new_empty(copies * (edges[0].shape[0] - 1), x.shape[1])
 
 
 def _setup(ctx, inputs, output):
-    _, edges, reversed_edges, *layout = inputs
+    _, ctx.copies, edges, reversed_edges, *layout = inputs
     ctx.save_for_backward(*edges, *reversed_edges, *layout)
 
 
@@ -73,8 +78,8 @@ def _backward(ctx, grad):
     tensors = ctx.saved_tensors
     edges, reversed_edges, layout = tensors[:_EDGES], tensors[_EDGES : 2 * _EDGES], tensors[2 * _EDGES :]
     # Linear: its own backward pass with the edges turned round, and so on.
-    grad_x = _carry_sum(grad.contiguous(), list(reversed_edges), list(edges), *layout)
-    return grad_x, [None] * _EDGES, [None] * _EDGES, None, None
+    grad_x = _carry_sum(grad.contiguous(), ctx.copies, list(reversed_edges), list(edges), *layout)
+    return grad_x, None, [None] * _EDGES, [None] * _EDGES, None, None
 
 
 _carry_sum.register_autograd(_backward, setup_context=_setup)

@@ -42,14 +42,14 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         + \sum_j W_j^T \Big( \sum_{e: q \to p} U[e, j]\, \rho_{in}(g_{pq}) f(q) + U_{self}[p, j] f(p) \Big) + b
 
     Args:
-        x: (N, D_in) features.
+        x: (B N, D_in) features of B fields on the graph of the plan, one under the other.
         kernel: the matrices W_j and K_self, how they are laid out, and the bias b.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
             numba loop), "cuda" (Triton), or "auto", which the environment variable GAUGENET_BACKEND overrides.
 
     Returns:
-        (N, D_out).
+        (B N, D_out).
 
     Raises:
         ValueError: an unknown backend, or one that cannot take these features.
@@ -76,7 +76,12 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         first, forward, backward = kernel.mixing(False), list(plan.forward), list(plan.backward)
         bias = x.new_zeros(layout.width) if kernel.bias is None else kernel.bias
         return operator.convolve(x, bias, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
-    edges = plan.forward
-    carried = kernel.in_type.transform(edges.transport.to(x.dtype), x[edges.source])
-    out = reference.convolve(carried, x, kernel.mixing(False), edges, layout)
+    edges, mixing = plan.forward, kernel.mixing(False)
+    transport = edges.transport.to(x.dtype)
+
+    def one(field: Tensor) -> Tensor:
+        carried = kernel.in_type.transform(transport, field[edges.source])
+        return reference.convolve(carried, field, mixing, edges, layout)
+
+    out = reference.each_field(one, x, edges)
     return out if kernel.bias is None else out + kernel.bias.to(x.dtype)

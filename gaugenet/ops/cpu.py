@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from .mixing import ROTATE, Layout
 from .plan import EdgeList
+from .precision import WORKING
 
 # Slices of the nodes to a thread: whoever is done early takes another.
 _SLICES = 2
@@ -17,9 +18,6 @@ _SLICES = 2
 _CHUNK_BYTES = 1 << 18
 # Floats to a register of the loops (gaugenet.ops.vector.WIDTH, which imports numba).
 _REGISTER = 16
-_WORKING = {torch.float64: torch.float64, torch.float32: torch.float32, torch.float16: torch.float32}
-_WORKING[torch.bfloat16] = torch.float32
-
 
 # Without numba (a machine that only trains on its GPU) the reference path serves.
 _NUMBA = importlib.util.find_spec("numba") is not None
@@ -27,12 +25,12 @@ _NUMBA = importlib.util.find_spec("numba") is not None
 
 def supported(x: Tensor) -> bool:
     """Whether the fused loop takes these features."""
-    return _NUMBA and x.device.type == "cpu" and x.dtype in _WORKING
+    return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING
 
 
 def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """(N, D) -> (N, D_out); see :func:`gaugenet.ops.operator.convolve`."""
-    working = _WORKING[x.dtype]
+    working = WORKING[x.dtype]
     out = x.new_empty(x.shape[0], bias.shape[0], dtype=working)
     head = _numpy(x, working), *_arrays(edges, layout, working)
     arguments = *head, _numpy(weight, working), _numpy(bias, working), out.numpy()
@@ -45,7 +43,7 @@ def convolve_backward(
     grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients to the features and to the weight, from one aggregate of ``grad`` over the transposed edges."""
-    working = _WORKING[x.dtype]
+    working = WORKING[x.dtype]
     grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
     bounds = _bounds(x.shape[0])
     size = weight.numel() if need_w else 0
@@ -57,19 +55,20 @@ def convolve_backward(
     return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 
-def carry_sum(x: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
-    """(N, D) -> (M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
-    working = _WORKING[x.dtype]
-    out = x.new_empty(edges.rowptr.numel() - 1, x.shape[1], dtype=working)
+def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
+    """(B N, D) -> (B M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
+    working = WORKING[x.dtype]
+    out = x.new_empty(copies * (edges.rowptr.numel() - 1), x.shape[1], dtype=working)
     bounds = _bounds(out.shape[0])
     arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
+    arguments = *arguments, x.shape[0] // copies
     _run("carry_sum", arguments, bounds.numel() - 1)
     return out.to(x.dtype)
 
 
 def tap_convolve(x: Tensor, weight: Tensor, bias: Tensor, table: list[Tensor], layout: list[Tensor]) -> Tensor:
     """(N, D) -> (N, D_out); see :func:`gaugenet.ops.lattice.tap_convolve`."""
-    working = _WORKING[x.dtype]
+    working = WORKING[x.dtype]
     out = x.new_empty(x.shape[0], weight.shape[2], dtype=working)
     bounds = _bounds(x.shape[0])
     head, weight, step = _taps(x, weight, table, layout, working)
@@ -82,7 +81,7 @@ def tap_convolve_backward(
     grad: Tensor, x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients to the features and to the weight (T, D_out, D), from ``grad`` gathered over the reversed edges."""
-    working, width = _WORKING[x.dtype], weight.shape[1]
+    working, width = WORKING[x.dtype], weight.shape[1]
     grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
     bounds = _bounds(x.shape[0])
     (grads, *head), weight, step = _taps(grad, weight, table, layout, working)
@@ -146,11 +145,7 @@ def _run(name: str, arguments: tuple, count: int) -> None:
     if threads == 1 or fork:
         failed = kernel(fork, threads, 0, count, arguments)
     else:  # no OpenMP to be had: threads of our own, one a slice
-        own = [threading.Thread(target=kernel, args=(0, 1, i, i + 1, arguments)) for i in range(count)]
-        for thread in own:
-            thread.start()
-        for thread in own:
-            thread.join()
-        failed = 0
+        with ThreadPoolExecutor(count) as own:
+            failed = sum(own.map(lambda i: kernel(0, 1, i, i + 1, arguments), range(count)))
     if failed:
         raise MemoryError(f"the gauge convolution found no memory for its work space ({failed} of {count} slices)")

@@ -32,32 +32,35 @@ _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 def _convolve_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`convolve`."""
     x, edges, layout, weight, bias, out, bounds, step = arguments
-    start, stop = bounds[item], bounds[item + 1]
+    p, stop, nodes = bounds[item], bounds[item + 1], edges[6].shape[0]
     groups, out_width = layout[4], out.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     flat = out.reshape(-1)
-    work = _workspace(x, edges[0], edges[6].shape[1], layout, start, stop)
-    for p in range(start, stop, step):
-        count = min(step, stop - p)
-        _aggregate(x, edges, layout, work, p, p + count, reduced, width)
+    work = _workspace(x, edges[0], edges[6].shape[1], layout)
+    while p < stop:
+        local = p % nodes
+        count = min(step, stop - p, nodes - local)
+        _aggregate(x[p - local : p - local + nodes], edges, layout, work, local, local + count, reduced, width)
         for g in range(groups.shape[0]):
             z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
             to = p * out_width + column
             _product(reduced, z, 1, width, size, weight, w, columns, bias, column, 0, flat, to, out_width, count, columns)
+        p += count
 
 
 @njit(**_OPTIONS)
 def _backward_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`convolve_backward`."""
     grad, x, edges, layout, weight, grad_x, grad_weights, bounds, step = arguments
-    start, stop, grad_weight = bounds[item], bounds[item + 1], grad_weights[item]
+    p, stop, nodes, grad_weight = bounds[item], bounds[item + 1], edges[6].shape[0], grad_weights[item]
     groups, out_width = layout[4], x.shape[1]
     reduced, width = _buffer(layout, step, x.dtype)
     features, flat, zeros = x.reshape(-1), grad_x.reshape(-1), np.zeros(x.shape[1], x.dtype)
-    work = _workspace(grad, edges[0], edges[6].shape[1], layout, start, stop)
-    for p in range(start, stop, step):
-        count = min(step, stop - p)
-        _aggregate(grad, edges, layout, work, p, p + count, reduced, width)
+    work = _workspace(grad, edges[0], edges[6].shape[1], layout)
+    while p < stop:
+        local = p % nodes
+        count = min(step, stop - p, nodes - local)
+        _aggregate(grad[p - local : p - local + nodes], edges, layout, work, local, local + count, reduced, width)
         for g in range(groups.shape[0]):
             z, size, column, columns, w = groups[g, 0], groups[g, 1], groups[g, 2], groups[g, 3], groups[g, 4]
             at = p * out_width + column
@@ -66,22 +69,22 @@ def _backward_slice(arguments, item):
             if grad_weight.size:
                 g_w = grad_weight
                 _product(reduced, z, width, 1, count, features, at, out_width, g_w, w, columns, g_w, w, columns, size, columns)
+        p += count
 
 
 @njit(**_OPTIONS)
 def _carry_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`carry_sum`."""
-    x, edges, blocks, permutations, out, bounds = arguments
+    x, edges, blocks, permutations, out, bounds, sources = arguments
     rowptr, source, turn, det, element, table = edges
-    width = x.shape[1]
+    nodes, width = rowptr.size - 1, x.shape[1]
     padded = (width + WIDTH - 1) // WIDTH * WIDTH
-    values, flat, one, zeros = x.reshape(-1), out.reshape(-1), np.ones(1, x.dtype), np.zeros(WIDTH, x.dtype)
-    most = 0
+    flat, one, zeros = out.reshape(-1), np.ones(1, x.dtype), np.zeros(WIDTH, x.dtype)
+    (carried, c0), (sums, s0) = _aligned(_most(rowptr) * padded, x.dtype), _aligned(padded, x.dtype)
     for p in range(bounds[item], bounds[item + 1]):
-        most = max(most, rowptr[p + 1] - rowptr[p])
-    (carried, c0), (sums, s0) = _aligned(most * padded, x.dtype), _aligned(padded, x.dtype)
-    for p in range(bounds[item], bounds[item + 1]):
-        first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
+        copy, local = p // nodes, p % nodes
+        values = x[copy * sources : (copy + 1) * sources].reshape(-1)
+        first, count = rowptr[local], rowptr[local + 1] - rowptr[local]
         _carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
         for k in range(0, padded, WIDTH):
             _sum1(carried, c0 + k, padded, table, first, 1, 1, count, zeros, 0, 0, one, 0, 0, sums, s0 + k, padded)
@@ -174,14 +177,10 @@ def tap_convolve_backward(fork, threads, first, last, arguments):
 def carry_sum(fork, threads, first, last, arguments):
     """out[p] = sum over the edges e into p of table[e] rho(turn[e]) x[source[e]], for some slices of the nodes.
 
-    ``arguments`` are x (N, D); edges as for :func:`convolve`, of one column and without node_table; blocks and permutations
-    of a Layout; out (M, D), written; bounds of the slices.
+    ``arguments`` are x (B N, D); edges as for :func:`convolve`, of one column and without node_table; blocks and permutations
+    of a Layout; out (B M, D), written; bounds of the slices; N.
     """
-    if threads > 1:
-        return _carry_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _carry_slice(arguments, item)
-    return 0
+    return _carry_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -193,33 +192,25 @@ def convolve(fork, threads, first, last, arguments):
         threads: on how many threads.
         first, last: the slices are first <= s < last.
         arguments: tuple of
-            x (N, D) features;
+            x (B N, D) features of B fields on the graph, one under the other;
             edges: rowptr (N + 1,), source (E,), turn (2 E,), det, element (E,), table (E J,), node_table (N, J), see
             :class:`gaugenet.ops.plan.EdgeList`;
             layout, see :class:`gaugenet.ops.mixing.Layout`;
             weight, the matrices of the groups, one after the other; bias (D_out,);
-            out (N, D_out), written;
-            bounds (S + 1,) of the slices of nodes; step, nodes to a chunk.
+            out (B N, D_out), written;
+            bounds (S + 1,) of the slices of the B N nodes; step, nodes to a chunk.
     """
-    if threads > 1:
-        return _convolve_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _convolve_slice(arguments, item)
-    return 0
+    return _convolve_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
 def convolve_backward(fork, threads, first, last, arguments):
     """The same over the transposed edges, for the gradients: grad_x[p] = ..., and grad_weight[slice] += reduced^T x.
 
-    ``arguments`` are grad, x, edges, layout, weight, grad_x (N, D), grad_weight (S, like weight), bounds and step. Either of
+    ``arguments`` are grad, x, edges, layout, weight, grad_x (B N, D), grad_weight (S, like weight), bounds and step. Either of
     grad_x and grad_weight may be empty: then it is not wanted.
     """
-    if threads > 1:
-        return _backward_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _backward_slice(arguments, item)
-    return 0
+    return _backward_team(fork, threads, first, last, arguments)
 
 
 @njit(**_OPTIONS)
@@ -233,14 +224,20 @@ def _buffer(layout, step, dtype):
 
 
 @njit(**_OPTIONS)
-def _workspace(x, rowptr, columns, layout, start, stop):
+def _workspace(x, rowptr, columns, layout):
     """Aligned room for the carried neighbours and the sums of one node, each with its first element."""
     padded = (x.shape[1] + WIDTH - 1) // WIDTH * WIDTH
-    most = 0
-    for p in range(start, stop):
-        most = max(most, rowptr[p + 1] - rowptr[p])
     sums = _aligned((columns + 1) * padded, x.dtype)
-    return _aligned(most * padded, x.dtype), sums, *_places(layout, padded, sums[1], x.dtype)
+    return _aligned(_most(rowptr) * padded, x.dtype), sums, *_places(layout, padded, sums[1], x.dtype)
+
+
+@njit(**_OPTIONS)
+def _most(rowptr):
+    """Most edges into a node."""
+    most = 0
+    for p in range(rowptr.size - 1):
+        most = max(most, rowptr[p + 1] - rowptr[p])
+    return most
 
 
 @njit(**_OPTIONS)

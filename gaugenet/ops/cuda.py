@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .mixing import PERMUTE, ROTATE, Layout
 from .plan import EdgeList
+from .precision import WORKING
 from .reference import combine
 
 # Bytes of the aggregate held at a time: it should stay in the second-level cache of a large GPU.
@@ -17,12 +18,11 @@ _CHUNK_BYTES = 1 << 25
 # Channels to a program.
 _CHANNELS = 64
 _TRITON = importlib.util.find_spec("triton") is not None
-_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def supported(x: Tensor) -> bool:
     """Whether the loop takes these features: on a GPU, or anywhere under Triton's interpreter (TRITON_INTERPRET=1)."""
-    return _TRITON and x.dtype in _DTYPES and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    return _TRITON and x.dtype in WORKING and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
@@ -42,7 +42,7 @@ def convolve_backward(
     grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients to the features and to the weight, from one aggregate of ``grad`` over the transposed edges."""
-    working = torch.promote_types(x.dtype, torch.float32)
+    working = WORKING[x.dtype]
     grad_x = torch.empty_like(x) if need_x else x.new_empty(0, x.shape[1])
     matrices = layout.matrices(weight)
     grads = [torch.zeros_like(m, dtype=working) for m in matrices] if need_w else []
@@ -91,7 +91,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
     from . import cuda_kernels
 
     x = x.contiguous()
-    working = torch.promote_types(x.dtype, torch.float32)
+    working = WORKING[x.dtype]
     rows, inverses = pieces(layout)
     places = torch.tensor(rows, dtype=torch.int64).to(x.device)
     # Once, and not for every chunk.
@@ -118,6 +118,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
             inverses,
             part,
             start,
+            node_table.shape[0],
             width,
             columns,
             ROWS=triton.next_power_of_2(columns),

@@ -26,6 +26,7 @@ def aggregate(
     inverses,
     out,
     start,
+    nodes,
     width,
     columns,
     ROWS: tl.constexpr,
@@ -35,15 +36,17 @@ def aggregate(
     """out[p - start, j, :] = sum over e -> p of table[e, j] (rho(g_e) x[q])[:] + node_table[p, j] x[p, :], and x[p] as row J.
 
     Args:
-        x: (N, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see EdgeList.
+        x: (B N, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see EdgeList.
         pieces: (P, 8) kind, order, first column of the components a and b, number of channels, column of the result, place
             in ``inverses``, dim; see :func:`gaugenet.ops.cuda.pieces`.
         inverses: for permutations: the column that each element moves to each row.
         out: (nodes of the launch, J + 1, width).
-        start: first node; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the widest piece;
-            REFLECTS: whether there are determinants.
+        start: first node of the B N; nodes: N; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the
+            widest piece; REFLECTS: whether there are determinants.
     """
     p = start + tl.program_id(0).to(tl.int64)
+    local = p % nodes  # in its field, whose features begin at `field`
+    field = x + (p - local) * width
     piece = pieces + tl.program_id(1) * 8
     kind, order = tl.load(piece), tl.load(piece + 1)
     a, b, count, to = tl.load(piece + 2), tl.load(piece + 3), tl.load(piece + 4), tl.load(piece + 5)
@@ -51,10 +54,10 @@ def aggregate(
     j, k = tl.arange(0, ROWS), tl.arange(0, CHANNELS)
     row, channel = j < columns, k < count
     centre = tl.load(x + p * width + to + k, channel, other=0.0).to(out.dtype.element_ty)
-    weight = tl.load(node_table + p * columns + j, row, other=0.0).to(out.dtype.element_ty)
+    weight = tl.load(node_table + local * columns + j, row, other=0.0).to(out.dtype.element_ty)
     total = weight[:, None] * centre[None, :]
-    for e in range(tl.load(rowptr + p), tl.load(rowptr + p + 1)):
-        q = x + tl.load(source + e).to(tl.int64) * width
+    for e in range(tl.load(rowptr + local), tl.load(rowptr + local + 1)):
+        q = field + tl.load(source + e).to(tl.int64) * width
         u = tl.load(table + e * columns + j, row, other=0.0).to(out.dtype.element_ty)
         if kind == PERMUTE:
             moved = tl.load(inverses + place + tl.load(element + e) * dim)

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import cpu, cuda, reference
 from .mixing import Layout
 from .plan import EdgeList
+from .precision import WORKING
 
 LOOPS = {"cpu": cpu, "cuda": cuda}
 
@@ -28,8 +29,8 @@ def convolve(
 ) -> Tensor:
     """Fused convolution: (N, D) -> (N, D_out).
 
-    Gradients to the weights arrive at ``transposed_weight``, which the backward pass uses; both are made from the same
-    weights, so the gradient of those is whole.
+    Gradients to the weights arrive at ``transposed_weight``, which the backward pass uses, or all at ``weight``; both are made
+    from the same weights, so the gradient of those is whole.
 
     Args:
         bias: (D_out,), added to every node.
@@ -63,7 +64,7 @@ def convolve_backward(
 @convolve_backward.register_fake
 def _(grad, x, weight, edges, layout, need_x, need_w, loop):
     size = weight.numel() if need_w else 0
-    working = torch.promote_types(x.dtype, torch.float32)
+    working = WORKING[x.dtype]
     return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size, dtype=working)
 
 
@@ -84,11 +85,17 @@ def _backward(ctx, grad):
     grad_bias = grad.sum(0).to(bias.dtype) if need_bias else None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
         side, blocks = EdgeList(*edges), Layout.of(layout)
-        carried = reference.carry(x[side.source], side, blocks)
-        out = reference.convolve(carried, x, weight, side, blocks)
+
+        def one(field: Tensor) -> Tensor:
+            return reference.convolve(reference.carry(field[side.source], side, blocks), field, weight, side, blocks)
+
+        out = reference.each_field(one, x, side)
         wanted = [t for t, need in ((x, need_x), (weight, need_w)) if need]
         grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
         return next(grads) if need_x else None, grad_bias, next(grads) if need_w else None, None, *nothing
+    if not need_x and x.shape[1] < grad.shape[1]:  # a first layer: aggregating few features again beats many gradients
+        _, grad_w = convolve_backward(x, grad.contiguous(), weight, edges, layout, False, need_w, ctx.loop)
+        return None, grad_bias, grad_w.to(weight.dtype) if need_w else None, None, *nothing
     grad_x, grad_w = convolve_backward(grad.contiguous(), x, transposed, t_edges, t_layout, need_x, need_w, ctx.loop)
     grad_w = grad_w.to(transposed.dtype) if need_w else None
     return grad_x if need_x else None, grad_bias, None, grad_w, *nothing

@@ -5,6 +5,8 @@ Letters: N nodes, E edges, J columns of the coefficient table (radial functions 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -39,6 +41,14 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
         else:
             parts.append(a)
     return torch.cat(parts, 1)
+
+
+def each_field(function: Callable[[Tensor], Tensor], x: Tensor, edges: EdgeList) -> Tensor:
+    """A function of one field, for each of the fields (N, D) that lie one under the other in x (B N, D)."""
+    num_nodes = edges.node_table.shape[0]
+    if x.shape[0] == num_nodes:
+        return function(x)
+    return torch.cat([function(field) for field in x.split(num_nodes)])
 
 
 def convolve(carried: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:

@@ -31,8 +31,8 @@ def fork_address() -> int:
 def make_team(function):
     """An intrinsic team(fork, threads, first, last, arguments): function(arguments, i) for first <= i < last, on threads.
 
-    ``function`` is jitted; ``arguments`` is a tuple. Every thread takes the next item until none is left. Gives the number of
-    items that raised.
+    ``function`` is jitted; ``arguments`` is a tuple. Every thread takes the next item until none is left; one thread is the
+    caller's own, and needs no ``fork``. Gives the number of items that raised.
     """
 
     @intrinsic
@@ -50,10 +50,14 @@ def make_team(function):
             member = ir.Function(builder.module, body, name=builder.module.get_unique_name("team_member"))
             member.linkage = "internal"
             _member(context, builder, member, shared, callee.dispatcher.get_compile_result(signature))
-            count = builder.trunc(values[1], ir.IntType(32))
+            count, place = builder.trunc(values[1], ir.IntType(32)), builder.bitcast(share, address)
             kind = ir.FunctionType(ir.VoidType(), [body.as_pointer(), address, count.type, count.type])
-            call = builder.inttoptr(values[0], kind.as_pointer())
-            builder.call(call, [member, builder.bitcast(share, address), count, ir.Constant(count.type, 0)])
+            with builder.if_else(builder.icmp_signed(">", values[1], ir.Constant(word, 1))) as (many, one):
+                with many:
+                    call = builder.inttoptr(values[0], kind.as_pointer())
+                    builder.call(call, [member, place, count, ir.Constant(count.type, 0)])
+                with one:
+                    builder.call(member, [place])
             return builder.load(cgutils.gep_inbounds(builder, share, 0, 3))
 
         return types.intp(*[types.intp] * 4, arguments), generate

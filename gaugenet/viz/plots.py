@@ -182,11 +182,12 @@ class _Picture(NamedTuple):
         axes.set_anchor("N")  # titles of one row stand in line
         axes.set_title(self.view.title, fontsize=10)
         if self.view.scale is not None:
-            _colorbar(axes, self.view.scale)
+            colorbar(axes, self.view.scale)
         return axes
 
 
-def _colorbar(axes: Axes, scale: ColorScale) -> None:
+def colorbar(axes: Axes, scale: ColorScale) -> None:
+    """A horizontal colour bar below the panel."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.ticker import MaxNLocator

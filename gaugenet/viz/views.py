@@ -12,7 +12,7 @@ from ..errors import GeometryError
 from ..geometry.local_geometry import LocalGeometry
 from .colors import BLUE, INK, ORANGE, PAPER, RED, SURFACE, ColorScale, adjacent_colors
 from .glyphs import arrows, crosses, dots, ribbons
-from .neighbourhood import LogPatch, carried_along, edge_path, neighbourhood
+from .neighbourhood import LogPatch, Neighbourhood, carried_along, edge_path, neighbourhood
 from .placing import circle_radii, default_vertex, evenly_spaced, spread, total_area
 from .scene import Camera, Layer, View, is_closed, surface_layer, surface_of, tangent_frame
 
@@ -44,12 +44,10 @@ def log_map_view(
     vector; rays are 30 degrees apart.
     """
     whole = Camera.of(geometry) if camera is None else camera
-    vertex = default_vertex(geometry, whole) if vertex is None else vertex
-    around = neighbourhood(geometry, vertex, radius)
     positions, faces = surface_of(geometry)
     _, normal = tangent_frame(geometry)
-    patch = LogPatch(geometry, around, normal)
-    near = whole.towards(positions[np.append(around.nodes, vertex)], normal[vertex])
+    around, near = _close_up(geometry, vertex, radius, whole)
+    vertex, patch = around.vertex, LogPatch(geometry, around, normal)
 
     scale = ColorScale("geodesic distance", "viridis", 0.0, float(np.nanmax(patch.distance)))
     base = surface_layer(geometry, SURFACE)
@@ -103,11 +101,9 @@ def transport_view(
         carried = carried[shown, :, 0]
         lines = _ribbons(near, [([positions[nodes]], [normal[nodes]])], INK, 1.2)
     else:
-        vertex = default_vertex(geometry, whole) if vertex is None else vertex
-        around = neighbourhood(geometry, vertex, radius)
-        near = whole.towards(positions[np.append(around.nodes, vertex)], normal[vertex])
+        around, near = _close_up(geometry, vertex, radius, whole)
         pick, spacing = spread(around, count)
-        at, carried, size = around.nodes[pick], around.transport[pick, :, 0], 0.7 * spacing
+        vertex, at, carried, size = around.vertex, around.nodes[pick], around.transport[pick, :, 0], 0.7 * spacing
         title = f"Transport from vertex {vertex}"
     layers = [surface_layer(geometry, SURFACE), *lines]
     layers += _arrows(near, positions[at], size * np.einsum("kij,kj->ki", frame[at], carried), normal[at], color)
@@ -115,6 +111,13 @@ def transport_view(
     start = 1.25 * size * frame[[vertex], :, 0]
     layers += _arrows(near, positions[[vertex]], start, normal[[vertex]], RED, 1.6)
     return _view(title, geometry, layers, near)
+
+
+def _close_up(geometry: LocalGeometry, vertex: int | None, radius: float | None, whole: Camera) -> tuple[Neighbourhood, Camera]:
+    """The neighbourhood of a vertex, by default of one that ``whole`` sees in front, and a camera that it fills."""
+    around = neighbourhood(geometry, default_vertex(geometry, whole) if vertex is None else vertex, radius)
+    seen = np.append(around.nodes, around.vertex)
+    return around, whole.towards(surface_of(geometry)[0][seen], tangent_frame(geometry)[1][around.vertex])
 
 
 def _stops(places: np.ndarray, distance: float) -> np.ndarray:

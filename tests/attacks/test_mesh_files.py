@@ -149,7 +149,7 @@ def test_the_sound_files_that_these_are_made_of():
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a named pipe and reads /dev/zero, which this system does not have")
 def test_pipes_and_devices(tmp_path, extension):
     """A pipe that nobody writes to and a device without end: refused, also through a link, before a byte is read."""
     pipe, device, loop = (tmp_path / f"{name}{extension}" for name in ("pipe", "device", "loop"))

@@ -138,7 +138,7 @@ def test_the_sound_record_that_these_are_made_of(tmp_path):
         load_record(tmp_path / "a").validate()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and links")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a named pipe and reads /dev/zero, which this system does not have")
 def test_pipes_devices_and_links(tmp_path):
     """Refused without waiting and without reading on for ever; a link to a record is as good as the record."""
     (tmp_path / "record").write_bytes(RECORD)
@@ -166,7 +166,7 @@ def test_pipes_devices_and_links(tmp_path):
     assert all(isinstance(error, RecordError) for (name, _), error in outcomes.items() if name in ("pipe", "device"))
 
 
-@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="makes symbolic links, which this system does not have")
 def test_writing_follows_no_link(tmp_path):
     """Neither a link at the record's name nor one at the temporary name leads to another file."""
     victim = tmp_path / "victim"

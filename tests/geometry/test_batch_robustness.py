@@ -25,7 +25,9 @@ from gaugenet.geometry.sources import find_meshes
 from ..corpus import cases, sphere
 from .pathological import COMMAND, ROOT, environment, obj, tree
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process groups, mounts and limits of Linux")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="stops process groups, mounts small disks and sets limits as only Linux allows"
+)
 PARAMS = ProcessParams(rings=2)
 OPTIONS = ["--rings", "2", "--quiet", "--json"]
 
@@ -148,7 +150,7 @@ def test_damaged_outputs_are_made_again(data, tmp_path):
 def mount(*arguments) -> None:
     done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"mount is not permitted here: {done.stderr.strip()}")
+        pytest.skip(f"a full disk is played by a small one, and mounting that is not permitted here: {done.stderr.strip()}")
 
 
 @pytest.fixture

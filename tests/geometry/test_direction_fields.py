@@ -8,6 +8,7 @@ import torch
 
 from gaugenet import FieldType, geometry, groups, nn, testing
 from gaugenet.errors import GeometryError
+from gaugenet.geometry import direction_fields
 from gaugenet.geometry.topology import Topology
 
 from ..corpus import joined, moebius
@@ -21,6 +22,17 @@ def ball(level=3):
 
 def turn_of(transport):
     return np.arctan2(transport[:, 1, 0], transport[:, 0, 0])
+
+
+def test_edges_turn_as_in_the_geometry():
+    """Also next to a cap whose corners its lengths do not tell: one measure of the angles for frames, transport and fields."""
+    points = np.array([[0, 0, 0], [1, 0, 0], [0.5, 1e-8, 0], [0.5, 1, 0], [0.5, -1, 0.5]])
+    faces = np.array([[0, 1, 2], [0, 2, 3], [2, 1, 3], [1, 0, 4]])
+    geom = geometry.mesh(points, faces, rings=1, smooth=False)
+    surface = direction_fields._surface(geom, None)
+    transport = dict(zip(map(tuple, geom.edge_index.T.tolist()), turn_of(geom.transport)))
+    expected = [transport[edge] for edge in zip(surface.topology.tail.tolist(), surface.topology.head.tolist())]
+    np.testing.assert_allclose(np.exp(1j * direction_fields.edge_turns(surface)), np.exp(1j * np.array(expected)), atol=1e-13)
 
 
 CLOSED = {"ball": ball, "bumpy": bumpy, "cube": cube, "torus": torus, "two": lambda: joined(ball(2), torus(16, 10))}

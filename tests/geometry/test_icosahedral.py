@@ -5,7 +5,7 @@ import pytest
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
-from gaugenet.geometry.spherical import icosphere_mesh
+from gaugenet.geometry.icospheres import icosphere_mesh
 
 TURN = 2 * np.pi / 6
 

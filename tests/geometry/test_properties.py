@@ -19,7 +19,7 @@ from gaugenet import geometry
 from gaugenet.errors import GeometryError, MeshError
 from gaugenet.geometry.double_cover import orientation_cover
 from gaugenet.geometry.exact_windows import geodesics_from
-from gaugenet.geometry.frames import corner_angles_between, edge_lengths, ring_angles
+from gaugenet.geometry.frames import lengths_and_angles
 from gaugenet.geometry.mesh_checks import mollify, zero_area_faces
 from gaugenet.geometry.topology import Topology
 from tests.geometry import generated_meshes as made
@@ -112,10 +112,7 @@ def lone_geodesics(g, covered: bool = False) -> dict:
     if covered:
         points, faces = np.concatenate([points, points]), orientation_cover(faces, count)
     topology = Topology.of(faces, len(points))
-    lengths, corner = edge_lengths(points, faces), corner_angles_between(points, faces)
-    if zero_area_faces(points, faces).size:
-        lengths, corner = mollify(lengths), None
-    angles = ring_angles(topology, lengths, corner)
+    lengths, angles = lengths_and_angles(points, topology)
     names = "corner", "cumulative", "total", "scale"
     arrays = (topology.faces, topology.twin, lengths.reshape(-1), *(getattr(angles, name) for name in names))
     arrays += (topology.is_boundary, topology.ring_ptr, topology.ring_halfedge, angles.arrival)

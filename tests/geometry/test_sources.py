@@ -24,7 +24,7 @@ from gaugenet.geometry.sources import find_meshes, parse_shard
 from ..corpus import sphere
 from .pathological import obj, tree
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="links and names of POSIX")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="makes links, file names and deep folders that Windows refuses")
 
 
 def touch(root: Path, *names: str) -> Path:

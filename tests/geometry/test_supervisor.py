@@ -165,7 +165,7 @@ def test_wrong_options(options):
         outcomes([("square", 1)], **{"jobs": 1, **options})
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX process groups")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
 def test_interrupt_is_the_parents_affair():
     """SIGINT sent to a worker, as Ctrl-C does to the whole group, does not disturb it."""
     assert outcomes([("kill", signal.SIGINT)], jobs=1)["kill", signal.SIGINT].value == "kill"
@@ -185,7 +185,7 @@ def test_elements_of_a_mesh_error():
     assert (found["bug", 0].kind, found["bug", 0].ids) == (None, ())
 
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches the workers in /proc, which only Linux has")
 
 
 @linux

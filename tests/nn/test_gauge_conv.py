@@ -42,7 +42,7 @@ def test_is_gauge_equivariant(case, dtype):
     assert_gauge_equivariant(conv, random_graph(group), in_type, out_type, tolerance=1e-10 if dtype == torch.float64 else 1e-4)
 
 
-@pytest.mark.parametrize("quadrature", [None, 0, 1, 2])
+@pytest.mark.parametrize("quadrature", [None, 0, 1, 2, 3])
 def test_is_gauge_equivariant_on_a_surface(quadrature):
     types = [FieldType(groups.SO2(), s) for s in ("3x0 + 2x1", "2x0 + 2x1 + 2x2")]
     conv = randomise(GaugeConv(*types, quadrature=quadrature)).double()

@@ -163,3 +163,16 @@ def test_an_activation_with_parameters_learns():
     act = RegularNonlinearity(FieldType(groups.SO2(), "1x0 + 1x1"), torch.nn.PReLU())
     act(torch.randn(5000, 3)).sum().backward()
     assert act.act.weight.grad is not None
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_norm_nonlinearity_forms(smooth):
+    """Smooth or published; both finite, with finite gradients, at zero."""
+    type = FieldType(groups.Reflection(), "2x0-")
+    act = NormNonlinearity(type, "elu", eps=1e-3, smooth=smooth).double()
+    x = torch.tensor([[0.0, 0.5], [-1e-3, -2.0]], dtype=torch.float64, requires_grad=True)
+    norm = (x.square() + 1e-6).sqrt() if smooth else x.abs()
+    expected = torch.nn.functional.elu(norm + act.bias) * x / (norm if smooth else norm + 1e-3)
+    assert torch.allclose(act(x), expected)
+    act(x).sum().backward()
+    assert torch.isfinite(x.grad).all() and act(x)[0, 0].item() == 0

@@ -13,10 +13,11 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-pytest.importorskip("triton")
+pytest.importorskip("triton", reason="the GPU loop is written in Triton, which is released for Linux only")
 
 import gaugenet.ops.cuda as cuda
 from gaugenet import FieldType, groups
+from gaugenet.data import StaticGraph
 from gaugenet.nn import GaugeConv
 from tests.graphs import random_graph, sphere_graph
 from tests.nn.test_gauge_conv import CASES, randomise
@@ -47,6 +48,20 @@ def test_equals_the_reference(case):
     conv = randomise(GaugeConv(FieldType(group, a), FieldType(group, b), radial=2)).to(DEVICE)
     for r, f in zip(*both(conv, random_graph(group, 20, 4).float().to(DEVICE), torch.float32)):
         assert (r - f).abs().max() <= 1e-5 * r.abs().max()
+
+
+def test_fields_on_one_graph():
+    """The loop finds the edges of the graph for every field."""
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv = randomise(GaugeConv(a, a, radial=1)).double().to(DEVICE)
+    graph = StaticGraph(sphere_graph(0, 1)).to(DEVICE)
+    x, outputs = torch.randn(3 * graph.num_nodes, a.dim, dtype=torch.float64, device=DEVICE, requires_grad=True), []
+    for backend in ("reference", "cuda"):
+        conv.backend = backend
+        out = conv(x, graph)
+        outputs.append([out, *torch.autograd.grad(out.sin().sum(), [x, conv.weight])])
+    for r, f in zip(*outputs):
+        assert (r - f).abs().max() <= 1e-12 * r.abs().max()
 
 
 def test_double_precision():
@@ -87,7 +102,7 @@ from gaugenet.ops import cuda_kernels
 for x, out, ids in (("*fp32", "*fp32", "*i64"), ("*bf16", "*fp32", "*i32"), ("*fp64", "*fp64", "*i64")):
     signature = dict(x=x, rowptr="*i64", source=ids, turn="*fp32", det="*fp32", element="*i64")
     signature |= dict(table="*fp32", node_table="*fp32", pieces="*i64", inverses="*i64")
-    signature |= dict(out=out, start="i32", width="i32", columns="i32")
+    signature |= dict(out=out, start="i32", nodes="i32", width="i32", columns="i32")
     signature |= dict(ROWS="constexpr", CHANNELS="constexpr", REFLECTS="constexpr")
     source = ASTSource(cuda_kernels.aggregate, signature, dict(ROWS=16, CHANNELS=64, REFLECTS=ids == "*i64"))
     print(len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]) > 0)

@@ -30,12 +30,15 @@ def run(fork, threads, first, last, arguments):
     return in_team(fork, threads, first, last, arguments)
 
 
-@pytest.mark.skipif(not team.fork_address(), reason="this torch has no GOMP_parallel")
-def test_every_item_once_and_failures_counted():
+@pytest.mark.skipif(
+    not team.fork_address(), reason="this torch comes with an OpenMP without GOMP_parallel: ops.cpu starts threads of its own"
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_item_once_and_failures_counted(threads):
     values = np.arange(1000.0)
     values[[3, 500, 999]] = -1.0
     out = np.zeros(1000)
-    assert run(team.fork_address(), 2, 2, 1000, (values, out)) == 3
+    assert run(team.fork_address(), threads, 2, 1000, (values, out)) == 3
     expected = np.where(values < 0, 0.0, values)
     expected[:2] = 0.0
     np.testing.assert_array_equal(out, expected)
@@ -56,8 +59,12 @@ def test_results_do_not_depend_on_the_threads(fork, monkeypatch):
         assert (one - two).abs().max() <= 1e-12 * one.abs().max()
 
 
-def test_no_memory_is_said(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "convolve", lambda *_: 2)
-    type = FieldType(groups.SO2(), "1x0")
-    with pytest.raises(MemoryError, match="2 of"):
-        GaugeConv(type, type, backend="cpu")(torch.randn(162, 1), sphere_graph().float())
+@pytest.mark.parametrize("fork", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_memory_is_said(threads, fork, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(team, "fork_address", team.fork_address if fork else lambda: 0)
+    monkeypatch.setattr(cpu_kernels, "convolve", lambda fork, threads, first, last, arguments: last - first)
+    type, graph = FieldType(groups.SO2(), "1x0"), sphere_graph(4).float()
+    with pytest.raises(MemoryError, match=r"\((\d+) of \1 slices"):
+        GaugeConv(type, type, backend="cpu")(torch.randn(graph.radius.shape[0], 1), graph)

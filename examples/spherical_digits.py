@@ -1,0 +1,230 @@
+"""Spherical MNIST (Cohen et al. 2018): train on upright (NR) or turned (R) digits, test on both.
+
+    python examples/spherical_digits.py --data FOLDER                # FOLDER: mnist_train10k.npz, mnist_t10k_even.npz
+    python examples/spherical_digits.py --data FOLDER --models spherical isotropic --train NR R --seeds 0 1 2
+
+A network that is equivariant to rotations scores the same on both, whichever it was trained on. Nothing is chosen on the test
+set: choose with --validation N, which tests on N of the training images instead. A run that is in OUT/results.json with the
+same settings is not repeated; --table writes the table of the runs that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.special import sph_harm_y
+from torch import Tensor, nn
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import machine
+from gaugenet import FieldType, geometry, groups
+from gaugenet.data import SphericalDigits, StaticGraph
+from gaugenet.models import SphericalCNN, SpinCNN, ZonalCNN
+
+
+class PointwiseNet(nn.Module):
+    """No neighbourhoods at all: a perceptron at every point, the mean over the sphere by area, a perceptron."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a in (1, width, width):
+            layers += [nn.Linear(a, width), nn.BatchNorm1d(width), nn.ReLU()]
+        self.point = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+
+    def forward(self, x: Tensor, sphere: StaticGraph) -> Tensor:
+        values = self.point(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.head((values * (sphere.area / sphere.area.sum())[:, None]).sum(1))
+
+
+class NearestSpectrum:
+    """No learning: the nearest training image in the power of every degree l, which rotations leave alone."""
+
+    def __init__(self, images: Tensor, labels: Tensor, sphere: StaticGraph, degree: int = 14) -> None:
+        self.degree, self.labels = degree, labels
+        self.known = self.descriptor(images, sphere)
+
+    def descriptor(self, images: Tensor, sphere: StaticGraph) -> Tensor:
+        x, y, z = sphere.pos.double().numpy().T
+        powers = []
+        for l in range(self.degree + 1):
+            harmonics = np.stack([sph_harm_y(l, m, np.arccos(z.clip(-1, 1)), np.arctan2(y, x)) for m in range(l + 1)])
+            coefficients = (images[..., 0].numpy() * sphere.area.numpy()) @ harmonics.T
+            powers.append((np.abs(coefficients) ** 2).sum(1) * 2 - np.abs(coefficients[:, 0]) ** 2)
+        return torch.from_numpy(np.stack(powers, 1)).sqrt()
+
+    def __call__(self, images: Tensor, sphere: StaticGraph) -> Tensor:
+        nearest = [torch.cdist(part, self.known).argmin(1) for part in self.descriptor(images, sphere).split(500)]
+        return F.one_hot(self.labels[torch.cat(nearest)], 10).float()
+
+
+def scalar() -> FieldType:
+    return FieldType(groups.SO2(), "1x0")
+
+
+MODELS = {
+    "spherical": lambda args: SphericalCNN(
+        scalar(), 10, channels=(8, 16, 32), blocks=(1, 2, 1), max_frequency=args.max_frequency, dropout=args.dropout
+    ),
+    "spin": lambda args: SpinCNN(scalar(), 10, blocks=(1, 2, 1), dropout=args.dropout),
+    # Order 0 only: the same network without directions.
+    "isotropic": lambda args: ZonalCNN(scalar(), 10, channels=(24, 48, 96), blocks=(1, 2, 1), dropout=args.dropout),
+    "pointwise": lambda args: PointwiseNet(),
+}
+LEARNING_FREE = "nearest spectrum"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist")
+    parser.add_argument("--models", nargs="+", choices=[*MODELS, LEARNING_FREE], default=["spherical"])
+    parser.add_argument("--train", nargs="+", choices=["NR", "R"], default=["NR", "R"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--level", type=int, default=3, help="of the icosphere: 10 4^level + 2 points")
+    parser.add_argument("--extent", type=float, default=115.0, help="degrees from the centre of the image to its sides")
+    parser.add_argument("--blur", type=float, default=5.0, help="degrees; about half the spacing of the points")
+    parser.add_argument("--max-frequency", type=int, help="angular cut-off of the kernels of SphericalCNN (default: 4)")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--images", type=int, help="train on this many (default: all)")
+    parser.add_argument("--validation", type=int, default=0, help="test on this many of the training images")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--weight-decay", type=float, default=1e-3)
+    parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
+    parser.add_argument("--out", type=Path, default=Path("runs/spherical_digits"))
+    parser.add_argument("--table", action="store_true", help="print the table of OUT/results.json and stop")
+    return parser.parse_args()
+
+
+# ---------------------------------------------------------------------------------------------------- data
+
+
+def load(args: argparse.Namespace, points: np.ndarray) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], Tensor]:
+    """Training images by protocol, labels; test images by protocol, labels. Images are (n, N, 1)."""
+    options = {"extent": args.extent, "blur": args.blur}
+    known = SphericalDigits(args.data / "mnist_train10k.npz", **options, seed=1)
+    fit, held = known.split(args.validation)
+    fit = fit[: args.images]
+    if args.validation:
+        unseen, seen = known, held
+    else:
+        unseen = SphericalDigits(args.data / "mnist_t10k_even.npz", **options, seed=2)
+        seen = np.arange(len(unseen))
+
+    def images(digits: SphericalDigits, indices: np.ndarray) -> dict[str, Tensor]:
+        signals = {name: digits.signals(points, rotated=name == "R", indices=indices) for name in ("NR", "R")}
+        return {name: torch.from_numpy(values)[..., None] for name, values in signals.items()}
+
+    train, test = images(known, fit), images(unseen, seen)
+    mean, deviation = train["NR"].mean(), train["NR"].std()
+    for part in (train, test):
+        for name in part:
+            part[name] = (part[name] - mean) / deviation
+    return train, torch.from_numpy(known.labels[fit]), test, torch.from_numpy(unseen.labels[seen])
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def train(model: nn.Module, images: Tensor, labels: Tensor, sphere: StaticGraph, args: argparse.Namespace, title: str) -> list:
+    """One cycle of AdamW; returns the loss of every epoch."""
+    steps = len(images) // args.batch_size
+    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.epochs * steps, pct_start=0.2)
+    model.train()
+    losses = []
+    for _ in tqdm(range(args.epochs), desc=title, leave=False, mininterval=30):
+        order, total = torch.randperm(len(images)), 0.0
+        for part in order[: steps * args.batch_size].split(args.batch_size):
+            loss = F.cross_entropy(model(images[part], sphere), labels[part], label_smoothing=args.smoothing)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach())
+        losses.append(round(total / steps, 4))
+    return losses
+
+
+@torch.no_grad()
+def predict(model, images: Tensor, sphere: StaticGraph) -> Tensor:
+    if isinstance(model, nn.Module):
+        model.eval()
+    return torch.cat([model(part, sphere).argmax(1) for part in images.split(50)])
+
+
+def run(name: str, protocol: str, seed: int, data, sphere: StaticGraph, args: argparse.Namespace) -> dict:
+    """Train one model on one protocol and test it on both."""
+    images, labels, test, truth = data
+    torch.manual_seed(seed)
+    start, cpu = time.perf_counter(), time.process_time()
+    if name == LEARNING_FREE:
+        model, losses, parameters = NearestSpectrum(images[protocol], labels, sphere), [], 0
+    else:
+        model = MODELS[name](args)
+        losses = train(model, images[protocol], labels, sphere, args, f"{name} {protocol} {seed}")
+        parameters = sum(p.numel() for p in model.parameters())
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    answers = {other: predict(model, test[other], sphere) for other in ("NR", "R")}
+    result = {f"accuracy_{other}": 100 * float((answers[other] == truth).float().mean()) for other in ("NR", "R")}
+    agree = 100 * float((answers["NR"] == answers["R"]).float().mean())
+    return {**result, "same_answer": agree, "parameters": parameters, "seconds": seconds, "cpu_seconds": cpu, "losses": losses}
+
+
+# ---------------------------------------------------------------------------------------------------- report
+
+
+def table(runs: list[dict]) -> str:
+    """Markdown: mean (and range over the seeds) of the accuracy for every model and protocol."""
+    lines = ["| network | parameters | NR/NR | NR/R | R/R | seeds |", "|---|---|---|---|---|---|"]
+    for name in dict.fromkeys(r["model"] for r in runs):
+        own = [r for r in runs if r["model"] == name]
+        cells = []
+        for fit, other in (("NR", "NR"), ("NR", "R"), ("R", "R")):
+            scores = [r[f"accuracy_{other}"] for r in own if r["train"] == fit]
+            spread = f" ({min(scores):.2f}-{max(scores):.2f})" if len(scores) > 1 else ""
+            cells.append(f"{np.mean(scores):.2f}{spread}" if scores else "")
+        lines.append(f"| {name} | {own[0]['parameters']} | {' | '.join(cells)} | {len({r['seed'] for r in own})} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    args = parse_arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "results.json"
+    runs = json.loads(file.read_text())["runs"] if file.exists() else []
+    if args.table:
+        print(table(runs))
+        return
+    skipped = ("data", "out", "table", "models", "train", "seeds")
+    settings = {key: value for key, value in vars(args).items() if key not in skipped}
+    sphere = StaticGraph(geometry.icosphere(args.level, levels=2).to_graph().float())
+    data = load(args, sphere.pos.numpy())
+    print(f"{len(data[1])} training and {len(data[3])} test images on {sphere.num_nodes} points", flush=True)
+    for seed in args.seeds:
+        for name in args.models:
+            for protocol in args.train:
+                entry = {"model": name, "train": protocol, "seed": seed, **settings}
+                if any(entry.items() <= old.items() for old in runs):
+                    continue
+                entry |= {**run(name, protocol, seed, data, sphere, args), "machine": machine()}
+                runs.append(entry)
+                file.write_text(json.dumps({"runs": runs}, indent=1))
+                scores = f"NR {entry['accuracy_NR']:.2f} %, R {entry['accuracy_R']:.2f} %"
+                print(f"{name}, trained on {protocol}, seed {seed}: {scores}, {entry['seconds']:.0f} s", flush=True)
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Images continued beyond their border: with zeros, round an axis, or round a Moebius strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..fields import FieldType
+from ..kernels.constants import ConstantModule
+from .checks import check_features
+
+MODES = ("zeros", "circular", "moebius")
+
+
+class GridPadding(ConstantModule):
+    r"""Continues a field on an image beyond its border, carried by parallel transport.
+
+    Every axis has its mode. "zeros" ends there; "circular" closes the axis; "moebius", for the x axis of an image, closes it
+    with a twist: beyond the seam the image goes on turned over (y to -y) and acted on by :math:`\rho(\mathrm{diag}(1, -1))`
+    (Weiler et al. 2021, arXiv 2106.06020, section 5, transport padding).
+
+    Args:
+        type: field type of input and output.
+        padding: pixels on either side: one number, or one per axis in the order of the shape.
+        mode: one of them for all axes ("moebius": "zeros" in y, "moebius" in x), or one per axis in the order of the shape;
+            ("circular", "moebius") is the Klein bottle.
+
+    Shapes:
+        (B, type.dim, H, W) -> (B, type.dim, H + 2 padding, W + 2 padding); volumes (B, type.dim, Z, H, W) over groups of space.
+
+    Raises:
+        ValueError: an unknown mode, or "moebius" for a group without diag(1, -1); more padding than a closed axis has pixels.
+    """
+
+    def __init__(self, type: FieldType, padding: int | Sequence[int], mode: str | Sequence[str] = "zeros") -> None:
+        super().__init__()
+        self.in_type = self.out_type = type
+        self.spatial = spatial_axes(type)
+        self.padding = per_axis("padding", padding, self.spatial, least=0)
+        self.modes = check_modes(mode, type)
+        if self.twisted:
+            for b, (_, rep) in enumerate(type.blocks):
+                self.register_constant(f"reflection_{b}", rep(_flip()))
+
+    @property
+    def twisted(self) -> bool:
+        return self.modes[-1] == "moebius"
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GridPadding", 2 + self.spatial)
+        ends: list[int] = []
+        for axis in range(self.spatial):
+            pad, mode = self.padding[axis], self.modes[axis]
+            ends = [0, 0, *ends] if mode != "zeros" else [pad, pad, *ends]
+            if pad and mode != "zeros":
+                x = self._wrap(x, 2 + axis, pad, mode)
+        return F.pad(x, ends) if any(ends) else x
+
+    def _wrap(self, x: Tensor, axis: int, pad: int, mode: str) -> Tensor:
+        size = x.shape[axis]
+        if pad > size:
+            raise ValueError(f"a {mode} axis of {size} pixels cannot be padded by {pad}: it would go round more than once")
+        before, after = x.narrow(axis, size - pad, pad), x.narrow(axis, 0, pad)
+        if mode == "moebius":
+            before, after = self.turn_over(before), self.turn_over(after)
+        return torch.cat([before, x, after], axis)
+
+    def turn_over(self, x: Tensor) -> Tensor:
+        """What stands beyond the seam: (B, type.dim, H, W) turned over, and acted on by the reflection."""
+        parts = []
+        for b, ((mul, rep), rows) in enumerate(zip(self.in_type.blocks, self.in_type.slices)):
+            block = x[:, rows].flip(2)
+            if rep.dim == 1:
+                parts.append(block * getattr(self, f"reflection_{b}")[0, 0].to(x.dtype))
+            else:
+                matrix = getattr(self, f"reflection_{b}").to(x.dtype)
+                block = block.unflatten(1, (rep.dim, mul))
+                parts.append(torch.einsum("ij,bj...->bi...", matrix, block).flatten(1, 2))
+        return torch.cat(parts, 1) if parts else x
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, padding={self.padding}, mode={self.modes}"
+
+
+def spatial_axes(type: FieldType) -> int:
+    """Number of spatial axes of images with fields of a type: the dimension of its group, 2 or 3."""
+    if type.group.dim not in (2, 3):
+        raise ValueError(f"fields on images and volumes have a group of the plane or of space, got {type.group}")
+    return type.group.dim
+
+
+def per_axis(name: str, value: int | Sequence[int], spatial: int, least: int) -> tuple[int, ...]:
+    """One number per axis. ValueError unless they are integers of at least ``least``."""
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * spatial
+    if len(values) != spatial or any(isinstance(v, bool) or not isinstance(v, Integral) or v < least for v in values):
+        raise ValueError(f"{name} must be an integer of at least {least}, or {spatial} of them, got {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def check_modes(mode: str | Sequence[str], type: FieldType) -> tuple[str, ...]:
+    """One padding mode per axis. ValueError for unknown modes and for twists that the group does not know."""
+    spatial = spatial_axes(type)
+    if isinstance(mode, str):
+        modes = ("zeros", "moebius") if (mode, spatial) == ("moebius", 2) else (mode,) * spatial
+    else:
+        modes = tuple(mode) if isinstance(mode, Sequence) else ()
+    if len(modes) != spatial or any(m not in MODES for m in modes):
+        raise ValueError(f"padding_mode must be one of {', '.join(MODES)}, or one per axis ({spatial}), got {mode!r}")
+    if "moebius" in modes:
+        if spatial != 2 or modes[0] == "moebius":
+            raise ValueError(f'padding_mode "moebius" is for the x axis of images (B, C, H, W), got {modes}')
+        if not bool(type.group.contains(_flip())):
+            raise ValueError(
+                f'padding_mode "moebius" turns frames over: it needs a group that contains diag(1, -1), got {type.group}'
+            )
+    return modes
+
+
+def _flip() -> Tensor:
+    return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu"))

@@ -1,0 +1,89 @@
+"""Spectral pooling: a band limit, and resampling from one sampling of the sphere to another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..fields import FieldType
+from ..kernels.constants import ConstantModule
+from .fields import FieldTransform
+from .wigner import degree_of
+
+
+class SpectralPool(ConstantModule):
+    r"""Features on one sampling to the nearest band-limited features, on another: analysis, gain of each degree, synthesis.
+
+    The spherical form of spectral pooling (Rippel, Snoek and Adams 2015, arXiv 1506.03767). It needs no hierarchy and goes both
+    ways (from coarse to fine it interpolates exactly). Tangent and spin fields are given in the frames of either sampling.
+    For fields of degree up to `source_lmax` it is exactly the projection and commutes with all rotations; what they contain
+    beyond leaks into the coefficients (aliasing), on good weights little.
+
+    Args:
+        field_type: irreps of SO(2) or O(2), of orders up to lmax.
+        source, target: samplings, see `SphericalTransform`.
+        lmax: the band limit.
+        source_lmax: degrees up to this one are told apart on the source before those above lmax are dropped. Default: lmax. The
+            source must determine the coefficients up to it.
+        gain: (lmax + 1,) factor for each degree, for example :math:`e^{-l(l+1)\sigma^2/2}`, the Gaussian of width sigma, which
+            has no overshoots. Default: ones, the projection.
+        Others as for `SphericalTransform`, for the source.
+
+    Shapes:
+        (..., N_source, dim) -> (..., N_target, dim).
+    """
+
+    def __init__(
+        self,
+        field_type: FieldType,
+        source,
+        target,
+        lmax: int,
+        *,
+        source_lmax: int | None = None,
+        gain: Tensor | None = None,
+        **options,
+    ) -> None:
+        super().__init__()
+        self.field_type, self.lmax = field_type, lmax
+        source_lmax = lmax if source_lmax is None else source_lmax
+        if source_lmax < lmax:
+            raise ValueError(f"source_lmax is at least lmax={lmax}, got {source_lmax}")
+        self.source = FieldTransform(source, source_lmax, field_type, **options)
+        # Only its synthesis is used: the target need not determine the coefficients.
+        self.target = FieldTransform(target, lmax, field_type, method="quadrature")
+        self.has_gain = gain is not None
+        if gain is not None:
+            gain = torch.as_tensor(gain)
+            if gain.shape != (lmax + 1,):
+                raise ValueError(f"gain expected shape {(lmax + 1,)}, got {tuple(gain.shape)}")
+            self.register_constant("gain", gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = (self.lmax + 1) ** 2
+        coefficients = []
+        for c, spin in zip(self.source.analysis(x), self.source.spins):
+            c = c[..., :kept, :] if spin else c[..., :kept]
+            coefficients.append(scale_degrees(c, self.gain, spin) if self.has_gain else c)
+        return self.target.synthesis(coefficients)
+
+    def extra_repr(self) -> str:
+        return f"{self.field_type}, lmax={self.lmax}"
+
+
+def spectral_pool(x: Tensor, field_type: FieldType, source, target, lmax: int, **options) -> Tensor:
+    """`SpectralPool` as a function, in the dtype of x; it makes the transforms anew at every call."""
+    return SpectralPool(field_type, source, target, lmax, **options).to(x)(x)
+
+
+def scale_degrees(coefficients: Tensor, gain: Tensor, spin: int = 0) -> Tensor:
+    """Coefficients (..., K), or (..., K, 2) for spin > 0, times a factor for each degree (lmax + 1,): an isotropic filter.
+
+    With gains e_l it is the convolution with a zonal filter whose coefficients are h_l0 = e_l sqrt((2l + 1) / 4 pi).
+    """
+    lmax = degree_of(coefficients.shape[-2 if spin else -1])
+    if gain.shape != (lmax + 1,):
+        raise ValueError(f"gain expected shape {(lmax + 1,)}, got {tuple(gain.shape)}")
+    repeats = 2 * torch.arange(lmax + 1, device=gain.device) + 1
+    factor = gain.repeat_interleave(repeats, output_size=(lmax + 1) ** 2)
+    return coefficients * (factor[:, None] if spin else factor)
