@@ -28,7 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measure import machine
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import SphericalDigits, StaticGraph
-from gaugenet.models import SphericalCNN, SpinCNN, ZonalCNN
+from gaugenet.models import GaugeClassifier, SphericalCNN, SpinCNN, ZonalCNN
+from gaugenet.spectral import SpectralPool
+
+# Pooling from one icosphere to the next: band limit, degrees told apart, width of the Gaussian (radians).
+BANDS = {3: (10, 14, 0.1), 2: (5, 8, 0.2)}
 
 
 class PointwiseNet(nn.Module):
@@ -68,17 +72,38 @@ class NearestSpectrum:
         return F.one_hot(self.labels[torch.cat(nearest)], 10).float()
 
 
-def scalar() -> FieldType:
-    return FieldType(groups.SO2(), "1x0")
+class SmoothPool(nn.Module):
+    """SpectralPool for fields one under the other, (B N, dim) -> (B M, dim), in the place of GaugePool.
+
+    The cluster of a coarse point lies on one side of it or another, and the mean over it moves with it: that costs most
+    of the equivariance to rotations. A band limit has no sides.
+    """
+
+    def __init__(self, type: FieldType, level: int) -> None:
+        super().__init__()
+        fine, coarse = geometry.icosphere(level), geometry.icosphere(level - 1)
+        lmax, source_lmax, width = BANDS[level]
+        l = torch.arange(lmax + 1)
+        gain = torch.exp(-l * (l + 1) * width**2 / 2)
+        self.num_nodes, self.pool = fine.num_nodes, SpectralPool(type, fine, coarse, lmax, source_lmax=source_lmax, gain=gain)
+
+    def forward(self, x: Tensor, level) -> Tensor:
+        return self.pool(x.unflatten(0, (-1, self.num_nodes))).flatten(0, 1)
+
+
+def network(kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool = True, **options) -> GaugeClassifier:
+    net = kind(FieldType(groups.SO2(), SphericalDigits.type), 10, blocks=(1, 2, 1), dropout=args.dropout, **options)
+    if smooth:
+        net.pools = nn.ModuleList(SmoothPool(type, args.level - k) for k, type in enumerate(net.types[:-1]))
+    return net
 
 
 MODELS = {
-    "spherical": lambda args: SphericalCNN(
-        scalar(), 10, channels=(8, 16, 32), blocks=(1, 2, 1), max_frequency=args.max_frequency, dropout=args.dropout
-    ),
-    "spin": lambda args: SpinCNN(scalar(), 10, blocks=(1, 2, 1), dropout=args.dropout),
+    "spherical": lambda args: network(SphericalCNN, args),
+    "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False),
+    "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
-    "isotropic": lambda args: ZonalCNN(scalar(), 10, channels=(24, 48, 96), blocks=(1, 2, 1), dropout=args.dropout),
+    "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
     "pointwise": lambda args: PointwiseNet(),
 }
 LEARNING_FREE = "nearest spectrum"
@@ -90,10 +115,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=[*MODELS, LEARNING_FREE], default=["spherical"])
     parser.add_argument("--train", nargs="+", choices=["NR", "R"], default=["NR", "R"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--level", type=int, default=3, help="of the icosphere: 10 4^level + 2 points")
+    parser.add_argument("--level", type=int, choices=list(BANDS), default=3, help="of the icosphere: 10 4^level + 2 points")
     parser.add_argument("--extent", type=float, default=115.0, help="degrees from the centre of the image to its sides")
     parser.add_argument("--blur", type=float, default=5.0, help="degrees; about half the spacing of the points")
-    parser.add_argument("--max-frequency", type=int, help="angular cut-off of the kernels of SphericalCNN (default: 4)")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--images", type=int, help="train on this many (default: all)")
     parser.add_argument("--validation", type=int, default=0, help="test on this many of the training images")

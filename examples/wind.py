@@ -77,6 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--fields", type=int, default=4, help="fields in a step")
     parser.add_argument("--shifts", type=int, default=16, help="turns about the globe's axis of every training field")
+    parser.add_argument("--no-mirror", dest="mirror", action="store_false", help="train without mirror images of the globe")
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--rotations", type=int, default=3, help="turned globes to test on")
     parser.add_argument("--out", type=Path, default=Path("runs/wind"))
@@ -135,6 +136,8 @@ class Experiment:
         self.points, self.frame, self.area = geom.positions, geom.frame, geom.area
         self.sphere = StaticGraph(geom.to_graph().float())
         turns = Rotation.from_euler("z", np.arange(args.shifts)[:, None] * 360 / args.shifts, degrees=True).as_matrix()
+        if args.mirror:  # north and south exchanged: as good a globe as ours, with the seasons exchanged too
+            turns = [turn @ np.diag([1, 1, sign]) for turn in turns for sign in (1, -1)]
         self.inputs, self.winds = (torch.cat(part) for part in zip(*(self.fields(turn, self.fit) for turn in turns)))
         self.globes = [np.eye(3), *Rotation.random(args.rotations, random_state=0).as_matrix()]
 
@@ -197,8 +200,9 @@ def table(runs: list[dict]) -> str:
     splits = list(dict.fromkeys(r["split"] for r in runs))
     lines = [f"| output | parameters | {' | '.join(f'{s}, turned' for s in splits)} | equivariance error |"]
     lines.append("|---" * (len(splits) + 3) + "|")
-    for name in dict.fromkeys(r["model"] for r in runs):
-        own = [r for r in runs if r["model"] == name]
+    learnt = [r for r in runs if "final_loss" in r or r["mirror"]]
+    for name, mirror in dict.fromkeys((r["model"], r["mirror"]) for r in learnt):
+        own = [r for r in runs if (r["model"], r["mirror"]) == (name, mirror)]
         cells = []
         for split in splits:
             scores = [r for r in own if r["split"] == split]
@@ -207,7 +211,8 @@ def table(runs: list[dict]) -> str:
             turned = np.mean([r["rmse_turned"] for r in scores]) if scores else 0
             cells.append(f"{np.mean(plain):.2f}{spread}, {turned:.2f}" if scores else "")
         error = np.mean([r["equivariance_error"] for r in own])
-        lines.append(f"| {name} | {own[0].get('parameters', 0)} | {' | '.join(cells)} | {error:.3f} |")
+        title = name if mirror else f"{name}, no mirror images"
+        lines.append(f"| {title} | {own[0].get('parameters', 0)} | {' | '.join(cells)} | {error:.3f} |")
     return "\n".join(lines)
 
 

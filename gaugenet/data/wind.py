@@ -94,10 +94,13 @@ class GeopotentialWind:
 
         Args:
             points: (N, 3). rotation: (3, 3), of the globe: field values at p are those of the unturned globe at R^-1 p.
+                A reflection gives the mirror image, in which everything that turns turns the other way: the Coriolis parameter
+                is a pseudoscalar. A mirror image with north and south exchanged is again a globe that turns as ours does.
         """
-        points = _turned_back(points, rotation)
-        z = self.grid.scalars(self._z, points) / scale.geopotential
-        return np.stack([z, np.broadcast_to(points[:, 2], z.shape)], -1).astype(np.float32)
+        turned = _turned_back(points, rotation)
+        z = self.grid.scalars(self._z, turned) / scale.geopotential
+        sine = turned[:, 2] * (1.0 if rotation is None else np.sign(np.linalg.det(rotation)))
+        return np.stack([z, np.broadcast_to(sine, z.shape)], -1).astype(np.float32)
 
     def winds(
         self, points: np.ndarray, frame: np.ndarray, scale: WindScale | None = None, rotation: np.ndarray | None = None

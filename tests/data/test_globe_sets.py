@@ -138,6 +138,19 @@ def test_wind_of_a_turned_globe(wind, sphere):
     assert np.allclose(wind.inputs(turned_points, scale, TURN), wind.inputs(sphere.positions, scale), atol=1e-5)
 
 
+def test_wind_of_the_mirror_image(wind, sphere):
+    """North and south exchanged: the wind is mirrored, the geopotential moves along, and the Coriolis parameter stays."""
+    mirror = np.diag([1.0, 1.0, -1.0])
+    scale, there = wind.scale([0]), sphere.positions @ mirror
+    plain, image = wind.inputs(there, scale), wind.inputs(sphere.positions, scale, mirror)
+    assert np.allclose(image[..., 0], plain[..., 0], atol=1e-5)
+    assert np.allclose(image[..., 1], sphere.positions[:, 2], atol=1e-6)
+    # In mirrored frames the components stay; those have (east, south) where the frames have (east, north).
+    for function in (wind.winds, wind.geostrophic):
+        components = function(there, mirror @ sphere.frame)
+        assert np.allclose(function(sphere.positions, sphere.frame, rotation=mirror), components, atol=0.01)
+
+
 def test_units_come_from_the_training_fields_alone(wind):
     fields = np.arange(1, 7)
     for held in ({"level": 500}, {"month": 7}):
