@@ -31,12 +31,23 @@ def test_spherical_digits(call, tmp_path, capsys):
         labels = np.arange(n) % 2
         images = np.where(labels[:, None, None] == 1, rng.integers(0, 255, (n, 28, 28)), 10)
         np.savez(tmp_path / name, x=images.astype(np.uint8), y=labels)
-    arguments = "--models", "spherical", "nearest spectrum", "--train", "NR", "--epochs", "1", "--batch-size", "10"
+    arguments = (
+        "--models",
+        "spherical",
+        "icosahedral",
+        "nearest spectrum",
+        "--train",
+        "NR",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "10",
+    )
     runs = call("spherical_digits", *arguments)
-    assert [r["model"] for r in runs] == ["spherical", "nearest spectrum"]
-    assert runs[1]["accuracy_NR"] == runs[1]["accuracy_R"] == 100  # noise and none have other spectra, however turned
+    assert [r["model"] for r in runs] == ["spherical", "icosahedral", "nearest spectrum"]
+    assert runs[2]["accuracy_NR"] == runs[2]["accuracy_R"] == 100  # noise and none have other spectra, however turned
     assert call("spherical_digits", *arguments) == runs  # not repeated
-    assert len(call("spherical_digits", *arguments, "--validation", "10")) == 4
+    assert len(call("spherical_digits", *arguments, "--validation", "10")) == 6
     assert "| nearest spectrum | 0 | 100.00 | 100.00 |" in capsys.readouterr().out
 
 
