@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.special import sph_harm_y
 from torch import Tensor, nn
+from torch_geometric.data import Batch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measure import machine
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import SphericalDigits, StaticGraph
-from gaugenet.models import GaugeClassifier, SphericalCNN, SpinCNN, ZonalCNN
-from gaugenet.spectral import SpectralPool
+from gaugenet.models import GaugeClassifier, IcosahedralCNN, SphericalCNN, SpinCNN, ZonalCNN
+from gaugenet.spectral import SpectralPool, SphericalTransform
 
 # Pooling from one icosphere to the next: band limit, degrees told apart, width of the Gaussian (radians).
 BANDS = {3: (10, 14, 0.1), 2: (5, 8, 0.2)}
@@ -55,20 +55,16 @@ class NearestSpectrum:
     """No learning: the nearest training image in the power of every degree l, which rotations leave alone."""
 
     def __init__(self, images: Tensor, labels: Tensor, sphere: StaticGraph, degree: int = 14) -> None:
-        self.degree, self.labels = degree, labels
-        self.known = self.descriptor(images, sphere)
+        self.transform, self.labels = SphericalTransform(sphere.pos, degree), labels
+        self.known = self.descriptor(images)
 
-    def descriptor(self, images: Tensor, sphere: StaticGraph) -> Tensor:
-        x, y, z = sphere.pos.double().numpy().T
-        powers = []
-        for l in range(self.degree + 1):
-            harmonics = np.stack([sph_harm_y(l, m, np.arccos(z.clip(-1, 1)), np.arctan2(y, x)) for m in range(l + 1)])
-            coefficients = (images[..., 0].numpy() * sphere.area.numpy()) @ harmonics.T
-            powers.append((np.abs(coefficients) ** 2).sum(1) * 2 - np.abs(coefficients[:, 0]) ** 2)
-        return torch.from_numpy(np.stack(powers, 1)).sqrt()
+    def descriptor(self, images: Tensor) -> Tensor:
+        coefficients = self.transform.to(images).analysis(images[..., 0])
+        degrees = coefficients.split([2 * l + 1 for l in range(self.transform.lmax + 1)], -1)
+        return torch.stack([own.norm(dim=-1) for own in degrees], -1)
 
     def __call__(self, images: Tensor, sphere: StaticGraph) -> Tensor:
-        nearest = [torch.cdist(part, self.known).argmin(1) for part in self.descriptor(images, sphere).split(500)]
+        nearest = [torch.cdist(part, self.known).argmin(1) for part in self.descriptor(images).split(500)]
         return F.one_hot(self.labels[torch.cat(nearest)], 10).float()
 
 
@@ -91,6 +87,21 @@ class SmoothPool(nn.Module):
         return self.pool(x.unflatten(0, (-1, self.num_nodes))).flatten(0, 1)
 
 
+class OnIcosahedron(nn.Module):
+    """IcosahedralCNN on images (B, N, 1): its layers take batches of equal graphs."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.net = IcosahedralCNN(1, 10, channels=((8,), (16, 16), (24,)))
+        self.graph = geometry.icosahedron(level, levels=2).to_graph().float()
+        self.batches: dict[int, Batch] = {}
+
+    def forward(self, x: Tensor, sphere: StaticGraph) -> Tensor:
+        if len(x) not in self.batches:
+            self.batches[len(x)] = Batch.from_data_list([self.graph] * len(x))
+        return self.net(x.flatten(0, 1), self.batches[len(x)])
+
+
 def network(kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool = True, **options) -> GaugeClassifier:
     net = kind(FieldType(groups.SO2(), SphericalDigits.type), 10, blocks=(1, 2, 1), dropout=args.dropout, **options)
     if smooth:
@@ -104,6 +115,7 @@ MODELS = {
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
+    "icosahedral": lambda args: OnIcosahedron(args.level),
     "pointwise": lambda args: PointwiseNet(),
 }
 LEARNING_FREE = "nearest spectrum"
@@ -132,6 +144,17 @@ def parse_arguments() -> argparse.Namespace:
 
 
 # ---------------------------------------------------------------------------------------------------- data
+
+
+def where(name: str) -> str:
+    """The points that a model works on."""
+    return "icosahedron" if name == "icosahedral" else "sphere"
+
+
+def points_of(args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The points of the models asked for, and those of the icosphere; the flat icosahedron's are projected by the loader."""
+    makers = {"sphere": geometry.icosphere, "icosahedron": geometry.icosahedron}
+    return {kind: makers[kind](args.level).positions for kind in {"sphere": 0} | dict.fromkeys(map(where, args.models))}
 
 
 def load(args: argparse.Namespace, points: np.ndarray) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], Tensor]:
@@ -234,15 +257,17 @@ def main() -> None:
     skipped = ("data", "out", "table", "models", "train", "seeds")
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     sphere = StaticGraph(geometry.icosphere(args.level, levels=2).to_graph().float())
-    data = load(args, sphere.pos.numpy())
-    print(f"{len(data[1])} training and {len(data[3])} test images on {sphere.num_nodes} points", flush=True)
+    data = {name: load(args, points) for name, points in points_of(args).items()}
+    print(
+        f"{len(data['sphere'][1])} training and {len(data['sphere'][3])} test images on {sphere.num_nodes} points", flush=True
+    )
     for seed in args.seeds:
         for name in args.models:
             for protocol in args.train:
                 entry = {"model": name, "train": protocol, "seed": seed, **settings}
                 if any(entry.items() <= old.items() for old in runs):
                     continue
-                entry |= {**run(name, protocol, seed, data, sphere, args), "machine": machine()}
+                entry |= {**run(name, protocol, seed, data[where(name)], sphere, args), "machine": machine()}
                 runs.append(entry)
                 file.write_text(json.dumps({"runs": runs}, indent=1))
                 scores = f"NR {entry['accuracy_NR']:.2f} %, R {entry['accuracy_R']:.2f} %"

@@ -126,7 +126,12 @@ class GeopotentialWind:
         :math:`v = k \times \nabla z / f` with k the outward normal and :math:`f = 2 \Omega \sin(\mathrm{latitude})`, whose
         reciprocal is replaced by :math:`f / (f^2 + (2 \Omega\, \mathrm{smallest})^2)`: the balance fails at the equator.
         Gradients are centred differences on the grid.
+
+        Raises:
+            ValueError: smallest is not positive, or frames of another shape.
         """
+        if not smallest > 0:
+            raise ValueError(f"smallest must be positive, got {smallest!r}")
         unit = _turned_back(points, rotation)
         latitude = np.radians(self.grid.latitude)
         d_lat = np.gradient(self._z, latitude, axis=1) / EARTH_RADIUS
