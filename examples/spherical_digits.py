@@ -111,7 +111,7 @@ def network(kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool 
 
 MODELS = {
     "spherical": lambda args: network(SphericalCNN, args),
-    "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False),
+    "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, pool="mean"),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),

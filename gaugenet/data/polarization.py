@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import GaugenetError
+from ..geometry import LocalGeometry, healpix
 from .array_files import existing_file, read_npz
 
 
 class SkyMap(NamedTuple):
-    """Maps at HEALPix pixels in RING order, in the (east, north) frames of :func:`gaugenet.geometry.healpix`.
+    """Maps at HEALPix pixels in RING order, in the (east, north) frames of :meth:`sphere`.
 
     Attributes:
         temperature: (N, 1) float32, type "1x0".
@@ -25,6 +26,10 @@ class SkyMap(NamedTuple):
     polarization: np.ndarray
     mask: np.ndarray
     nside: int
+
+    def sphere(self, **options) -> LocalGeometry:
+        """The pixel centres in the order of the maps; options of :func:`gaugenet.geometry.healpix`."""
+        return healpix(self.nside, nest=False, **options)
 
 
 def load_wmap(path: str | os.PathLike, convention: str = "COSMO") -> SkyMap:

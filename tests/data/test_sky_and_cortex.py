@@ -22,6 +22,11 @@ def test_sky(tmp_path):
     sky = load_wmap(tmp_path)
     assert sky.nside == 4 and sky.temperature.shape == (192, 1) and sky.mask.dtype == bool
     assert np.array_equal(sky.temperature[:, 0], maps["I"]) and np.array_equal(sky.mask, maps["mask"] > 0.5)
+    sphere = sky.sphere()
+    height = sphere.positions[:, 2]
+    assert (np.diff(height) < 1e-9).all() and np.isclose(height[0], 1 - 1 / (3 * 16))  # rings from north to south
+    with pytest.raises(TypeError):
+        sky.sphere(nest=True)
 
 
 @pytest.mark.parametrize("convention", ["COSMO", "IAU"])
