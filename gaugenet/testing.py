@@ -196,7 +196,7 @@ def grid_symmetry_error(
         ValueError: when no element of the group except 1 keeps the grid.
     """
     lattice = Lattice.of(lattice, len(shape))
-    like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), torch.zeros(0))
+    like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), torch.zeros(0).double())
     if x is None:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(2, in_type.dim, *shape, generator=generator, dtype=torch.float64)
