@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.nn import GaugeLinear
-from gaugenet.testing import assert_gauge_equivariant, equivariance_error, random_gauge, symmetry_error
+from gaugenet.nn import GaugeLinear, GridConv
+from gaugenet.testing import (
+    assert_gauge_equivariant,
+    equivariance_error,
+    grid_symmetries,
+    grid_symmetry_error,
+    random_gauge,
+    symmetry_error,
+    transform_image,
+)
 from tests.graphs import sphere_graph, two_level_graph
 
 FT = FieldType(groups.SO2(), "2x0 + 2x1")
@@ -78,3 +86,62 @@ def test_symmetries_are_noticed():
     identity = tuple(part[:1] for part in moves)
     assert symmetry_error(Numbered(), graph, identity, type, type) == 0
     assert linear.train().training and symmetry_error(linear, graph, identity, type, type) == 0 and linear.training
+
+
+class Shifted(torch.nn.Module):
+    """Symmetric about nothing: every pixel takes its right neighbour."""
+
+    def forward(self, x):
+        return x.roll(-1, -1)
+
+
+def test_symmetries_of_the_grid():
+    d4, so2, c6 = groups.Dihedral(4), groups.SO2(), groups.Cyclic(6)
+    type = FieldType(d4, "1x0 + 1x1")
+    assert len(grid_symmetries(type, (5, 5))) == 8 and len(grid_symmetries(type, (5, 4))) == 4
+    assert len(grid_symmetries(FieldType(so2, "1x0"), (6, 6))) == 4
+    assert len(grid_symmetries(FieldType(c6, "1x0"), (5, 5), lattice="hexagonal")) == 6
+    assert len(grid_symmetries(FieldType(c6, "1x0"), (4, 4), lattice="hexagonal", periodic=True, centre="pixel")) == 6
+    assert len(grid_symmetries(FieldType(c6, "1x0"), (4, 6), lattice="hexagonal", periodic=True, centre="pixel")) == 2
+    assert grid_symmetry_error(Shifted(), (5, 5), type, type) > 0.1
+    assert grid_symmetry_error(Shifted(), (5, 5), type, type, periodic=True) > 0.1
+    conv = GridConv(type, type, 3, 1)
+    assert grid_symmetry_error(conv, (5, 5), type, type) < 1e-4 and conv.training
+    assert grid_symmetry_error(conv, (5, 5), type, type, seed=0) != grid_symmetry_error(conv, (5, 5), type, type, seed=1)
+    assert grid_symmetry_error(conv, (5, 5), type, FieldType(d4, "3x0")) > 0.1
+    assert grid_symmetry_error(lambda_module(lambda x: x[:, 0].sum((1, 2))), (5, 5), type) < 1e-10
+    x = torch.zeros(1, type.dim, 5, 5)
+    x[..., 0, 1] = 1.0
+    assert grid_symmetry_error(conv, (5, 5), type, type, x=x) < 1e-4
+
+
+def lambda_module(function):
+    module = torch.nn.Module()
+    module.forward = function
+    return module
+
+
+def test_turned_image():
+    """A quarter turn counter-clockwise, x to the right and y up, is rot90 of the array, and turns the vectors."""
+    type = FieldType(groups.Cyclic(4), "1x0 + 1x1")
+    x = torch.arange(27.0).reshape(1, 3, 3, 3)
+    turned = transform_image(x, type, groups.Cyclic(4).elements[1])
+    spatial = x.rot90(1, (2, 3))
+    assert torch.equal(turned, torch.cat([spatial[:, :1], -spatial[:, 2:], spatial[:, 1:2]], 1))
+
+
+@pytest.mark.parametrize(
+    ("match", "call"),
+    [
+        ("no element", lambda: grid_symmetries(FieldType(groups.Cyclic(3), "1x0"), (5, 5))),
+        ("unknown lattice", lambda: grid_symmetries(FieldType(groups.Cyclic(4), "1x0"), (5, 5), lattice="triangular")),
+        ("centre", lambda: grid_symmetries(FieldType(groups.Cyclic(4), "1x0"), (5, 5), centre="pixel")),
+        (
+            "does not map",
+            lambda: transform_image(torch.zeros(1, 1, 3, 4), FieldType(groups.Cyclic(4), "1x0"), groups.Cyclic(4).elements[1]),
+        ),
+    ],
+)
+def test_no_such_symmetry(match, call):
+    with pytest.raises(ValueError, match=match):
+        call()

@@ -39,6 +39,7 @@ _LATE = {
     "cyclic_structure": "cyclic_frames",
     "point_cloud": "point_surface",
     "grid": "lattice_grids",
+    "hexagonal": "lattice_grids",
     "cylinder": "lattice_grids",
     "flat_torus": "lattice_grids",
     "moebius": "lattice_grids",

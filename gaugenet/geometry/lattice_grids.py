@@ -1,4 +1,7 @@
-"""Pixels and voxels as a manifold: the plane, the cylinder, the torus, the Moebius strip and the Klein bottle, all flat."""
+"""Pixels and voxels as a manifold: the plane, the cylinder, the torus, the Moebius strip and the Klein bottle, all flat.
+
+Pixels are squares, or hexagons in axial coordinates.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,24 @@ def grid(
     shape, periodic = _check_shape(shape), _check_periodic(periodic, len(shape))
     manifold = {0: "grid", len(shape): "torus"}.get(sum(periodic), "cylinder")
     return _build(shape, kernel_size, periodic, False, spacing, levels, manifold)
+
+
+def hexagonal(
+    shape: Sequence[int], rings: int = 1, periodic: bool | Sequence[bool] = False, *, spacing: float = 1.0
+) -> LocalGeometry:
+    """Hexagonal pixels in an array (H, W) in axial coordinates, each joined to those within ``rings`` steps (6, 18, ...).
+
+    A column is one step to the right, a row one step down and half a pixel right (60 degrees), the coordinates of
+    ``nn.GridConv(..., lattice="hexagonal")`` (Hoogeboom et al. 2018, arXiv 1803.02108); its numbers are those of
+    ``nn.LatticeConv`` on this graph. Nodes, frames and the other arguments as :func:`grid`; the radius of a neighbourhood is
+    half a step beyond the outermost ring.
+    """
+    shape = _check_shape(shape)
+    if len(shape) != 2:
+        raise ValueError(f"hexagonal pixels lie in an array (H, W), got shape {shape}")
+    if isinstance(rings, bool) or not isinstance(rings, (int, np.integer)) or rings < 1:
+        raise ValueError(f"rings must be an integer of at least 1, got {rings!r}")
+    return _build(shape, 2 * rings + 1, _check_periodic(periodic, 2), False, spacing, 0, "hexagonal")
 
 
 def cylinder(width: int, length: int, kernel_size: int = 3, *, spacing: float = 1.0, levels: int = 0) -> LocalGeometry:
@@ -92,10 +113,13 @@ def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> 
         raise ValueError(f"levels must be an integer of at least 0, got {levels!r}")
     d, count = len(shape), int(np.prod(shape))
     reach = kernel_size // 2
-    # Steps through the array, and the same as (x, y[, z]): the rows of an image go down, y goes up.
+    hexagons = manifold == "hexagonal"
+    # Steps through the array, and (x, y[, z]) of a step along each axis: the rows of an image go down, y goes up.
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * d, indexing="ij"), -1).reshape(-1, d)
     steps = steps[steps.any(1)]
-    upward = np.array([1, -1, 1][:d])  # x, y, z
+    axes = np.eye(d)[::-1] * np.array([1, -1, 1][:d])
+    if hexagons:
+        steps, axes = steps[abs(steps.sum(1)) <= reach], np.array([[0.5, -(0.75**0.5)], [1.0, 0.0]])
     here = np.stack(np.unravel_index(np.arange(count), shape), -1)
     place = here[:, None] + steps  # (N, offsets, d)
     turns = np.floor_divide(place, shape)
@@ -109,17 +133,17 @@ def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> 
     order = np.lexsort([source, node])
     transport = np.broadcast_to(np.eye(d), (len(order), d, d)).copy()
     transport[crosses[order], 1, 1] = -1.0
-    radius = np.full(count, d**0.5 * kernel_size / 2 * spacing)
+    radius = np.full(count, (1.0 if hexagons else d**0.5) * kernel_size / 2 * spacing)
     middle = (np.array(shape) - 1) / 2
-    cell = float(spacing**d)
+    cell = float(abs(np.linalg.det(axes)) * spacing**d)
     ball = {2: np.pi, 3: 4 / 3 * np.pi}[d] * radius**d
     return LocalGeometry(
         edge_index=np.stack([source, node])[:, order].astype(np.int64),
-        log=(steps[step[order], ::-1] * upward * spacing).astype(np.float64),
+        log=(steps[step[order]] @ axes * spacing).astype(np.float64),
         transport=transport,
         weight=(cell / ball)[node[order]],
         radius=radius,
-        positions=(here - middle)[:, ::-1] * upward * spacing,
+        positions=(here - middle) @ axes * spacing,
         frame=np.broadcast_to(np.eye(d), (count, d, d)).copy(),
         area=np.full(count, cell),
         curvature=np.zeros(count),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,16 +16,18 @@ _ZERO = 1e-12
 
 
 class TapExpansion(ConstantModule):
-    r"""Expands a flat weight vector into one matrix a tap: :math:`K(x_t) = \sum_k w_k\, Q_k(x_t)`, Q of :class:`TapBasis`.
+    r"""Expands a flat weight vector into one matrix a tap: :math:`K(x_t) = \sum_k w_k\, Q_k(x_t)`.
 
     The flat vector holds, for every pair (in block, out block) in order, an array (K, mul_in, mul_out).
 
     Args:
-        in_type, out_type: field types over one finite group.
-        taps: (T, d) offsets that the group maps onto themselves.
+        in_type, out_type: field types over one group.
+        taps: (T, d) offsets.
+        basis: makes Q for a pair of representations and the taps: something with ``coefficients`` (K, dim_out, dim_in, T),
+            every kernel of unit norm. :class:`TapBasis`, or :class:`RingBasis` with its rings filled in.
     """
 
-    def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> None:
+    def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray, basis: Callable = TapBasis) -> None:
         super().__init__()
         if in_type.group != out_type.group:
             raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
@@ -33,11 +37,11 @@ class TapExpansion(ConstantModule):
         self.num_weights = 0
         for i, (mul_in, rep_in) in enumerate(in_type.blocks):
             for o, (mul_out, rep_out) in enumerate(out_type.blocks):
-                basis = TapBasis(rep_in, rep_out, taps)
-                if len(basis):
-                    self._register(f"{i}_{o}", basis.coefficients.permute(3, 2, 1, 0))
-                self.paths.append((i, o, len(basis), self.num_weights))
-                self.num_weights += len(basis) * mul_in * mul_out
+                kernels = basis(rep_in, rep_out, taps).coefficients
+                if len(kernels):
+                    self._register(f"{i}_{o}", kernels.permute(3, 2, 1, 0))
+                self.paths.append((i, o, len(kernels), self.num_weights))
+                self.num_weights += len(kernels) * mul_in * mul_out
 
     def _register(self, name: str, spread: Tensor) -> None:
         """(T, dim_in, dim_out, K). With permutations every entry is one weight: a gather then, instead of a product."""

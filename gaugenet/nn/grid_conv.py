@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import torch
+import numpy as np
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fields import FieldType
-from ..kernels.tap_expansion import TapExpansion
-from ..kernels.taps import square_taps
-from .bias import FieldBias
+from ..kernels.lattices import Lattice
 from .checks import autocast, check_features
-from .grid_padding import GridPadding, check_modes, per_axis, spatial_axes
+from .grid_kernel import GridKernel
+from .grid_padding import CLOSED, GridPadding, check_modes, per_axis
 
-BASES = ("complete",)
 _CONV = {2: F.conv2d, 3: F.conv3d}
 
 
-class GridConv(nn.Module):
+class GridConv(GridKernel):
     r"""Gauge-equivariant convolution of an image (Cohen & Welling 2016; Weiler & Cesa 2019; Weiler et al. 2021, section 5).
 
     .. math:: out(p) = \sum_t K(x_t)\, f(p + x_t) + b, \qquad K(g x) = \rho_{out}(g)\, K(x)\, \rho_{in}(g)^{-1}
 
     with one matrix K(x_t) at every tap x_t of a square kernel (x to the right, y up), run by conv2d. It gives the numbers of
-    message passing with these taps on :func:`gaugenet.geometry.grid`, :func:`~gaugenet.geometry.cylinder` and
-    :func:`~gaugenet.geometry.moebius`. On images the frames are those of the pixel grid: gauge changes show as the
-    symmetries of the grid (mirror images, quarter turns) and of the seam.
+    message passing with these taps on :func:`gaugenet.geometry.grid`, :func:`~gaugenet.geometry.cylinder`,
+    :func:`~gaugenet.geometry.moebius` and :func:`~gaugenet.geometry.hexagonal`. On images the frames are those of the pixel
+    grid: gauge changes show as the symmetries of the grid (mirror images, quarter turns) and of the seam.
+
+    There are two bases of kernels:
+
+    - "complete" (:class:`gaugenet.kernels.TapBasis`): a free weight at every tap, tied by the group alone. For finite groups
+      that map taps to taps: {e} (then this is Conv2d), reflections, C_2, C_4, D_4 on squares (p4, p4m), C_3, C_6, D_6 on
+      hexagons (p6, p6m). It has every equivariant kernel, and nothing makes it smooth: take it for exact symmetry of the grid.
+    - "band_limited" (:class:`gaugenet.kernels.RingBasis`): circular harmonics on Gaussian rings, cut off below aliasing. For
+      every group; the only one for SO(2), O(2), C_8, C_16 and other groups that the grid does not have. Exact for the elements
+      that map taps to taps, and for the others as exact as sampling allows: take it for rotations by any angle.
 
     Args:
-        in_type, out_type: field types over one finite group that maps the taps onto themselves.
+        in_type, out_type: field types over one group of the plane, or of space.
         kernel_size: pixels a side, odd or even.
         stride, padding, dilation: as in conv2d, one number or one per axis. ``padding=None`` keeps the size of the image
             (odd kernels, stride 1).
-        padding_mode: "zeros", "circular" or "moebius", or one per axis; see :class:`GridPadding`.
-        basis: "complete", a free weight at every tap (exact for the symmetries of the grid; :class:`TapBasis`).
+        padding_mode: "zeros", "reflect", "replicate", "circular" or "moebius", or one per axis; see :class:`GridPadding`.
+        basis: "complete" or "band_limited".
         bias: learn a bias on the invariant part of the output.
+        groups: as in conv2d: the copies of every block in as many parts, the j-th parts of the output see those of the input.
+        lattice: "square", "hexagonal" (axial coordinates: columns to the right, rows down and half a pixel to the right), or
+            :class:`gaugenet.kernels.Lattice`. Taps whose images under the symmetries of the lattice leave the array of the
+            kernel are left out: of a hexagonal kernel the hexagon is used.
+        rings, sigma, max_frequency: of the band-limited basis, see :meth:`gaugenet.kernels.Rings.of`.
 
     Shapes:
         (B, in_type.dim, H, W) -> (B, out_type.dim, H', W'), as conv2d; (B, in_type.dim, Z, H, W) over groups of space.
 
     Raises:
-        TypeError: for features of another dtype, types of two groups, infinite groups.
-        ValueError: for arguments and shapes that do not fit; for a closed axis that is no multiple of the stride.
+        TypeError: for features of another dtype, types of two groups, infinite groups with the complete basis.
+        ValueError: for arguments and shapes that do not fit; for a closed axis that is no multiple of the stride; for a
+            strided axis that is sampled off its middle, which breaks the symmetry (an even size, an odd kernel and stride 2).
     """
 
     def __init__(
@@ -58,14 +71,14 @@ class GridConv(nn.Module):
         padding_mode: str | Sequence[str] = "zeros",
         basis: str = "complete",
         bias: bool = True,
+        groups: int = 1,
+        lattice: str | Lattice | np.ndarray = "square",
+        rings: Sequence[float] | None = None,
+        sigma: float | Sequence[float] | None = None,
+        max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
     ) -> None:
-        super().__init__()
-        if basis not in BASES:
-            raise ValueError(f"unknown basis {basis!r}: expected one of {', '.join(BASES)}")
-        self.in_type, self.out_type, self.basis = in_type, out_type, basis
-        self.spatial = spatial_axes(in_type)
-        self.expansion = TapExpansion(in_type, out_type, square_taps(kernel_size, self.spatial))
-        self.kernel_size = int(kernel_size)
+        options = {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
+        super().__init__(in_type, out_type, kernel_size, basis=basis, bias=bias, groups=groups, lattice=lattice, **options)
         self.stride = per_axis("stride", stride, self.spatial, least=1)
         self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
         if padding is None:
@@ -73,38 +86,37 @@ class GridConv(nn.Module):
                 raise ValueError("padding=None keeps the size of the image: it needs an odd kernel_size and stride 1")
             padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
         padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
+        self.check_lattice(modes, self.stride, self.dilation)
         # conv2d pads with zeros by itself, without a copy of the image.
         self.zeros = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(padding, modes))
         self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
-        self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
-        self.bias = FieldBias(out_type) if bias else None
-        self.reset_parameters()
 
     @property
     def padding(self) -> tuple[int, ...]:
         return tuple(a + b for a, b in zip(self.zeros, self.pad.padding))
 
-    def reset_parameters(self) -> None:
-        with torch.no_grad():
-            self.weight.copy_(self.expansion.initial_weight())
-        if self.bias is not None:
-            self.bias.reset_parameters()
-
-    def kernel(self) -> Tensor:
-        """The weight of conv2d: (out_type.dim, in_type.dim, kernel_size, kernel_size)."""
-        taps = self.expansion(self.weight)  # (T, in, out)
-        return taps.permute(2, 1, 0).unflatten(2, (self.kernel_size,) * self.spatial)
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep."""
+        if all(s == 1 for s in self.stride):
+            return
+        for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
+            if mode in CLOSED and shape[axis] % step:
+                raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
+        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
+        open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
+        self.check_sampling(shape, self.padding, extent, open_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GridConv", 2 + self.spatial)
-        for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
-            if mode != "zeros" and x.shape[2 + axis] % step:
-                raise ValueError(f"GridConv closes axis {axis} of {x.shape[2 + axis]} pixels, no multiple of its stride {step}")
-        x, bias = self.pad(autocast(x)), None if self.bias is None else self.bias.row()
-        return _CONV[self.spatial](x, self.kernel(), bias, self.stride, self.zeros, self.dilation)
+        self.check_shape(x.shape[2:])
+        x = self.pad(autocast(x))
+        x = x if self.order_in is None else x[:, self.order_in]
+        weight, bias = self.kernel(), self.bias_row()
+        out = _CONV[self.spatial](x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)
+        return out if self.order_out is None else out[:, self.order_out]
 
     def extra_repr(self) -> str:
         return (
-            f"{self.in_type}, {self.out_type}, kernel_size={self.kernel_size}, padding={self.padding}, stride={self.stride}, "
-            f"dilation={self.dilation}, padding_mode={self.pad.modes}, basis={self.basis!r}, bias={self.bias is not None}"
+            f"{super().extra_repr()}, padding={self.padding}, stride={self.stride}, dilation={self.dilation}, "
+            f"padding_mode={self.pad.modes}"
         )

@@ -1,4 +1,4 @@
-"""Images continued beyond their border: with zeros, round an axis, or round a Moebius strip."""
+"""Images continued beyond their border: with zeros, mirrored, round an axis, or round a Moebius strip."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from ..fields import FieldType
 from ..kernels.constants import ConstantModule
 from .checks import check_features
 
-MODES = ("zeros", "circular", "moebius")
+MODES = ("zeros", "reflect", "replicate", "circular", "moebius")
+#: modes of axes without ends
+CLOSED = ("circular", "moebius")
 
 
 class GridPadding(ConstantModule):
     r"""Continues a field on an image beyond its border, carried by parallel transport.
 
-    Every axis has its mode. "zeros" ends there; "circular" closes the axis; "moebius", for the x axis of an image, closes it
-    with a twist: beyond the seam the image goes on turned over (y to -y) and acted on by :math:`\rho(\mathrm{diag}(1, -1))`
-    (Weiler et al. 2021, arXiv 2106.06020, section 5, transport padding).
+    Every axis has its mode. "zeros" ends there, "reflect" and "replicate" repeat the pixels before the end as in
+    ``torch.nn.functional.pad`` (a copy, not a mirror image: no group element acts); "circular" closes the axis; "moebius", for
+    the x axis of an image, closes it with a twist: beyond the seam the image goes on turned over (y to -y) and acted on by
+    :math:`\rho(\mathrm{diag}(1, -1))` (Weiler et al. 2021, arXiv 2106.06020, section 5, transport padding).
 
     Args:
         type: field type of input and output.
@@ -62,6 +65,12 @@ class GridPadding(ConstantModule):
 
     def _wrap(self, x: Tensor, axis: int, pad: int, mode: str) -> Tensor:
         size = x.shape[axis]
+        if mode not in CLOSED:
+            if pad >= size and mode == "reflect":
+                raise ValueError(f"an axis of {size} pixels cannot be padded by {pad} in the mode reflect")
+            index = torch.arange(-pad, size + pad, device=x.device)
+            index = index.clamp(0, size - 1) if mode == "replicate" else (size - 1 - (size - 1 - index.abs()).abs())
+            return x.index_select(axis, index)
         if pad > size:
             raise ValueError(f"a {mode} axis of {size} pixels cannot be padded by {pad}: it would go round more than once")
         before, after = x.narrow(axis, size - pad, pad), x.narrow(axis, 0, pad)

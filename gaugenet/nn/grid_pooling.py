@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from .checks import check_features
-from .grid_padding import GridPadding
+from .grid_padding import CLOSED, GridPadding
 from .nonlinearities import is_pointwise
 
 REDUCTIONS = ("max", "mean")
@@ -34,7 +34,7 @@ class GridPool(nn.Module):
         type: field type of input and output, over a group of the plane.
         size: pixels a side of a block.
         reduce: "max" or "mean".
-        padding_mode: "zeros" (the axes end), "circular", "moebius", or one per axis; see :class:`GridPadding`.
+        padding_mode: "circular" or "moebius" (any other: the axes end), or one per axis; see :class:`GridPadding`.
 
     Shapes:
         (B, type.dim, H, W) -> (B, type.dim, ceil(H / size), ceil(W / size)).
@@ -67,7 +67,7 @@ class GridPool(nn.Module):
         """Closed axes, continued to a multiple of the size."""
         for axis, mode in ((2, self.pad.modes[0]), (3, self.pad.modes[1])):
             spare = (-x.shape[axis]) % self.size
-            if spare and mode != "zeros":
+            if spare and mode in CLOSED:
                 following = x.narrow(axis, 0, spare)
                 x = torch.cat([x, self.pad.turn_over(following) if mode == "moebius" else following], axis)
         return x

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
+from ..kernels.rings import RingBasis, Rings
 from ..kernels.tap_expansion import TapExpansion
-from ..kernels.taps import hexagonal_taps
+from ..kernels.taps import TapBasis, hexagonal_taps
 from ..ops import TapLayout, tap_convolve
 from .bias import FieldBias
 from .checks import autocast, check_features, check_graph
@@ -41,6 +44,8 @@ class LatticeConv(nn.Module):
             :func:`gaugenet.kernels.square_taps`); by default the hexagonal one-ring with its centre.
         bias: learn a bias on the invariant part of the output.
         corners: what happens at cone points, "cone", "zero" or "average"; the last two as published.
+        rings: band-limited kernels on these rings (:class:`gaugenet.kernels.Rings`, in lattice spacings) instead of complete
+            ones; see :class:`GridConv`.
         backend: of :func:`gaugenet.ops.tap_convolve`: "auto", "reference", "gather" or "cpu".
 
     Shapes:
@@ -61,12 +66,15 @@ class LatticeConv(nn.Module):
         bias: bool = True,
         *,
         corners: str = "cone",
+        rings: Rings | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         self.in_type, self.out_type, self.backend = in_type, out_type, backend
         self.taps = np.array(hexagonal_taps() if taps is None else taps, dtype=np.float64)
-        self.expansion = TapExpansion(in_type, out_type, self.taps)
+        self.expansion = TapExpansion(
+            in_type, out_type, self.taps, TapBasis if rings is None else partial(RingBasis, rings=rings)
+        )
         self.centre = centre_of(self.taps)
         self.layouts = TapLayout.of(in_type), TapLayout.of(out_type)
         self.corners_in, self.corners_out = ConePoints(in_type, corners), ConePoints(out_type, corners)

@@ -49,6 +49,33 @@ def test_equals_the_universal_cover(name, shape, kernel_size):
         assert log.tolist() == list(expected[q, p][0]) and np.array_equal(transport, expected[q, p][1])
 
 
+@pytest.mark.parametrize("rings", [1, 2])
+def test_hexagonal_pixels(rings):
+    """Neighbours are the pixels of the hexagonal lattice within the rings, at their distances; a torus has all of them."""
+    g = geometry.hexagonal((7, 6), rings, spacing=0.5).validate()
+    apart = np.linalg.norm(g.positions[:, None] - g.positions, axis=-1) / 0.5
+    within = {1: 1.1, 2: 2.1}[rings]
+    expected = {(q, p) for q, p in np.argwhere((apart < within) & (apart > 0.5)).tolist()}
+    assert set(map(tuple, g.edge_index.T.tolist())) == expected
+    q, p = g.edge_index
+    assert np.allclose(g.log, g.positions[q] - g.positions[p]) and np.allclose(g.radius, 0.5 * (rings + 0.5))
+    torus = geometry.hexagonal((7, 6), rings, True).validate()
+    assert torus.num_edges == 42 * 3 * rings * (rings + 1)
+    angles = np.sort(np.degrees(np.arctan2(*torus.log[torus.edge_index[1] == 0].T[::-1])) % 360)
+    assert rings > 1 or np.allclose(angles, np.arange(6) * 60)
+    assert np.isclose(g.area[0], 0.25 * 0.75**0.5)
+
+
+@pytest.mark.parametrize(
+    ("match", "call"),
+    [("H, W", lambda: geometry.hexagonal((3, 3, 3))), ("rings", lambda: geometry.hexagonal((3, 3), 0)),
+     ("closes", lambda: geometry.hexagonal((4, 9), 2, True))],
+)  # fmt: skip
+def test_no_hexagons(match, call):
+    with pytest.raises(ValueError, match=match):
+        call()
+
+
 @pytest.mark.parametrize(("name", "holonomy"), [("cylinder", np.eye(2)), ("moebius", FLIP), ("klein_bottle", FLIP)])
 def test_holonomy_once_round(name, holonomy):
     """A vector carried to the right until it is back in the middle row."""

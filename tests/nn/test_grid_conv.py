@@ -258,7 +258,7 @@ ZERO, TWO = FieldType(FLIP, "1x0"), FieldType(FLIP, "2x0")
     [
         (ValueError, "basis", lambda: GridConv(ZERO, ZERO, 3, basis="spline")),
         (ValueError, "size", lambda: GridConv(ZERO, ZERO, 0)),
-        (ValueError, "padding_mode", lambda: GridConv(ZERO, ZERO, 3, padding_mode="reflect")),
+        (ValueError, "padding_mode", lambda: GridConv(ZERO, ZERO, 3, padding_mode="mirror")),
         (ValueError, "padding_mode", lambda: GridConv(ZERO, ZERO, 3, padding_mode=("zeros",))),
         (ValueError, "x axis", lambda: GridConv(ZERO, ZERO, 3, padding_mode=("moebius", "zeros"))),
         (ValueError, "contains diag", lambda: GridConv(*[FieldType(C4, "1x0")] * 2, 3, padding_mode="moebius")),

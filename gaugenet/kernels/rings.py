@@ -1,0 +1,188 @@
+"""Band-limited kernels on taps: circular harmonics on Gaussian rings, sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+
+from ..groups import Representation
+from ..groups.constants import constant_tensor
+from .basis import SteerableBasis, check_pair
+from .harmonics import harmonics
+
+# Widths in pixels: of the ring at the centre (that tap alone), of the outermost one, of those between.
+_CENTRE, _OUTER, _INNER = 0.005, 0.4, 0.6
+# The outermost ring leaves the square of taps at the sides: it keeps low frequencies only.
+_OUTER_FREQUENCY = 2
+# What sampling leaves of a kernel beyond the kernels before it, relative to the kernel; less than this is aliasing.
+_DEPENDENT = 1e-3
+
+
+@dataclass(frozen=True)
+class Rings:
+    r"""Gaussian rings :math:`R_j(r) = \exp(-(r - r_j)^2 / (2 \sigma_j^2))`, each with its angular cut-off.
+
+    Attributes:
+        radii, sigma: r_j and sigma_j in pixels.
+        max_frequency: the highest angular frequency of every ring (spherical degree in space).
+
+    Raises:
+        ValueError: numbers of different length, negative radii or frequencies, widths that are not positive.
+    """
+
+    radii: tuple[float, ...]
+    sigma: tuple[float, ...]
+    max_frequency: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.radii), len(self.sigma), len(self.max_frequency)}
+        if len(lengths) != 1 or not self.radii:
+            raise ValueError(f"rings have a radius, a width and a cut-off each, got {self}")
+        if not all(isinstance(r, Real) and np.isfinite(r) and r >= 0 for r in self.radii):
+            raise ValueError(f"radii of rings are numbers of at least 0, got {self.radii}")
+        if not all(isinstance(s, Real) and np.isfinite(s) and s > 0 for s in self.sigma):
+            raise ValueError(f"widths sigma of rings are positive numbers, got {self.sigma}")
+        if not all(isinstance(f, Integral) and not isinstance(f, bool) and f >= 0 for f in self.max_frequency):
+            raise ValueError(f"max_frequency of rings are integers of at least 0, got {self.max_frequency}")
+
+    @classmethod
+    def of(
+        cls,
+        size: int,
+        radii: Sequence[float] | None = None,
+        sigma: float | Sequence[float] | None = None,
+        max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
+    ) -> Rings:
+        """The rings of a kernel of ``size`` pixels a side.
+
+        Args:
+            radii: by default a pixel apart from the outermost (size - 1) / 2 inwards.
+            sigma: one width or one a ring; by default 0.6, 0.4 for the outermost ring, and the centre alone at radius 0.
+            max_frequency: a bound on the default, a cut-off a ring, or a function of the radius. By default 2 r (a ring of
+                radius r has about 2 pi r pixels), one less where that is a multiple of four (there the sampled harmonic looks
+                like frequency 0), and 2 on the outermost ring: the cut-offs of Weiler & Cesa 2019's published layers.
+        """
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+        outermost = (size - 1) / 2
+        radii = np.arange(outermost % 1, size / 2) if radii is None else radii
+        radii = tuple(float(r) for r in radii)
+        if sigma is None:
+            sigma = [_CENTRE if r == 0 else _OUTER if r >= outermost else _INNER for r in radii]
+        elif isinstance(sigma, Real):
+            sigma = [sigma] * len(radii)
+        if max_frequency is None or (isinstance(max_frequency, Integral) and not isinstance(max_frequency, bool)):
+            bound = np.inf if max_frequency is None else max_frequency
+            max_frequency = [int(min(bound, _default_frequency(r, outermost))) for r in radii]
+        elif callable(max_frequency):
+            max_frequency = [max_frequency(r) for r in radii]
+        elif not isinstance(max_frequency, Sequence):
+            raise ValueError(f"max_frequency is an integer, one a ring, or a function of the radius, got {max_frequency!r}")
+        return cls(radii, tuple(float(s) for s in sigma), tuple(max_frequency))
+
+
+def _default_frequency(radius: float, outermost: float) -> int:
+    top = int(2 * radius)
+    top -= top > 0 and top % 4 == 0
+    return min(top, _OUTER_FREQUENCY) if radius >= outermost else top
+
+
+class RingBasis:
+    r"""Sampled kernels :math:`K(x) = R_j(|x|)\, Q_k(x / |x|)` with R of :class:`Rings` and Q of :class:`SteerableBasis`.
+
+    They satisfy K(g x) = rho_out(g) K(x) rho_in(g)^-1 for every g of any group of the plane or of space, whether g maps taps
+    to taps or not (Weiler & Cesa 2019, arXiv 1911.08251, section 2.8). :class:`TapBasis` has more kernels where g does.
+
+    Every kernel has unit norm. The kernels are linearly independent on the taps: they are taken by ascending frequency, ring by
+    ring, and one that sampling cannot tell from those before it is left out. They are not made orthogonal, which would
+    mix frequencies and blow up what aliasing leaves of the highest ones.
+
+    Args:
+        rep_in, rep_out: representations of one group.
+        taps: (T, d) offsets in pixels.
+        rings: see above.
+
+    Attributes:
+        coefficients: (K, dim_out, dim_in, T) float64. frequencies: (K,) int64.
+
+    Raises:
+        ValueError: two groups; taps of another dimension.
+    """
+
+    __slots__ = ("_coefficients", "_frequencies", "rep_in", "rep_out", "rings", "taps")
+
+    def __init__(self, rep_in: Representation, rep_out: Representation, taps: np.ndarray, rings: Rings):
+        check_pair(rep_in, rep_out)
+        taps = np.array(taps, dtype=np.float64)
+        if taps.ndim != 2 or taps.shape[1] != rep_in.group.dim or not np.isfinite(taps).all():
+            raise ValueError(f"taps of {rep_in.group} are finite numbers of shape (T, {rep_in.group.dim}), got {taps.shape}")
+        taps.setflags(write=False)
+        coefficients, frequencies = _solve(rep_in, rep_out, taps.shape, taps.tobytes(), rings)
+        values = (rep_in, rep_out, taps, rings, coefficients, frequencies)
+        for name, value in zip(("rep_in", "rep_out", "taps", "rings", "_coefficients", "_frequencies"), values):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a RingBasis is immutable")
+
+    __delattr__ = __setattr__
+
+    def __reduce__(self):
+        return RingBasis, (self.rep_in, self.rep_out, self.taps, self.rings)
+
+    @property
+    def coefficients(self) -> torch.Tensor:
+        return constant_tensor(self._coefficients)
+
+    @property
+    def frequencies(self) -> torch.Tensor:
+        return torch.from_numpy(self._frequencies.copy())
+
+    def __len__(self) -> int:
+        return len(self._coefficients)
+
+    def __repr__(self) -> str:
+        return f"RingBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
+
+
+@lru_cache(maxsize=256)
+def _solve(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) -> tuple[np.ndarray, np.ndarray]:
+    taps = np.frombuffer(raw).reshape(shape)
+    basis = SteerableBasis(rep_in, rep_out, max(rings.max_frequency))
+    ring_of, kernel_of = _in_order(basis.frequencies.numpy(), rings)
+    radius = np.linalg.norm(taps, axis=1)
+    profile = np.exp(-0.5 * ((radius - np.array(rings.radii)[:, None]) / np.array(rings.sigma)[:, None]) ** 2)  # (R, T)
+    angular = harmonics(torch.from_numpy(taps.copy()), basis.max_frequency).numpy().T  # (Y, T)
+    kernels = (basis.coefficients.numpy() @ angular)[kernel_of] * profile[ring_of, None, None]
+    norm = np.sqrt((kernels**2).sum((1, 2, 3)))
+    # A kernel of coefficients of unit norm has on average the norm of its ring: much less is a harmonic that no tap sees.
+    kept = np.flatnonzero(norm > _DEPENDENT * np.linalg.norm(profile, axis=1)[ring_of])
+    kernels = kernels[kept] / norm[kept, None, None, None]
+    chosen = _independent(kernels.reshape(len(kernels), int(np.prod(kernels.shape[1:]))))
+    kernels, frequencies = kernels[chosen], basis.frequencies.numpy()[kernel_of][kept][chosen]
+    kernels[np.abs(kernels) < 1e-15] = 0.0
+    for array in (kernels, frequencies):
+        array.setflags(write=False)
+    return kernels, frequencies
+
+
+def _in_order(frequencies: np.ndarray, rings: Rings) -> tuple[np.ndarray, np.ndarray]:
+    """(ring, kernel) of every product below the cut-off of its ring, by frequency, then ring, then kernel."""
+    kernel, ring = np.nonzero(frequencies[:, None] <= np.array(rings.max_frequency))
+    order = np.lexsort([kernel, ring, frequencies[kernel]])
+    return ring[order], kernel[order]
+
+
+def _independent(rows: np.ndarray) -> np.ndarray:
+    """The rows, of unit norm, that are no combination of rows before them."""
+    residual, chosen = rows @ rows.T, []  # Gram matrix of what the chosen rows leave of the rows
+    for k in range(len(rows)):
+        if residual[k, k] > _DEPENDENT**2:
+            chosen.append(k)
+            residual = residual - np.outer(residual[:, k], residual[k]) / residual[k, k]
+    return np.array(chosen, dtype=np.int64)

@@ -1,0 +1,200 @@
+"""The layers on images against published networks: p4, p4m, p6, p6m, cyclic pooling, E(2)-steerable convolutions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gaugenet import FieldType, groups
+from gaugenet.kernels import Lattice
+from gaugenet.nn import GridConv, GroupPool, OnGrid
+from gaugenet.testing import transform_image
+
+C4, D4, C6, D6 = groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(6), groups.Dihedral(6)
+CASES = [
+    ("groupy/groupy_p4_p4m", "p4_", C4, "square"),
+    ("groupy/groupy_p4_p4m", "p4m_", D4, "square"),
+    *[("hexaconv/hexaconv_p6_p6m", f"p6_k{k}_", C6, "hexagonal") for k in (3, 5)],
+    *[("hexaconv/hexaconv_p6_p6m", f"p6m_k{k}_", D6, "hexagonal") for k in (3, 5)],
+]
+TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
+
+
+def oracle_arrays(shared, name, prefix):
+    arrays = np.load(shared / "oracles" / "seeds" / f"{name}.npz")
+    return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+
+
+def element_order(group, lattice, mats) -> np.ndarray:
+    """Their number of each of our elements: both act on (row, column) by integer matrices."""
+    ours = Lattice.of(lattice).symmetries(group)[1]
+    return np.array([int(np.flatnonzero((mats == m).all((1, 2)))[0]) for m in ours])
+
+
+def ours(x, order=None) -> torch.Tensor:
+    """(B, fields, elements, H, W) to (B, elements * fields, H, W), our elements in our order."""
+    x = x if order is None else x[:, :, order]
+    return torch.from_numpy(np.ascontiguousarray(x.swapaxes(1, 2))).flatten(1, 2)
+
+
+def our_filter(bank, order, order_in=None) -> torch.Tensor:
+    """(O, elements, I, elements or 1, k, k) to the weight of conv2d of our channels."""
+    bank = bank[:, order] if order_in is None else bank[:, order][:, :, :, order_in]
+    return torch.from_numpy(np.ascontiguousarray(bank.transpose(1, 0, 3, 2, 4, 5))).flatten(0, 1).flatten(1, 2)
+
+
+def set_kernel(conv: GridConv, kernel: torch.Tensor) -> None:
+    """Gives a layer with an orthonormal basis the weights of a kernel, which must lie in it."""
+    weight = torch.zeros_like(conv.weight, requires_grad=True)
+    plain = conv.weight
+    with torch.enable_grad():
+        del conv.weight
+        conv.weight = weight
+        (conv.kernel() * kernel).sum().backward()
+    del conv.weight
+    conv.weight = torch.nn.Parameter(weight.grad.to(plain))
+    assert torch.allclose(conv.kernel(), kernel, atol=1e-12)
+
+
+def network(arrays, group, lattice):
+    """Lifting and group convolution with the oracle's weights."""
+    order = element_order(group, lattice, arrays["mats"])
+    kernels = our_filter(arrays["tw0"], order), our_filter(arrays["tw1"], order, order)
+    muls = arrays["tw0"].shape[2], arrays["tw0"].shape[0], arrays["tw1"].shape[0]
+    types = [FieldType(group, f"{mul}x{name}") for mul, name in zip(muls, ("0", "regular", "regular"))]
+    size = kernels[0].shape[-1]
+    padding = size // 2 if lattice == "square" else size - 1
+    biases = [False, "b1" in arrays]
+    convs = [GridConv(a, b, size, padding, lattice=lattice, bias=bias).double() for a, b, bias in zip(types, types[1:], biases)]
+    for conv, kernel in zip(convs, kernels):
+        set_kernel(conv, kernel)
+    if "b1" in arrays:
+        with torch.no_grad():  # the invariant vector of a regular field has unit norm
+            convs[1].bias.value.copy_(torch.from_numpy(arrays["b1"]) * group.order**0.5)
+    return convs, types, order
+
+
+@pytest.mark.parametrize(("name", "prefix", "group", "lattice"), CASES, ids=[c[1] for c in CASES])
+def test_group_convolutions(shared, name, prefix, group, lattice):
+    arrays = oracle_arrays(shared, name, prefix)
+    convs, _, order = network(arrays, group, lattice)
+    for dtype, tolerance in TOLERANCES:
+        lift, conv = (c.to(dtype) for c in convs)
+        y0 = lift(ours(arrays["x"]).to(dtype))
+        expected = ours(arrays["y0"], order), ours(arrays["y1"], order)
+        assert y0.shape == expected[0].shape
+        assert float((y0 - expected[0]).detach().abs().max() / expected[0].abs().max()) < tolerance
+        y1 = conv(torch.relu(y0))
+        assert float((y1 - expected[1]).detach().abs().max() / expected[1].abs().max()) < tolerance
+
+
+@pytest.mark.parametrize(("prefix", "group"), [("p4_", C4), ("p4m_", D4)], ids=["p4", "p4m"])
+def test_every_transformed_pair(shared, prefix, group):
+    arrays = oracle_arrays(shared, "groupy/groupy_p4_p4m", prefix)
+    (lift, conv), types, order = network(arrays, group, "square")
+    x = ours(arrays["x"])[:1]
+    for k, element in zip(order, group.elements):
+        moved = transform_image(x, types[0], element)
+        assert torch.equal(moved, ours(arrays[f"gx_{k}"]))
+        y = conv(torch.relu(lift(moved)))
+        expected = ours(arrays[f"gy_{k}"], order)
+        assert torch.allclose(y, expected, atol=1e-10)
+        assert torch.allclose(transform_image(conv(torch.relu(lift(x))), types[2], element), expected, atol=1e-10)
+
+
+def turned_filters(w, lifting: bool) -> np.ndarray:
+    """(O, I, [elements of the input,] k, k) of the identity to the whole bank (O, 4, I, elements, k, k) of p4."""
+    if lifting:
+        return np.stack([np.rot90(w[:, :, None], h, (-2, -1)) for h in range(4)], 1)
+    return np.stack([np.rot90(np.roll(w, h, 2), h, (-2, -1)) for h in range(4)], 1)
+
+
+def test_cyclic_slicing_and_pooling(shared):
+    """Dieleman et al. 2016: a plain network on four turned copies, turned back, is our p4 network at the four rotations."""
+    arrays = np.load(shared / "oracles" / "seeds" / "dieleman" / "dieleman.npz")
+    order = element_order(C4, "square", arrays["mats"])
+    scalars, hidden, out = FieldType(C4, "2x0"), FieldType(C4, "3xregular"), FieldType(C4, "4xregular")
+    lift, conv = GridConv(scalars, hidden, 3, 1, bias=False).double(), GridConv(hidden, out, 3, 1, bias=False).double()
+    set_kernel(lift, our_filter(turned_filters(arrays["w0"], True), order))
+    set_kernel(conv, our_filter(turned_filters(arrays["w1"], False), order, order))
+    y = conv(torch.relu(lift(torch.from_numpy(arrays["x"]))))
+    assert torch.allclose(y, ours(arrays["aligned"], order), atol=1e-10)
+    components = y.unflatten(1, (4, 4))
+    for k, element in enumerate(C4.elements):  # a path saw the image turned back by its element
+        path = transform_image(components[:, k], FieldType(C4, "4x0"), element.T)
+        assert torch.allclose(path, torch.from_numpy(arrays["paths"][:, :, order[k]]), atol=1e-10)
+    assert torch.allclose(OnGrid(GroupPool(out, "mean"))(y), torch.from_numpy(arrays["pooled"]), atol=1e-10)
+
+
+def change_of_basis(rep, theirs: np.ndarray, g: torch.Tensor) -> np.ndarray:
+    """Orthogonal Q with rep(g) = Q theirs(g) Q^T at the given elements (n, 2, 2)."""
+    mine = rep(g).numpy()
+    if rep.is_permutation and rep.dim > 1:  # cosets: where each element moves the first
+        q = np.zeros((rep.dim, rep.dim))
+        q[mine[:, :, 0].argmax(1), theirs[:, :, 0].argmax(1)] = 1.0
+    else:
+        n, eye = rep.dim, np.eye(rep.dim)
+        equations = np.concatenate([np.kron(m, eye) - np.kron(eye, t.T) for m, t in zip(mine, theirs)])
+        q = np.linalg.svd(equations)[2][-1].reshape(n, n)
+        q *= n**0.5 / np.linalg.norm(q)
+    assert np.allclose(q @ q.T, np.eye(rep.dim), atol=1e-6) and np.allclose(mine @ q, q @ theirs, atol=1e-6)
+    return q
+
+
+def field_type(group, names, matrices, g):
+    """Our type (a block a field) and the change of basis of all its channels."""
+    reps, changes, start = [], [], 0
+    for name in map(str, names):
+        if name.startswith("quotient"):
+            reps.append(group.quotient(groups.Cyclic(2)))
+        elif name == "regular":
+            reps.append(group.regular)
+        else:
+            flipped, _, order = name.removeprefix("irrep_").rpartition(",")
+            reps.append(group.irrep("0-" if (flipped, order) == ("1", "0") else order))
+        part = slice(start, start + reps[-1].dim)
+        changes.append(torch.from_numpy(change_of_basis(reps[-1], matrices[:, part, part], g)))
+        start += reps[-1].dim
+    assert start == matrices.shape[1]
+    return FieldType(group, [(1, rep) for rep in reps]), torch.block_diag(*changes)
+
+
+E2_CASES = ["C4_lift_k3", "C4_reg_k3", "C4_reg_k5", "C8_reg_k5", "C6_reg_k5", "D4_reg_k5", "D4_mixed_k5", "SO2_irreps_k5"]
+E2_CASES += ["SO2_irreps_k7_s2", "O2_irreps_k5"]
+
+
+@pytest.mark.parametrize("case", E2_CASES)
+def test_steerable_convolutions(shared, case):
+    """escnn's R2Conv in its defaults: its filters lie in our band-limited basis in its defaults, and give the same numbers."""
+    arrays = np.load(shared / "oracles" / "escnn" / "r2conv.npz")
+    a = {key.removeprefix(f"{case}/"): arrays[key] for key in arrays.files if key.startswith(f"{case}/")}
+    name, g = case.split("_")[0], torch.from_numpy(a["basespace"])
+    group = (
+        getattr(groups, name)()
+        if name in ("SO2", "O2")
+        else getattr(groups, {"C": "Cyclic", "D": "Dihedral"}[name[0]])(int(name[1:]))
+    )
+    in_type, q_in = field_type(group, a["in_reps"], a["rho_in"], g)
+    out_type, q_out = field_type(group, a["out_reps"], a["rho_out"], g)
+    size, options = int(a["kernel_size"]), {"padding": int(a["padding"]), "stride": int(a["stride"])}
+    conv = GridConv(in_type, out_type, size, basis="band_limited", bias=False, **options).double()
+    assert conv.weight.numel() == int(a["basis_dim"])
+    wanted = torch.einsum("oO,OIyx,iI->oiyx", q_out, torch.from_numpy(a["filter"]), q_in)
+    # Linear in the weights: the expansions of the unit vectors, and least squares.
+    spread = torch.func.vmap(conv.expansion)(torch.eye(conv.weight.numel(), dtype=torch.float64)).flatten(1).T
+    weight = torch.linalg.lstsq(spread, wanted.permute(2, 3, 1, 0).reshape(-1)).solution
+    with torch.no_grad():
+        conv.weight.copy_(weight)
+    # Theirs was expanded in single precision.
+    assert float((conv.kernel() - wanted).detach().norm() / wanted.norm()) < 1e-6
+    x, y = (torch.from_numpy(a[key]) for key in ("x", "y"))
+    bias = (q_out @ torch.from_numpy(a["bias"])).view(-1, 1, 1)
+    expected = torch.einsum("oO,bOyx->boyx", q_out, y)
+    out = conv(torch.einsum("iI,bIyx->biyx", q_in, x)) + bias
+    assert float((out - expected).detach().abs().max() / expected.abs().max()) < 1e-5
+    for k, element in enumerate(torch.from_numpy(a.get("exact_basespace", np.zeros((0, 2, 2))))):
+        for image, moved, type, q in ((x, "x", in_type, q_in), (y, "y", out_type, q_out)):
+            mine = transform_image(torch.einsum("iI,bIyx->biyx", q, image), type, element)
+            theirs = torch.einsum("iI,bIyx->biyx", q, torch.from_numpy(a[f"exact_{moved}_transformed"][k]).double())
+            assert float((mine - theirs).abs().max() / theirs.abs().max()) < 1e-5
