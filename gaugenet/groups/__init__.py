@@ -5,6 +5,7 @@ from __future__ import annotations
 from .group import FiniteGroup, Group
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
+from .scaling import Scaling, TruncatedRegular
 from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, PointGroup, Tetrahedral
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "PointGroup",
     "Reflection",
     "Representation",
+    "Scaling",
     "TensorProduct",
     "Tetrahedral",
     "Trivial",
+    "TruncatedRegular",
 ]

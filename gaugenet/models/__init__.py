@@ -3,6 +3,7 @@
 from .classifier import GaugeClassifier, MeshClassifier
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
+from .planar import HarmonicConv, HarmonicNetwork, InterpolatedConv, MagnitudeNonlinearity, ScaleConv, Scattering
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
@@ -14,10 +15,16 @@ __all__ = [
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
+    "HarmonicConv",
+    "HarmonicNetwork",
     "IcosahedralCNN",
+    "InterpolatedConv",
+    "MagnitudeNonlinearity",
     "MeshClassifier",
     "MeshUNet",
     "MobiusCNN",
+    "ScaleConv",
+    "Scattering",
     "SphericalCNN",
     "SphericalUNet",
     "SpinCNN",
