@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .group import FiniteGroup, Group
+from .induced import Induced, induced
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
 from .scaling import Scaling, TruncatedRegular
@@ -20,6 +21,7 @@ __all__ = [
     "FullOctahedral",
     "Group",
     "Icosahedral",
+    "Induced",
     "Irrep",
     "Klein",
     "Octahedral",
@@ -32,4 +34,5 @@ __all__ = [
     "Tetrahedral",
     "Trivial",
     "TruncatedRegular",
+    "induced",
 ]

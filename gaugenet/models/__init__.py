@@ -3,7 +3,15 @@
 from .classifier import GaugeClassifier, MeshClassifier
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
-from .planar import HarmonicConv, HarmonicNetwork, InterpolatedConv, MagnitudeNonlinearity, ScaleConv, Scattering
+from .planar import (
+    HarmonicConv,
+    HarmonicNetwork,
+    InterpolatedConv,
+    MagnitudeNonlinearity,
+    PlanarCNN,
+    ScaleConv,
+    Scattering,
+)
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
@@ -23,6 +31,7 @@ __all__ = [
     "MeshClassifier",
     "MeshUNet",
     "MobiusCNN",
+    "PlanarCNN",
     "ScaleConv",
     "Scattering",
     "SphericalCNN",

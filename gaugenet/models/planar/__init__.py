@@ -1,5 +1,6 @@
 """The published planar networks: choices of group, fields and kernel family over shared layers (docs/planar.md)."""
 
+from .cnn import PlanarCNN
 from .harmonic import HarmonicConv, HarmonicNetwork, MagnitudeNonlinearity, stream_type
 from .interpolated import InterpolatedConv
 from .scale import ScaleConv
@@ -10,6 +11,7 @@ __all__ = [
     "HarmonicNetwork",
     "InterpolatedConv",
     "MagnitudeNonlinearity",
+    "PlanarCNN",
     "ScaleConv",
     "Scattering",
     "stream_type",
