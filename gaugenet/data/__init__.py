@@ -7,6 +7,7 @@ from .graph import GaugeGraph, GraphLevel
 from .moebius_digits import MoebiusDigits, moebius_shift
 from .polarization import load_wmap
 from .princeton import Princeton
+from .rotated_digits import RotatedDigits, turn_image
 from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .shape_sets import SHREC11, EmbeddedShapes
@@ -29,6 +30,7 @@ __all__ = [
     "MeshToGauge",
     "MoebiusDigits",
     "Princeton",
+    "RotatedDigits",
     "ShapeDataset",
     "SphericalDigits",
     "StaticGraph",
@@ -38,4 +40,5 @@ __all__ = [
     "load_topography_coefficients",
     "load_wmap",
     "moebius_shift",
+    "turn_image",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .group import FiniteGroup, Group
+from .induced import Induced, induced
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
+from .scaling import Scaling, TruncatedRegular
 from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, PointGroup, Tetrahedral
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "FullOctahedral",
     "Group",
     "Icosahedral",
+    "Induced",
     "Irrep",
     "Klein",
     "Octahedral",
@@ -26,7 +29,10 @@ __all__ = [
     "PointGroup",
     "Reflection",
     "Representation",
+    "Scaling",
     "TensorProduct",
     "Tetrahedral",
     "Trivial",
+    "TruncatedRegular",
+    "induced",
 ]

@@ -29,12 +29,14 @@ class Representation:
         name: what `FieldType` strings and prints call it.
         dim: the dimension n of the space it acts on.
         degree: the highest frequency of its entries along a one-parameter subgroup.
+        cosets: into how many equal parts the components fall that the group permutes; the norm of every part may be taken.
     """
 
     group: Group
     name: str
     dim: int
     degree: int
+    cosets: int = 1
 
     def __call__(self, g: torch.Tensor) -> torch.Tensor:
         """rho(g): (..., d, d) -> (..., dim, dim). ValueError when g does not have the group's shape, TypeError when not

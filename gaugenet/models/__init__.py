@@ -3,6 +3,15 @@
 from .classifier import GaugeClassifier, MeshClassifier
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
+from .planar import (
+    HarmonicConv,
+    HarmonicNetwork,
+    InterpolatedConv,
+    MagnitudeNonlinearity,
+    PlanarCNN,
+    ScaleConv,
+    Scattering,
+)
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
@@ -14,10 +23,17 @@ __all__ = [
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
+    "HarmonicConv",
+    "HarmonicNetwork",
     "IcosahedralCNN",
+    "InterpolatedConv",
+    "MagnitudeNonlinearity",
     "MeshClassifier",
     "MeshUNet",
     "MobiusCNN",
+    "PlanarCNN",
+    "ScaleConv",
+    "Scattering",
     "SphericalCNN",
     "SphericalUNet",
     "SpinCNN",

@@ -41,7 +41,8 @@ class NormNonlinearity(nn.Module):
     .. math:: f \mapsto \frac{\sigma(|f| + b)}{|f|}\, f
 
     with a learnt b per copy, at first -0.1 (at 0 a ReLU would do nothing, norms being positive). Representations that
-    permute their components (trivial, regular, quotient) get the activation pointwise.
+    permute their components (trivial, regular, quotient) get the activation pointwise; induced ones, which permute parts, the
+    norm of every part (Weiler & Cesa 2019, arXiv 1911.08251, appendix G).
 
     Args:
         type: field type of input and output.
@@ -79,17 +80,18 @@ class NormNonlinearity(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.bias, "NormNonlinearity")
         parts, start = [], 0
-        for (mul, _), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
+        for (mul, rep), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
             if pointwise:
                 parts.append(self.act(block))
                 continue
+            block = block.unflatten(1, (rep.cosets, -1))  # (N, parts, components, mul)
             if self.smooth:
-                norm = floor = (block.square().sum(1, keepdim=True) + self.eps**2).sqrt()
+                norm = floor = (block.square().sum(2, keepdim=True) + self.eps**2).sqrt()
             else:
-                norm = torch.linalg.vector_norm(block, dim=1, keepdim=True)
+                norm = torch.linalg.vector_norm(block, dim=2, keepdim=True)
                 floor = norm + self.eps
             shifted = norm if self.bias is None else norm + self.bias[start : start + mul]
-            parts.append(self.act(shifted) / floor * block)
+            parts.append((self.act(shifted) / floor * block).flatten(1, 2))
             start += mul
         return self.in_type.join(parts)
 

@@ -1,0 +1,137 @@
+"""Classifiers of images: one architecture, any planar group, field type and kernel family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...groups import Cyclic, Group
+from ...nn import FieldDropout, FieldNorm, GridConv, GridPool, OnGrid
+from ...nn.blocks import make_nonlinearity
+from .interpolated import InterpolatedConv
+
+READOUTS = ("mean", "max")
+
+
+class PlanarCNN(nn.Module):
+    r"""Group-equivariant CNN on images: Cohen & Welling 2016 (arXiv 1602.07576), Weiler, Hamprecht & Storath 2018 (arXiv
+    1711.07289), Weiler & Cesa 2019 (arXiv 1911.08251), and LeCun's network for the trivial group.
+
+    One convolution, norm and nonlinearity per width, pooling after every second of them but the last; then what does not turn:
+    the maximum over the components of regular and quotient fields, the norms of others (scalars as they are); its mean or
+    maximum over the image; a linear map. The logits do not change under the elements of the group that map the pixel grid to
+    itself (exactly), nor under others as far as the kernels on pixels, pooling and the border allow.
+
+    ========================================== =============================================================
+    plain CNN                                  ``PlanarCNN(groups.Trivial())``
+    p4-CNN, p4m-CNN                            ``groups.Cyclic(4)``, ``groups.Dihedral(4)``
+    steerable filter CNN                       ``groups.Cyclic(8), basis="band_limited"``
+    SE(2,N) with interpolated kernels          ``groups.Cyclic(8), basis="interpolated"``
+    E(2)-CNN, irreps                           ``groups.O2(), "1x0 + 1x0- + 1x1 + 1x2", basis="band_limited"``
+    E(2)-CNN, quotient fields                  ``group, [(1, group.quotient(groups.Cyclic(2)))]``
+    E(2)-CNN, induced fields                   ``groups.O2(), [(1, groups.induced(groups.SO2().irrep(1), groups.O2()))]``
+    ========================================== =============================================================
+
+    Args:
+        group: structure group G of the plane.
+        fields: the fields of a layer of width 1: a field type over G, or what makes one (a string, a list of blocks). By
+            default "1xregular" for finite groups, "1x0 + 1x1 + 1x2" for others.
+        num_classes: number of logits.
+        in_channels: scalar fields of the input.
+        widths: copies of ``fields`` after each convolution.
+        kernel_size: pixels a side, odd.
+        basis: kernel family of :class:`gaugenet.nn.GridConv`, or "interpolated" (:class:`InterpolatedConv`), or a function
+            (in_type, out_type) -> layer, such as ``functools.partial(nn.GridConv, kernel_size=7, padding=None)``.
+        nonlinearity, activation: see :func:`gaugenet.nn.blocks.make_nonlinearity`; by default "norm", which is pointwise, for
+            fields whose components the group permutes, otherwise "gated".
+        norm: "batch", "layer" or None.
+        pool: pixels a side of the blocks that are pooled to one; 1 for none.
+        reduce: "max" or "mean", of these blocks.
+        readout: "mean" or "max" over the image.
+        dropout: probability of dropping a copy after every nonlinearity.
+
+    Shapes:
+        (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ValueError, TypeError: options that do not exist, or do not fit the group.
+    """
+
+    def __init__(
+        self,
+        group: Group | None = None,
+        fields: str | FieldType | list | None = None,
+        *,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        widths: Sequence[int] = (8, 8, 16, 16, 16),
+        kernel_size: int = 5,
+        basis: str | Callable[[FieldType, FieldType], nn.Module] = "complete",
+        nonlinearity: str | Callable[[FieldType], nn.Module] | None = None,
+        activation: str | Callable[[Tensor], Tensor] = "relu",
+        norm: str | None = "batch",
+        pool: int = 2,
+        reduce: str = "max",
+        readout: str = "mean",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        group = Cyclic(4) if group is None else group
+        if fields is None:
+            fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
+        unit = fields if isinstance(fields, FieldType) else FieldType(group, fields)
+        if unit.group != group:
+            raise TypeError(f"PlanarCNN expected fields over {group}, got {unit!r}")
+        if readout not in READOUTS:
+            raise ValueError(f"PlanarCNN expected readout {' or '.join(map(repr, READOUTS))}, got {readout!r}")
+        if not widths or min(widths) < 1:
+            raise ValueError(f"PlanarCNN expected widths of at least 1, got {widths!r}")
+        if nonlinearity is None:
+            nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
+        self.in_type = FieldType(group, [(in_channels, group.trivial)])
+        self.readout = readout
+        types = [self.in_type, *(FieldType(group, [(mul * w, rep) for mul, rep in unit.blocks]) for w in widths)]
+        layers: list[nn.Module] = []
+        for number, (a, b) in enumerate(pairwise(types), start=1):
+            act = make_nonlinearity(b, nonlinearity, activation)
+            layers.append(_convolution(basis, a, act.in_type, kernel_size))
+            if norm is not None:
+                layers.append(OnGrid(FieldNorm(act.in_type, norm)))
+            layers.append(OnGrid(act))
+            if dropout:
+                layers.append(OnGrid(FieldDropout(b, dropout)))
+            if number % 2 == 0 and number < len(widths) and pool > 1:
+                layers.append(GridPool(b, pool, reduce))
+        self.body = nn.Sequential(*layers)
+        self.hidden_type = types[-1]
+        self._permutes = [rep.is_permutation for _, rep in self.hidden_type.blocks]
+        self.head = nn.Linear(sum(mul for mul, _ in self.hidden_type.blocks), num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What does not turn, at every pixel that is left: (B, in_channels, H, W) -> (B, copies, H', W')."""
+        parts = []
+        y = self.body(x)
+        for (mul, rep), columns, permutes in zip(self.hidden_type.blocks, self.hidden_type.slices, self._permutes):
+            block = y[:, columns].unflatten(1, (rep.dim, mul))
+            if permutes:
+                parts.append(block.amax(1))
+            else:
+                parts.append((block.square().sum(1) + 1e-12).sqrt())
+        return torch.cat(parts, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.features(x)
+        return self.head(features.mean((2, 3)) if self.readout == "mean" else features.amax((2, 3)))
+
+
+def _convolution(basis: str | Callable, in_type: FieldType, out_type: FieldType, kernel_size: int) -> nn.Module:
+    """A convolution that keeps the size of the image."""
+    if callable(basis):
+        return basis(in_type, out_type)
+    if basis == "interpolated":
+        return InterpolatedConv(in_type, out_type, kernel_size)
+    return GridConv(in_type, out_type, kernel_size, padding=None, basis=basis)

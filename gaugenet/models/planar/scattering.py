@@ -1,0 +1,143 @@
+"""The roto-translation scattering transform of images (Bruna & Mallat 2013, arXiv 1203.1513)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...fields import FieldType
+from ...groups import Cyclic
+from ...kernels.constants import ConstantModule
+from ...kernels.morlet import gaussian, morlet
+from ...nn.checks import check_features
+
+
+class Scattering(ConstantModule):
+    r"""Windowed scattering of orders 0, 1 and 2: a G-CNN of frozen Morlet kernels (Bruna & Mallat 2013, arXiv 1203.1513).
+
+    .. math:: S_0 = \phi \star f, \quad S_1(j, \theta) = \phi \star |\psi_{j\theta} \star f|, \quad
+              S_2(j, \theta, j', \theta') = \phi \star |\psi_{j'\theta'} \star |\psi_{j\theta} \star f||, \; j < j'
+
+    sampled every 2^J pixels. The first layer lifts scalars to fields on the rotations with one complex kernel turned by
+    k pi / L, k = 0 .. 2 L - 1; a wavelet turned by pi is its conjugate, so that the modulus lives on the L cosets of the half
+    turn in C_2L. The second turns psi_{j'} against it, the low-pass phi is isotropic. Hence S_1 is a field of type
+    quotient(C_2), S_2 one of type quotient(C_2) x quotient(C_2), component k belonging to the angle k pi / L,
+    counter-clockwise. Convolutions are circular on the image continued by reflection and run in the Fourier domain.
+
+    The numbers are those of kymatio (Andreux et al. 2020, arXiv 1812.11214): sigma = 0.8 2^j, xi = 3 pi / (4 2^j), slant 4 / L,
+    the low-pass of sigma = 0.8 2^(J-1), intermediate results sampled every 2^j pixels; its order of channels is that of
+    :meth:`published`. Turns by 90 degrees about a sampled pixel (0, 2^J, ...) commute with it exactly, for even L and images
+    that vanish near the border (for J >= 3 up to about 1e-4: of the two edge frequencies of a coarser sampling the published
+    filters keep one). Turning the whole array has its centre between the pixels, so that other ones are sampled.
+
+    Args:
+        shape: (H, W) of the images.
+        J: the largest scale is 2^J pixels; 2^J divides H and W.
+        L: number of angles.
+        in_channels: scalar fields of the input.
+
+    Shapes:
+        (B, in_channels, H, W) -> (B, out_type.dim, H / 2^J, W / 2^J), with
+        out_type.dim = in_channels (1 + J L + J (J - 1) L^2 / 2).
+
+    Raises:
+        ValueError: J or L out of range, images whose sides 2^J does not divide, or that are too small.
+        TypeError: features of another dtype.
+    """
+
+    def __init__(self, shape: Sequence[int], J: int = 2, L: int = 8, *, in_channels: int = 1) -> None:
+        super().__init__()
+        self.shape, self.J, self.L, self.in_channels = tuple(int(n) for n in shape), int(J), int(L), int(in_channels)
+        step = 2**self.J
+        if self.J < 1 or self.L < 1 or self.in_channels < 1 or len(self.shape) != 2:
+            raise ValueError(
+                f"Scattering expected (H, W) and J, L, in_channels of at least 1, got {shape}, {J}, {L}, {in_channels}"
+            )
+        if any(n % step or n <= step for n in self.shape):
+            raise ValueError(f"Scattering expected sides that are multiples of 2^J = {step} and longer, got {self.shape}")
+        group = Cyclic(2 * self.L)
+        angles = group.quotient(Cyclic(2))
+        pairs = self.J * (self.J - 1) // 2
+        blocks = [(1, group.trivial), (self.J, angles), (pairs, angles * angles)]
+        self.in_type = FieldType(group, [(self.in_channels, group.trivial)])
+        self.out_type = FieldType(group, [(mul * self.in_channels, rep) for mul, rep in blocks if mul])
+        self.padded = tuple(n + 2 * step for n in self.shape)
+        for j in range(self.J):
+            turned = [
+                morlet(self.padded, 0.8 * 2**j, k * np.pi / self.L, 0.75 * np.pi / 2**j, 4 / self.L) for k in range(self.L)
+            ]
+            # The Fourier transform of a wavelet with psi(-x) = conj psi(x) is real.
+            self.register_constant(f"psi_{j}", torch.from_numpy(np.fft.fft2(turned).real))
+        self.register_constant("phi", torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, self.phi, "Scattering", 4)
+        if x.shape[2:] != self.shape:
+            raise ValueError(f"Scattering was made for images of {self.shape} pixels, got {tuple(x.shape[2:])}")
+        image = torch.fft.fft2(F.pad(x, (2**self.J,) * 4, mode="reflect"))  # (B, C, h, w)
+        first, second = [], []
+        for j in range(self.J):
+            inner = torch.fft.fft2(self._modulus(image[:, :, None], j, 0))  # (B, C, L, h, w) at every 2^j pixels
+            first.append(self._low_pass(inner, j))
+            for k in range(j + 1, self.J):
+                second.append(self._low_pass(torch.fft.fft2(self._modulus(inner[:, :, :, None], k, j)), k))
+        parts = [self._low_pass(image, 0)]
+        # (B, C, scales, angles ..., h, w) -> components first, then copies
+        parts.append(torch.stack(first, 2).permute(0, 3, 1, 2, 4, 5).flatten(1, 3))
+        if second:
+            parts.append(torch.stack(second, 2).permute(0, 3, 4, 1, 2, 5, 6).flatten(1, 4))
+        return torch.cat(parts, 1)
+
+    def _modulus(self, spectrum: Tensor, j: int, level: int) -> Tensor:
+        """|psi_j * f| at every 2^j pixels, of the spectrum of f at every 2^level pixels: (..., h, w) -> (..., L, h', w')."""
+        psi = _low_band(getattr(self, f"psi_{j}"), level)
+        return torch.fft.ifft2(_folded(spectrum * psi, j - level) / 4 ** (j - level)).abs()
+
+    def _low_pass(self, spectrum: Tensor, level: int) -> Tensor:
+        """phi * f at every 2^J pixels inside the image."""
+        product = spectrum * _low_band(self.phi, level)
+        return torch.fft.ifft2(_folded(product, self.J - level) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+
+    def published(self, y: Tensor) -> Tensor:
+        """The channels in kymatio's order: (B, out_type.dim, h, w) -> (B, in_channels, 1 + J L + ..., h, w).
+
+        There angles run clockwise from (L - 1) pi / L, and of order 2 the first path (j, theta) is the slowest.
+        """
+        C, J, L = self.in_channels, self.J, self.L
+        blocks = [y[:, columns] for columns in self.out_type.slices]
+        first = blocks[1].unflatten(1, (L, C, J)).permute(0, 2, 3, 1, 4, 5).flip(3)  # (B, C, J, L, h, w)
+        parts = [blocks[0][:, :, None], first.flatten(2, 3)]
+        if J > 1:
+            second = blocks[2].unflatten(1, (L, L, C, -1)).permute(0, 3, 4, 1, 2, 5, 6).flip((3, 4))
+            pairs = [(j, k) for j in range(J) for k in range(j + 1, J)]
+            for j in range(J - 1):
+                chosen = second[:, :, [n for n, pair in enumerate(pairs) if pair[0] == j]]  # (B, C, k, theta, theta', h, w)
+                parts.append(chosen.transpose(2, 3).flatten(2, 4))
+        return torch.cat(parts, 2)
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}, J={self.J}, L={self.L}, in_channels={self.in_channels}"
+
+
+def _folded(spectrum: Tensor, level: int) -> Tensor:
+    """Sum over the aliases of sampling every 2^level pixels: (..., h, w) -> (..., h / 2^level, w / 2^level)."""
+    if level == 0:
+        return spectrum
+    step = 2**level
+    h, w = spectrum.shape[-2:]
+    return spectrum.unflatten(-1, (step, w // step)).unflatten(-3, (step, h // step)).sum((-4, -2))
+
+
+def _low_band(spectrum: Tensor, level: int) -> Tensor:
+    """The lowest frequencies, as many as there are when sampling every 2^level pixels: not their aliases, as published."""
+    for axis in (-2, -1):
+        size = spectrum.shape[axis]
+        half = size // 2 ** (level + 1)
+        if level:
+            low, high = spectrum.narrow(axis, 0, half), spectrum.narrow(axis, size - half, half)
+            spectrum = torch.cat([low, high], axis)
+    return spectrum

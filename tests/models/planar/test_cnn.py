@@ -1,0 +1,158 @@
+"""PlanarCNN: the published configurations, their invariance as shipped, every argument."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gaugenet import FieldType, groups
+from gaugenet.models import InterpolatedConv, PlanarCNN
+from gaugenet.nn import GridConv, GridPool, NormNonlinearity
+from tests.models.test_models import with_statistics
+
+SMALL = {"widths": (2, 2, 3), "kernel_size": 3, "num_classes": 4}
+D4 = groups.Dihedral(4)
+CONFIGURATIONS = {
+    "LeCun": (groups.Trivial(), None),
+    "mirror": (groups.Reflection(), "1x0 + 1x0- + 1xregular"),
+    "p4": (groups.Cyclic(4), None),
+    "p4m": (D4, None),
+    "p4m irreps": (D4, "1x0 + 1x0- + 1x1 + 1x2"),
+    "p4m quotient": (D4, [(1, D4.quotient(groups.Cyclic(2))), (1, D4.quotient(groups.Cyclic(4)))]),
+    "p4m induced": (D4, [(1, groups.induced(groups.Cyclic(4).irrep(1), D4))]),
+}
+
+
+def stirred(net):
+    """Initial weights, which are random and keep the signal, with other biases, factors and running averages."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if any(word in name for word in ("bias", "beta", "gamma")):
+                p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    return with_statistics(net)
+
+
+def image(channels=1, size=12, batch=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, channels, size, size, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def moved(x, g):
+    """An image (B, C, n, n) of scalars moved by an integer matrix g (x right, y up)."""
+    if torch.det(g) < 0:
+        g, x = g @ torch.diag(torch.tensor([1.0, -1.0]).to(g)), x.flip(2)
+    quarters = round(float(torch.atan2(g[1, 0], g[0, 0])) / (torch.pi / 2))
+    return torch.rot90(x, quarters, (2, 3))
+
+
+@pytest.mark.parametrize("size", [12, 13])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_invariant_under_all_elements_as_shipped(name, dtype, size):
+    group, fields = CONFIGURATIONS[name]
+    torch.manual_seed(0)
+    net = stirred(PlanarCNN(group, fields, **SMALL)).to(dtype).eval()
+    x = image(size=size, dtype=dtype)
+    out = net(x)
+    scale = (out[0] - out[1]).abs().max()  # what tells two images apart
+
+    def change(g):
+        return float((net(moved(x, g)) - out).abs().max() / scale)
+
+    assert torch.isfinite(out).all() and scale > 1e-4 * out.abs().max()
+    assert max(map(change, group.elements)) < (1e-10 if dtype == torch.float64 else 1e-2)
+    if group.order < 8:
+        assert max(map(change, D4.elements[~group.contains(D4.elements)])) > 0.05
+
+
+@pytest.mark.parametrize("order", [4, 8])
+def test_interpolated_kernels(order):
+    """SE(2,N): invariant under quarter turns whatever N."""
+    torch.manual_seed(0)
+    net = stirred(PlanarCNN(groups.Cyclic(order), basis="interpolated", **SMALL)).double().eval()
+    x = image()
+    assert torch.allclose(net(torch.rot90(x, 1, (2, 3))), net(x), atol=1e-10)
+    assert isinstance(net.body[0], InterpolatedConv)
+
+
+def test_trivial_group_is_a_plain_network():
+    """Conv2d, BatchNorm2d, ReLU, max pooling, written out."""
+    torch.manual_seed(0)
+    net = stirred(PlanarCNN(groups.Trivial(), in_channels=3, **SMALL)).double().eval()
+    x = y = image(3)
+    for layer in net.body:
+        if isinstance(layer, GridConv):
+            y = F.conv2d(y, layer.kernel(), layer.bias.row(), padding=1)
+        elif isinstance(layer, GridPool):
+            y = F.max_pool2d(y, 2)
+        elif isinstance(layer.layer, NormNonlinearity):
+            y = y.relu()
+        else:
+            n = layer.layer
+            y = F.batch_norm(y, n.running_mean, n.running_var, n.gamma, n.beta.row())
+    assert torch.allclose(net(x), net.head(y.mean((2, 3))), atol=1e-12)
+
+
+def test_steps_of_training_change_the_running_averages_only_in_training():
+    net, x = PlanarCNN(**SMALL), image(dtype=torch.float32, batch=8)
+    before = copy.deepcopy(net.eval().state_dict())
+    net(x)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    net.train()(x)
+    assert any(not torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_arguments():
+    x = image(2, dtype=torch.float32)
+    net = PlanarCNN(groups.Cyclic(4), "1x0 + 1x1", in_channels=2, **SMALL)
+    assert net(x).shape == (2, 4) and [c.kernel_size for c in net.body if isinstance(c, GridConv)] == [3, 3, 3]
+    assert PlanarCNN().in_type == FieldType(groups.Cyclic(4), "1x0") and PlanarCNN().head.out_features == 10
+    assert PlanarCNN(D4, FieldType(D4, "1xregular"), **SMALL).hidden_type == FieldType(D4, "3xregular")
+    assert any(isinstance(layer, GridPool) for layer in PlanarCNN(**SMALL).body)
+    assert not any(isinstance(layer, GridPool) for layer in PlanarCNN(pool=1, **SMALL).body)
+    assert next(c for c in PlanarCNN(reduce="mean", pool=3, **SMALL).body if isinstance(c, GridPool)).reduce == "mean"
+    torch.manual_seed(0)
+    net = PlanarCNN(**SMALL).eval()
+    other = PlanarCNN(readout="max", **SMALL).eval()
+    other.load_state_dict(net.state_dict())
+    assert not torch.allclose(net(x[:, :1]), other(x[:, :1]))
+    act = PlanarCNN(activation="elu", **SMALL).eval()
+    act.load_state_dict(net.state_dict())
+    assert not torch.allclose(net(x[:, :1]), act(x[:, :1]))
+    assert len(PlanarCNN(norm=None, **SMALL).body) == len(net.body) - 3
+    assert PlanarCNN(norm="layer", **SMALL).body[1].layer.mode == "layer"
+    dropped = PlanarCNN(dropout=0.5, norm="layer", **SMALL).train()
+    assert not torch.equal(dropped(x[:, :1]), dropped(x[:, :1]))
+    partly = PlanarCNN(nonlinearity=partial(NormNonlinearity, activation="tanh"), **SMALL)
+    assert partly.body[2].layer.activation == "tanh"
+    wide = PlanarCNN(basis=partial(GridConv, kernel_size=5, padding=None), **SMALL)
+    assert wide.body[0].kernel_size == 5
+
+
+def test_refuses():
+    with pytest.raises(TypeError, match="Cyclic"):
+        PlanarCNN(groups.Cyclic(4), FieldType(D4, "1xregular"))
+    for bad in ({"readout": "sum"}, {"widths": ()}, {"widths": (0,)}, {"basis": "fancy"}, {"nonlinearity": "fancy"}):
+        with pytest.raises(ValueError):
+            PlanarCNN(**bad)
+
+
+@pytest.mark.parametrize("name", ["p4", "p4m irreps"])
+def test_is_a_good_module(name):
+    net, x = PlanarCNN(*CONFIGURATIONS[name], **SMALL).eval(), image(dtype=torch.float32)
+    keys = net.train().state_dict().keys()
+    assert net.eval().state_dict().keys() == keys
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(other(x), net(x))
+    torch._dynamo.reset()
+    assert torch.allclose(torch.compile(net, fullgraph=True, backend="eager")(x), net(x), atol=1e-5)
+    torch._dynamo.reset()
+    net.train()(x).square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters() if p.numel())
+    assert torch.allclose(net.eval().double()(x.double()).float(), net.float()(x), atol=1e-4)
