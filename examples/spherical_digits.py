@@ -32,7 +32,7 @@ from gaugenet.models import GaugeClassifier, IcosahedralCNN, SphericalCNN, SpinC
 from gaugenet.spectral import SpectralPool, SphericalTransform
 
 # Pooling from one icosphere to the next: band limit, degrees told apart, width of the Gaussian (radians).
-BANDS = {3: (10, 14, 0.1), 2: (5, 8, 0.2)}
+BANDS = {3: (10, 14, 0.05), 2: (5, 8, 0.1)}
 
 
 class PointwiseNet(nn.Module):
@@ -110,8 +110,8 @@ def network(kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool 
 
 
 MODELS = {
-    "spherical": lambda args: network(SphericalCNN, args),
-    "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, pool="mean"),
+    "spherical": lambda args: network(SphericalCNN, args, channels=(12, 24, 32)),
+    "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, channels=(12, 24, 32), pool="mean"),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
@@ -255,7 +255,7 @@ def main() -> None:
         print(table(runs))
         return
     skipped = ("data", "out", "table", "models", "train", "seeds")
-    settings = {key: value for key, value in vars(args).items() if key not in skipped}
+    settings = {key: value for key, value in vars(args).items() if key not in skipped} | {"bands": repr(BANDS)}
     sphere = StaticGraph(geometry.icosphere(args.level, levels=2).to_graph().float())
     data = {name: load(args, points) for name, points in points_of(args).items()}
     print(
