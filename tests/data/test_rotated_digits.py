@@ -50,7 +50,7 @@ def test_data_set():
     one, same, other = (RotatedDigits(blobs(), labels, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(one.images, same.images) and not torch.equal(one.images, other.images)
     assert len(one) == 3 and one[1][1] == 5 and one[[0, 2]][0].shape == (2, 1, 12, 12)
-    assert one.images.dtype == torch.float32 and 0 <= one.images.min() and one.images.max() <= 1
+    assert one.images.dtype == torch.float32 and one.images.min() >= 0 and one.images.max() <= 1
     upright = RotatedDigits(blobs(), labels, rotated=False)
     assert np.allclose(upright.images[:, 0].numpy(), blobs(), atol=1e-6)
     bytes_ = RotatedDigits((255 * blobs()).round().astype(np.uint8), labels, rotated=False)
