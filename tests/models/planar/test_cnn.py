@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from gaugenet import FieldType, groups
-from gaugenet.models import InterpolatedConv, PlanarCNN
+from gaugenet.models import InterpolatedConv, PlanarCNN, ScaleConv
 from gaugenet.nn import GridConv, GridPool, NormNonlinearity
 from tests.models.test_models import with_statistics
 
@@ -126,6 +126,17 @@ def test_band_limited_kernels_turn_by_any_angle():
         out = stirred(PlanarCNN(group, **options)).double().eval()(pictures)
         change[name] = float((out[1] - out[0]).norm() / (out[2] - out[0]).norm())
     assert change["C_8"] < 0.05 < change["p4"]
+
+
+def test_scale_equivariant_network():
+    """SESN by configuration: fields on the sampled scales, pooled over them at the end."""
+    group = groups.Scaling((1.0, 2**0.5, 2.0))
+    basis = partial(ScaleConv, kernel_size=7, effective_size=3)
+    net = stirred(PlanarCNN(group, "1xregular", basis=basis, **SMALL)).eval()
+    x = image(dtype=torch.float32)
+    assert net.hidden_type == FieldType(group, "3xregular") and net.features(x).shape[:2] == (2, 3) and net(x).shape == (2, 4)
+    net.train()(x).square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.numel())
 
 
 def test_trivial_group_is_a_plain_network():
