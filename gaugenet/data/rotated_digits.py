@@ -13,8 +13,8 @@ _MARGIN = 4  # pixels of zeros in which the splines of the border die out
 class RotatedDigits(torch.utils.data.Dataset):
     r"""Images of digits turned about their centres, in the manner of rotated MNIST (Larochelle et al. 2007, ICML).
 
-    A turned image is :math:`f(R^{-1} x / scale)`, x in pixels from the centre, counter-clockwise, f the cubic spline through the
-    pixels and 0 beyond them, cut to [0, 1].
+    A turned image is :math:`f(R^{-1} x / scale)`, x in pixels from the centre, counter-clockwise, f the cubic spline through
+    the pixels and 0 beyond them, cut to [0, 1].
 
     Args:
         images: (N, H, W), uint8 (scaled by 1 / 255) or floating, of values between 0 and 1.

@@ -26,7 +26,7 @@ class PlanarCNN(nn.Module):
     maximum over the image; a linear map. The logits do not change under the elements of the group that map the pixel grid to
     itself (exactly), nor under others as far as the kernels on pixels, pooling and the border allow.
 
-    ========================================== =============================================================
+    ========================================== =================================================================
     plain CNN                                  ``PlanarCNN(groups.Trivial())``
     p4-CNN, p4m-CNN                            ``groups.Cyclic(4)``, ``groups.Dihedral(4)``
     steerable filter CNN                       ``groups.Cyclic(8), basis="band_limited"``
@@ -34,7 +34,8 @@ class PlanarCNN(nn.Module):
     E(2)-CNN, irreps                           ``groups.O2(), "1x0 + 1x0- + 1x1 + 1x2", basis="band_limited"``
     E(2)-CNN, quotient fields                  ``group, [(1, group.quotient(groups.Cyclic(2)))]``
     E(2)-CNN, induced fields                   ``groups.O2(), [(1, groups.induced(groups.SO2().irrep(1), groups.O2()))]``
-    ========================================== =============================================================
+    scale-equivariant SESN                     ``groups.Scaling(), "1xregular", basis=partial(ScaleConv, kernel_size=7, ...)``
+    ========================================== =================================================================
 
     Args:
         group: structure group G of the plane.

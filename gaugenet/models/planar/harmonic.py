@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.circular_filters import circular_filters
-from ...nn import GridPool
+from ...nn import FieldNorm, GridPool, OnGrid
 from ...nn.checks import check_features
 from ...nn.nonlinearities import activation_function
 from .filter_conv import FilterConv
@@ -152,7 +152,7 @@ class MagnitudeNonlinearity(nn.Module):
 
 
 class HarmonicNetwork(nn.Module):
-    """A Harmonic Network: harmonic convolutions, magnitude nonlinearities, the modulus of order 0, its mean over the image.
+    """A Harmonic Network: convolutions, norms, magnitude nonlinearities, the modulus of order 0, its mean over the image.
 
     Args:
         num_classes: number of logits.
@@ -160,6 +160,7 @@ class HarmonicNetwork(nn.Module):
         channels: of each order after every convolution.
         max_order: of the streams between the layers.
         kernel_size, rings: of every convolution.
+        norm: "batch", "layer" or None, see :class:`gaugenet.nn.FieldNorm`.
         pool: pixels a side of the blocks averaged after every second convolution but the last, 1 for none.
 
     Shapes:
@@ -175,6 +176,7 @@ class HarmonicNetwork(nn.Module):
         max_order: int = 1,
         kernel_size: int = 5,
         rings: int | None = None,
+        norm: str | None = "batch",
         pool: int = 2,
     ) -> None:
         super().__init__()
@@ -184,6 +186,8 @@ class HarmonicNetwork(nn.Module):
             last = number == len(channels)
             after = 0 if last else max_order
             layers.append(HarmonicConv(before, width, kernel_size, in_order=order, out_order=after, rings=rings))
+            if norm is not None:
+                layers.append(OnGrid(FieldNorm(layers[-1].out_type, norm)))
             layers.append(MagnitudeNonlinearity(width, after))
             if number % 2 == 0 and not last and pool > 1:
                 layers.append(GridPool(layers[-1].out_type, pool, "mean"))

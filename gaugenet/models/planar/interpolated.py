@@ -67,8 +67,9 @@ class InterpolatedConv(FilterConv):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """He's law; a regular input has N components."""
-        nn.init.normal_(self.weight, std=(self.kernel_size**2 * self.in_type.dim) ** -0.5)
+        """Normal values that keep the variance: turning by interpolation takes some of it, the disk too."""
+        energy = self.operators.square().sum((1, 2)).mean().item()
+        nn.init.normal_(self.weight, std=(energy * self.in_type.dim) ** -0.5)
         if self.bias is not None:
             self.bias.reset_parameters()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gaugenet import FieldType, groups
-from gaugenet.models import InterpolatedConv, PlanarCNN
+from gaugenet.models import InterpolatedConv, PlanarCNN, ScaleConv
 from gaugenet.nn import GridConv, GridPool, NormNonlinearity
 from tests.models.test_models import with_statistics
 
@@ -79,6 +80,63 @@ def test_interpolated_kernels(order):
     x = image()
     assert torch.allclose(net(torch.rot90(x, 1, (2, 3))), net(x), atol=1e-10)
     assert isinstance(net.body[0], InterpolatedConv)
+
+
+BAND_LIMITED = {
+    "C_8": (groups.Cyclic(8), None),
+    "D_8": (groups.Dihedral(8), None),
+    "SO(2)": (groups.SO2(), None),
+    "O(2)": (groups.O2(), "1x0 + 1x0- + 1x1 + 1x2"),
+    "O(2) induced": (groups.O2(), [(1, groups.induced(groups.SO2().irrep(k), groups.O2())) for k in (0, 1)]),
+    "D_8 quotient": (groups.Dihedral(8), [(1, groups.Dihedral(8).quotient(groups.Cyclic(4)))]),
+}
+
+
+@pytest.mark.skipif("rings" not in signature(GridConv).parameters, reason="GridConv has no band-limited basis")
+@pytest.mark.parametrize("size", [12, 13])
+@pytest.mark.parametrize("name", BAND_LIMITED)
+def test_band_limited_kernels(name, size):
+    """Steerable filter CNNs and E(2)-CNNs: exact for the elements that the grid has."""
+    group, fields = BAND_LIMITED[name]
+    torch.manual_seed(0)
+    net = stirred(PlanarCNN(group, fields, basis="band_limited", **SMALL)).double().eval()
+    x = image(size=size)
+    out = net(x)
+    scale = (out[0] - out[1]).abs().max()
+    inside = D4.elements[group.contains(D4.elements)]
+    assert len(inside) == (8 if group.reflects else 4)
+    assert max(float((net(moved(x, g)) - out).abs().max() / scale) for g in inside) < 1e-9
+
+
+@pytest.mark.skipif("rings" not in signature(GridConv).parameters, reason="GridConv has no band-limited basis")
+def test_band_limited_kernels_turn_by_any_angle():
+    """A smooth picture turned by 45 degrees: C_8 and SO(2) hardly see it, p4 does."""
+    c = torch.arange(29, dtype=torch.float64) - 14
+    y, x = torch.meshgrid(-c, c, indexing="ij")
+    s = 0.5**0.5
+
+    def picture(x, y):
+        return torch.exp(-((x - 2) ** 2 + 3 * (y - 1) ** 2) / 30) * (1 + 0.2 * x) - torch.exp(-((x + 4) ** 2 + y**2) / 8)
+
+    pictures = torch.stack([picture(x, y), picture(s * (x + y), s * (y - x)), picture(2 * y, x)])[:, None]
+    change = {}
+    for name, group, basis in (("p4", groups.Cyclic(4), "complete"), ("C_8", groups.Cyclic(8), "band_limited")):
+        torch.manual_seed(0)
+        options = {**SMALL, "kernel_size": 7, "pool": 1, "basis": basis}
+        out = stirred(PlanarCNN(group, **options)).double().eval()(pictures)
+        change[name] = float((out[1] - out[0]).norm() / (out[2] - out[0]).norm())
+    assert change["C_8"] < 0.05 < change["p4"]
+
+
+def test_scale_equivariant_network():
+    """SESN by configuration: fields on the sampled scales, pooled over them at the end."""
+    group = groups.Scaling((1.0, 2**0.5, 2.0))
+    basis = partial(ScaleConv, kernel_size=7, effective_size=3)
+    net = stirred(PlanarCNN(group, "1xregular", basis=basis, **SMALL)).eval()
+    x = image(dtype=torch.float32)
+    assert net.hidden_type == FieldType(group, "3xregular") and net.features(x).shape[:2] == (2, 3) and net(x).shape == (2, 4)
+    net.train()(x).square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.numel())
 
 
 def test_trivial_group_is_a_plain_network():

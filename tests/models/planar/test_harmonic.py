@@ -13,6 +13,7 @@ from gaugenet import groups
 from gaugenet.kernels import SteerableBasis, square_taps
 from gaugenet.kernels.circular_filters import circular_filters
 from gaugenet.models.planar import HarmonicConv, HarmonicNetwork, MagnitudeNonlinearity, stream_type
+from tests.models.test_models import with_statistics
 from tests.nn.test_gauge_conv import randomise
 
 SO2 = groups.SO2()
@@ -171,13 +172,13 @@ def test_arguments():
 
 
 def small(**options):
-    return randomise(HarmonicNetwork(3, channels=(2, 2, 3), **options))
+    return with_statistics(randomise(HarmonicNetwork(3, channels=(2, 2, 3), **options)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("size", [16, 17])
 def test_network_is_invariant_as_shipped(dtype, size):
-    net = small().to(dtype)
+    net = small().to(dtype).eval()
     x = torch.randn(2, 1, size, size, dtype=dtype, generator=torch.Generator().manual_seed(0))
     for k in (1, 2, 3):
         error = (net(torch.rot90(x, k, (2, 3))) - net(x)).abs().max() / net(x).abs().max()
@@ -188,13 +189,14 @@ def test_network_arguments():
     x = torch.randn(2, 2, 16, 16)
     net = small(in_channels=2, max_order=2, kernel_size=3, rings=3)
     assert net(x).shape == (2, 3)
-    assert net.body[0].kernel_size == 3 and net.body[0].rings == 3 and net.body[2].in_type == stream_type(2, 2)
+    assert net.body[0].kernel_size == 3 and net.body[0].rings == 3 and net.body[3].in_type == stream_type(2, 2)
+    assert len(small(norm=None).body) == len(small().body) - 3 and small(norm="layer").body[1].layer.mode == "layer"
     assert len(small(pool=1).body) == len(small().body) - 1
     assert HarmonicNetwork(7)(torch.randn(1, 1, 16, 16)).shape == (1, 7)
 
 
 def test_is_a_good_module():
-    net, x = small(), torch.randn(2, 1, 12, 12)
+    net, x = small().eval(), torch.randn(2, 1, 12, 12)
     keys = net.train().state_dict().keys()
     assert net.eval().state_dict().keys() == keys
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):

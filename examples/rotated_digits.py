@@ -1,0 +1,246 @@
+"""Rotated digits: the error against the number of training images, for the groups and kernel families of the plane.
+
+    python examples/rotated_digits.py                                     # scikit-learn's digits
+    python examples/rotated_digits.py --data ../shared/data/mnist --sizes 10000 --test 5000 --steps 4000
+    python examples/rotated_digits.py --table --plot                      # table and pictures of the results that are there
+
+Every image is turned once, by an angle of its own; all networks have the same architecture and about as many parameters, and
+train for the same number of steps. The augmented CNN turns its images by new angles in every step. Nothing is chosen on the
+test images: the error is that of the last step. A run that is in the results file with the same settings is not repeated.
+Beside the error: the largest change of the logits under a quarter turn, and their change under any angle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import machine
+from gaugenet import groups
+from gaugenet.data import RotatedDigits
+from gaugenet.models import PlanarCNN
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "rotated_digits.json"
+ANGLES = np.arange(0, 91, 7.5)
+PATTERN = (1, 1, 2, 2, 2)  # widths of the layers, to one another
+
+#: name: (network of given widths, whether its training images are turned anew in every step)
+MODELS = {
+    "CNN": (partial(PlanarCNN, groups.Trivial()), False),
+    "CNN, augmented": (partial(PlanarCNN, groups.Trivial()), True),
+    "p4": (partial(PlanarCNN, groups.Cyclic(4)), False),
+    "p4m": (partial(PlanarCNN, groups.Dihedral(4)), False),
+    "C_8": (partial(PlanarCNN, groups.Cyclic(8), basis="band_limited"), False),
+    "C_8, interpolated": (partial(PlanarCNN, groups.Cyclic(8), basis="interpolated"), False),
+    "SO(2) irreps": (partial(PlanarCNN, groups.SO2(), "1x0 + 1x1 + 1x2", basis="band_limited"), False),
+    "O(2) irreps": (partial(PlanarCNN, groups.O2(), "1x0 + 1x0- + 1x1 + 1x2", basis="band_limited"), False),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000], help="numbers of training images")
+    parser.add_argument("--seeds", type=int, default=2, help="of the angles, the choice of images and the weights")
+    parser.add_argument("--test", type=int, default=797, help="number of test images")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=5e-3, help="largest learning rate of the cycle")
+    parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--parameters", type=int, default=30_000, help="of every network, about")
+    parser.add_argument("--data", type=Path, help="folder of the MNIST files; by default scikit-learn's digits")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--plot", type=Path, nargs="?", const=ROOT / "docs" / "images", help="folder of the pictures")
+    return parser.parse_args()
+
+
+def load_arrays(folder: Path | None) -> tuple[str, dict, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Name, options of RotatedDigits, (training images, labels), (test images, labels)."""
+    if folder is not None:
+        train, test = np.load(folder / "mnist_train10k.npz"), np.load(folder / "mnist_t10k_even.npz")
+        return "MNIST", {}, (train["x"], train["y"]), (test["x"], test["y"])
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    x, y = (digits.images / 16)[order], digits.target[order]
+    # Twice as large, so that there is something to turn; 20 pixels hold all of an upright image and most of its corners.
+    return "scikit-learn's digits", {"scale": 2.0, "size": 20}, (x[:1000], y[:1000]), (x[1000:], y[1000:])
+
+
+def build(name: str, parameters: int, **options) -> nn.Module:
+    """The network of that name whose widths, in the proportions of PATTERN, bring it nearest to a number of parameters."""
+    tried = {}
+    for step in range(4, 200):
+        widths = tuple(max(1, round(step / 4 * share)) for share in PATTERN)
+        if widths in tried:
+            continue
+        count = sum(p.numel() for p in MODELS[name][0](widths=widths, **options).parameters())
+        tried[widths] = abs(count - parameters)
+        if count > parameters:
+            break
+    return MODELS[name][0](widths=min(tried, key=tried.get), **options)
+
+
+def turned(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Images (B, 1, n, n) turned counter-clockwise by angles (B,), bicubic, 0 beyond them."""
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    # In the coordinates of grid_sample (y down) the inverse of a counter-clockwise turn.
+    matrix = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], -2)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bicubic", align_corners=False)
+
+
+def train(model: nn.Module, data: RotatedDigits, args, seed: int, augmented: bool, title: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.steps, pct_start=0.2)
+    model.train()
+    for _ in tqdm(range(args.steps), desc=title, leave=False):
+        batch = torch.randint(len(data), (args.batch_size,), generator=generator)
+        angles = 2 * torch.pi * torch.rand(args.batch_size, generator=generator)
+        images, labels = data[batch]
+        images = turned(images, angles) if augmented else images
+        loss = F.cross_entropy(model(images.to(args.device)), labels.to(args.device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: torch.Tensor, args) -> torch.Tensor:
+    model.eval()
+    return torch.cat([model(part.to(args.device)).cpu() for part in images.split(250)])
+
+
+def changes(model: nn.Module, arrays, seed: int, args) -> tuple[float, list[float]]:
+    """Largest change of the logits under a quarter turn; their change under ANGLES, relative to their spread over images."""
+    _, options, _, (x, y) = arrays
+    start = np.random.default_rng(seed).uniform(0, 2 * np.pi, min(200, len(y)))
+    out = []
+    for angle in np.radians(ANGLES):
+        images = RotatedDigits(x[: len(start)], y[: len(start)], angles=start + angle, **options).images
+        out.append(logits(model, images, args))
+        if not angle:
+            quarter = (logits(model, torch.rot90(images, 1, (2, 3)), args) - out[0]).abs().max()
+    spread = (out[0] - out[0].mean(0)).square().mean().sqrt()
+    return float(quarter), [float((o - out[0]).square().mean().sqrt() / spread) for o in out]
+
+
+def run(name: str, size: int, seed: int, arrays, args) -> dict:
+    _, options, (x, y), (test_x, test_y) = arrays
+    chosen = np.random.default_rng(seed).permutation(len(y))[:size]
+    data = RotatedDigits(x[chosen], y[chosen], seed=seed, **options)
+    test = RotatedDigits(test_x[: args.test], test_y[: args.test], seed=1000 + seed, **options)
+    torch.manual_seed(seed)
+    model = build(name, args.parameters).to(args.device)
+    start = time.perf_counter()
+    train(model, data, args, seed, MODELS[name][1], f"{name}, {size} images, seed {seed}")
+    seconds = time.perf_counter() - start
+    wrong = logits(model, test.images, args).argmax(1) != test.labels
+    quarter, angles = changes(model, arrays, seed, args)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": round(seconds, 1),
+        "test error": round(100 * float(wrong.double().mean()), 3),
+        "change under 90 degrees": quarter,
+        "change under angles": [round(a, 5) for a in angles],
+    }
+
+
+def table(results: dict) -> str:
+    """Markdown: test errors by model and number of images, mean of the seeds with each of them in brackets."""
+    sizes = sorted({r["size"] for r in results["runs"]})
+    lines = [
+        f"# Rotated digits ({results['data']})",
+        "",
+        f"`examples/rotated_digits.py`. {results['machine']}.",
+        "",
+        "Test error in percent by number of training images, and the largest change of the logits under a quarter turn.",
+        "",
+        "| model | parameters | " + " | ".join(map(str, sizes)) + " | under 90 degrees |",
+        "|---|---|" + "---|" * (len(sizes) + 1),
+    ]
+    for name in MODELS:
+        runs = [r for r in results["runs"] if r["model"] == name]
+        if not runs:
+            continue
+        cells = []
+        for size in sizes:
+            values = [r["test error"] for r in runs if r["size"] == size]
+            cells.append(f"{np.mean(values):.2f} ({', '.join(f'{v:.2f}' for v in values)})" if values else "-")
+        worst = max(r["change under 90 degrees"] for r in runs)
+        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst:.1e} |")
+    settings = ", ".join(f"{key} {value}" for key, value in results["settings"].items())
+    return "\n".join([*lines, "", f"Settings: {settings}.", ""])
+
+
+def plot(results: dict, folder: Path) -> None:
+    """Two pictures: test error against training images; change of the logits against the angle, at the most images."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [name for name in MODELS if any(r["model"] == name for r in results["runs"])]
+    most = max(r["size"] for r in results["runs"])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for name in names:
+        runs = [r for r in results["runs"] if r["model"] == name]
+        sizes = sorted({r["size"] for r in runs})
+        left.plot(sizes, [np.mean([r["test error"] for r in runs if r["size"] == s]) for s in sizes], "o-", label=name)
+        curves = [r["change under angles"] for r in runs if r["size"] == most]
+        if curves:
+            right.plot(ANGLES, np.maximum(np.mean(curves, 0), 1e-7), label=name)
+    left.set(xscale="log", yscale="log", xlabel="training images", ylabel="test error, %")
+    right.set(yscale="log", xlabel="angle, degrees", ylabel="change of the logits / their spread")
+    left.legend(fontsize=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "rotated_digits.png", dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    args = parse_arguments()
+    arrays = load_arrays(args.data)
+    keys = ("steps", "batch size", "lr", "weight decay", "parameters", "test")
+    settings = {key: getattr(args, key.replace(" ", "_")) for key in keys}
+    results = {"data": arrays[0], "machine": machine(), "settings": settings, "runs": []}
+    if args.out.is_file():
+        before = json.loads(args.out.read_text())
+        if args.table or (before["settings"] == settings and before["data"] == arrays[0]):
+            results = before
+    plan = [(n, s, seed) for seed in range(args.seeds) for s in args.sizes for n in args.models] if not args.table else []
+    for name, size, seed in plan:
+        if any((r["model"], r["size"], r["seed"]) == (name, size, seed) for r in results["runs"]):
+            continue
+        entry = {"model": name, "size": size, "seed": seed, **run(name, size, seed, arrays, args)}
+        print(f"{name:18s} {size:6d} images, seed {seed}: {entry['test error']:.2f} %, {entry['seconds']} s", flush=True)
+        results["runs"].append(entry)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
+        args.out.with_suffix(".md").write_text(table(results))
+    if args.table:
+        args.out.with_suffix(".md").write_text(table(results))
+    if args.plot is not None and results["runs"]:
+        plot(results, args.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""examples/rotated_digits.py: augmentation, equal parameters, a run of two steps from end to end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gaugenet.data import turn_image
+from gaugenet.nn import GridConv
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("rotated_digits_example", ROOT / "examples" / "rotated_digits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_augmentation_turns_as_the_data_do(example):
+    c = np.arange(24) - 11.5
+    image = np.exp(-((c[None] - 3) ** 2 + 2 * (c[:, None] + 2) ** 2) / 12)
+    angles = np.array([0.7, np.pi / 2])
+    got = example.turned(torch.from_numpy(image).expand(2, 1, 24, 24), torch.from_numpy(angles))
+    for one, angle in zip(got, angles):
+        assert np.allclose(one[0], turn_image(image, angle), atol=0.02)
+
+
+def test_networks_have_about_as_many_parameters(example):
+    band_limited = "rings" in signature(GridConv).parameters
+    for name, (model, _) in example.MODELS.items():
+        if model.keywords.get("basis") == "band_limited" and not band_limited:
+            continue
+        count = sum(p.numel() for p in example.build(name, 10_000).parameters())
+        assert 8_000 < count < 12_500, name
+
+
+def test_from_end_to_end(example, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    out = tmp_path / "results.json"
+    arguments = ["--models", "CNN, augmented", "p4", "--sizes", "20", "--seeds", "1", "--steps", "2", "--batch-size", "8"]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--test", "30", "--parameters", "2000", "--out", str(out)])
+    example.main()
+    runs = json.loads(out.read_text())["runs"]
+    assert [r["model"] for r in runs] == ["CNN, augmented", "p4"]
+    assert runs[1]["change under 90 degrees"] <= 1e-5 < runs[0]["change under 90 degrees"]
+    assert runs[0]["change under angles"][0] == 0 and len(runs[0]["change under angles"]) == len(example.ANGLES)
+    assert out.with_suffix(".md").read_text().count("| p4 |") == 1
+    example.main()  # nothing is repeated
+    assert json.loads(out.read_text())["runs"] == runs
