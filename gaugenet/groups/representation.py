@@ -84,11 +84,14 @@ class Representation:
         return TensorProduct(self, other)
 
     def restrict(self, subgroup: Group) -> Representation:
-        """The same matrices as a representation of a subgroup H of G. ValueError when H is not contained in G."""
+        """The same matrices as a representation of a subgroup H of G: an irrep of H by its name where it is one.
+
+        ValueError when H is not contained in G.
+        """
         if subgroup == self.group:
             return self
         self.group.check_subgroup(subgroup)
-        return Restriction(self, subgroup)
+        return _restricted_irrep(self, subgroup) or Restriction(self, subgroup)
 
     @property
     def is_permutation(self) -> bool:
@@ -110,6 +113,17 @@ class Representation:
 def _same_group(a: Representation, b: Representation) -> None:
     if a.group != b.group:
         raise ValueError(f"representations of different groups cannot be combined: {a.group} and {b.group}")
+
+
+@lru_cache(maxsize=1024)
+def _restricted_irrep(rep: Representation, subgroup: Group) -> Representation | None:
+    """The irrep of a subgroup with the matrices of a representation, if there is one."""
+    g, _ = subgroup.quadrature(2 * rep.degree + 1)
+    matrices = rep(g)
+    for irrep in subgroup.irreps(None if subgroup.order else rep.degree):
+        if irrep.dim == rep.dim and torch.allclose(irrep(g), matrices, atol=1e-9):
+            return irrep
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,8 @@ from .blocks import ConvBlock, ResidualBlock
 from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
 from .grid_conv import GridConv
+from .grid_conv_transpose import GridConvTranspose
+from .grid_layers import GridBlur, GridDropout, GridUpsample
 from .grid_padding import GridPadding
 from .grid_pooling import GridPool
 from .lattice_conv import LatticeConv
@@ -14,8 +16,9 @@ from .linear import GaugeLinear
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
 from .norm import FieldDropout, FieldNorm
 from .on_grid import OnGrid
-from .pooling import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
+from .pooling import GaugePool, GaugeUnpool, GroupPool, ToScalars, global_mean, to_scalars
 from .regular import PolynomialNonlinearity, RegularNonlinearity
+from .restriction import Restrict
 from .tables import KernelTables
 from .tensor_product import TensorNonlinearity, TensorProduct
 
@@ -31,9 +34,13 @@ __all__ = [
     "GaugeLinear",
     "GaugePool",
     "GaugeUnpool",
+    "GridBlur",
     "GridConv",
+    "GridConvTranspose",
+    "GridDropout",
     "GridPadding",
     "GridPool",
+    "GridUpsample",
     "GroupPool",
     "KernelTables",
     "LatticeConv",
@@ -44,8 +51,10 @@ __all__ = [
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
+    "Restrict",
     "TensorNonlinearity",
     "TensorProduct",
+    "ToScalars",
     "global_mean",
     "to_scalars",
 ]

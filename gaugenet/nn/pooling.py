@@ -144,6 +144,29 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     return torch.cat(parts, -1)
 
 
+class ToScalars(nn.Module):
+    """:func:`to_scalars` as a layer, the invariant end of a network with fields of any type.
+
+    Args:
+        type: field type of the input; ``out_type`` has a trivial field per copy.
+        eps: smooths the norm at zero.
+
+    Shapes:
+        (N, type.dim) -> (N, number of copies).
+    """
+
+    def __init__(self, type: FieldType, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.in_type, self.eps = type, eps
+        self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_scalars(x, self.in_type, self.eps)
+
+    def extra_repr(self) -> str:
+        return str(self.in_type)
+
+
 def global_mean(x: Tensor, graph) -> Tensor:
     """Mean of (N, C) scalars over every mesh of a batch, weighted by cell area where the graph has it: (number of meshes, C).
 
