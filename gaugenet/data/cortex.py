@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import GaugenetError
-from ..geometry import LocalGeometry, mesh, sphere
+from .. import geometry
+from ..geometry import LocalGeometry
 from .array_files import check_shapes, existing_file, read_npz
 
 #: The scalars of every vertex, in order.
@@ -42,13 +43,13 @@ class CorticalSurface(NamedTuple):
 
     def sphere(self, **options) -> LocalGeometry:
         """The unit sphere with these vertices; options of :func:`gaugenet.geometry.sphere`."""
-        return sphere(self.unit, faces=self.faces, **options)
+        return geometry.sphere(self.unit, faces=self.faces, **options)
 
     def surface(self, name: str = "white", **options) -> LocalGeometry:
         """The folded surface "white", "pial" or "inflated"; options of :func:`gaugenet.geometry.mesh`."""
         if name not in self.positions:
             raise ValueError(f"no surface {name!r}: expected one of {', '.join(self.positions)}")
-        return mesh(self.positions[name], self.faces, **options)
+        return geometry.mesh(self.positions[name], self.faces, **options)
 
 
 def load_fsaverage5(path: str | os.PathLike) -> CorticalSurface:
