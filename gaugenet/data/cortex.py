@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import GaugenetError
 from .. import geometry
+from ..errors import GaugenetError
 from ..geometry import LocalGeometry
 from .array_files import check_shapes, existing_file, read_npz
 
