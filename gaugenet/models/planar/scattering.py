@@ -25,8 +25,9 @@ class Scattering(ConstantModule):
     sampled every 2^J pixels. The first layer lifts scalars to fields on the rotations with one complex kernel turned by
     k pi / L, k = 0 .. 2 L - 1; a wavelet turned by pi is its conjugate, so that the modulus lives on the L cosets of the half
     turn in C_2L. The second turns psi_{j'} against it, the low-pass phi is isotropic. Hence S_1 is a field of type
-    quotient(C_2), S_2 one of type quotient(C_2) x quotient(C_2), component k belonging to the angle k pi / L,
-    counter-clockwise. Convolutions are circular on the image continued by reflection and run in the Fourier domain.
+    quotient(C_2), S_2 one of type quotient(C_2) x quotient(C_2), component k belonging to the angle k pi / L
+    (for odd L, as published, (k + 1/2) pi / L), counter-clockwise. Convolutions are circular on the image continued by
+    reflection and run in the Fourier domain.
 
     The numbers are those of kymatio (Andreux et al. 2020, arXiv 1812.11214): sigma = 0.8 2^j, xi = 3 pi / (4 2^j), slant 4 / L,
     the low-pass of sigma = 0.8 2^(J-1), intermediate results sampled every 2^j pixels; its order of channels is that of
@@ -36,16 +37,16 @@ class Scattering(ConstantModule):
 
     Args:
         shape: (H, W) of the images.
-        J: the largest scale is 2^J pixels; 2^J divides H and W.
+        J: the largest scale is 2^J pixels.
         L: number of angles.
         in_channels: scalar fields of the input.
 
     Shapes:
-        (B, in_channels, H, W) -> (B, out_type.dim, H / 2^J, W / 2^J), with
+        (B, in_channels, H, W) -> (B, out_type.dim, H // 2^J, W // 2^J), with
         out_type.dim = in_channels (1 + J L + J (J - 1) L^2 / 2).
 
     Raises:
-        ValueError: J or L out of range, images whose sides 2^J does not divide, or that are too small.
+        ValueError: J or L out of range, images that are too small, or of another shape.
         TypeError: features of another dtype.
     """
 
@@ -57,19 +58,21 @@ class Scattering(ConstantModule):
             raise ValueError(
                 f"Scattering expected (H, W) and J, L, in_channels of at least 1, got {shape}, {J}, {L}, {in_channels}"
             )
-        if any(n % step or n <= step for n in self.shape):
-            raise ValueError(f"Scattering expected sides that are multiples of 2^J = {step} and longer, got {self.shape}")
+        self.padded = tuple((n // step + 2) * step for n in self.shape)
+        spare = [whole - n for whole, n in zip(self.padded, self.shape)]
+        self.ends = [end for total in reversed(spare) for end in (total // 2, total - total // 2)]  # left, right, top, bottom
+        if any(n <= total - total // 2 for n, total in zip(self.shape, spare)):
+            raise ValueError(f"Scattering expected sides of more than about 2^J = {step} pixels, got {self.shape}")
         group = Cyclic(2 * self.L)
         angles = group.quotient(Cyclic(2))
         pairs = self.J * (self.J - 1) // 2
         blocks = [(1, group.trivial), (self.J, angles), (pairs, angles * angles)]
         self.in_type = FieldType(group, [(self.in_channels, group.trivial)])
         self.out_type = FieldType(group, [(mul * self.in_channels, rep) for mul, rep in blocks if mul])
-        self.padded = tuple(n + 2 * step for n in self.shape)
+        # The opposite of component k's angle, as published: the same modulus but for the edge of coarser samplings.
+        turns = (np.arange(self.L) + (self.L % 2) / 2) * np.pi / self.L - np.pi
         for j in range(self.J):
-            turned = [
-                morlet(self.padded, 0.8 * 2**j, k * np.pi / self.L, 0.75 * np.pi / 2**j, 4 / self.L) for k in range(self.L)
-            ]
+            turned = [morlet(self.padded, 0.8 * 2**j, angle, 0.75 * np.pi / 2**j, 4 / self.L) for angle in turns]
             # The Fourier transform of a wavelet with psi(-x) = conj psi(x) is real.
             self.register_constant(f"psi_{j}", torch.from_numpy(np.fft.fft2(turned).real))
         self.register_constant("phi", torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real))
@@ -78,7 +81,7 @@ class Scattering(ConstantModule):
         check_features(x, self.in_type, self.phi, "Scattering", 4)
         if x.shape[2:] != self.shape:
             raise ValueError(f"Scattering was made for images of {self.shape} pixels, got {tuple(x.shape[2:])}")
-        image = torch.fft.fft2(F.pad(x, (2**self.J,) * 4, mode="reflect"))  # (B, C, h, w)
+        image = torch.fft.fft2(F.pad(x, self.ends, mode="reflect"))  # (B, C, h, w)
         first, second = [], []
         for j in range(self.J):
             inner = torch.fft.fft2(self._modulus(image[:, :, None], j, 0))  # (B, C, L, h, w) at every 2^j pixels
@@ -105,14 +108,15 @@ class Scattering(ConstantModule):
     def published(self, y: Tensor) -> Tensor:
         """The channels in kymatio's order: (B, out_type.dim, h, w) -> (B, in_channels, 1 + J L + ..., h, w).
 
-        There angles run clockwise from (L - 1) pi / L, and of order 2 the first path (j, theta) is the slowest.
+        There angles run clockwise, from (L - 1) pi / L for even L, and of order 2 the first path (j, theta) is the slowest.
         """
         C, J, L = self.in_channels, self.J, self.L
+        clockwise = [(L - 1 - L % 2 - theta) % L for theta in range(L)]
         blocks = [y[:, columns] for columns in self.out_type.slices]
-        first = blocks[1].unflatten(1, (L, C, J)).permute(0, 2, 3, 1, 4, 5).flip(3)  # (B, C, J, L, h, w)
+        first = blocks[1].unflatten(1, (L, C, J))[:, clockwise].permute(0, 2, 3, 1, 4, 5)  # (B, C, J, L, h, w)
         parts = [blocks[0][:, :, None], first.flatten(2, 3)]
         if J > 1:
-            second = blocks[2].unflatten(1, (L, L, C, -1)).permute(0, 3, 4, 1, 2, 5, 6).flip((3, 4))
+            second = blocks[2].unflatten(1, (L, L, C, -1))[:, clockwise][:, :, clockwise].permute(0, 3, 4, 1, 2, 5, 6)
             pairs = [(j, k) for j in range(J) for k in range(j + 1, J)]
             for j in range(J - 1):
                 chosen = second[:, :, [n for n, pair in enumerate(pairs) if pair[0] == j]]  # (B, C, k, theta, theta', h, w)
