@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.constants import ConstantModule
 from ...kernels.morlet import gaussian, morlet
 from ...nn.checks import check_features
+from ...nn.exportable import Exportable
+from ...nn.grid_export import to_plain
+from ...nn.plain import traced
 
 
-class Scattering(ConstantModule):
+class Scattering(ConstantModule, Exportable):
     r"""Windowed scattering of orders 0, 1 and 2: a G-CNN of frozen Morlet kernels (Bruna & Mallat 2013, arXiv 1203.1513).
 
     .. math:: S_0 = \phi \star f, \quad S_1(j, \theta) = \phi \star |\psi_{j\theta} \star f|, \quad
@@ -74,13 +77,21 @@ class Scattering(ConstantModule):
         for j in range(self.J):
             turned = [morlet(self.padded, 0.8 * 2**j, angle, 0.75 * np.pi / 2**j, 4 / self.L) for angle in turns]
             # The Fourier transform of a wavelet with psi(-x) = conj psi(x) is real.
-            self.register_constant(f"psi_{j}", torch.from_numpy(np.fft.fft2(turned).real))
-        self.register_constant("phi", torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real))
+            psi = torch.from_numpy(np.fft.fft2(turned).real)
+            for level in range(max(j, 1)):
+                self.register_constant(f"psi_{j}_{level}", _low_band(psi, level))
+        phi = torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real)
+        for level in range(self.J):
+            self.register_constant(f"phi_{level}", _low_band(phi, level))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, self.phi, "Scattering", 4)
+        check_features(x, self.in_type, self.phi_0, "Scattering", 4)
         if x.shape[2:] != self.shape:
             raise ValueError(f"Scattering was made for images of {self.shape} pixels, got {tuple(x.shape[2:])}")
+        return self.transform(x)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """`forward` without its checks."""
         image = torch.fft.fft2(F.pad(x, self.ends, mode="reflect"))  # (B, C, h, w)
         first, second = [], []
         for j in range(self.J):
@@ -97,13 +108,20 @@ class Scattering(ConstantModule):
 
     def _modulus(self, spectrum: Tensor, j: int, level: int) -> Tensor:
         """|psi_j * f| at every 2^j pixels, of the spectrum of f at every 2^level pixels: (..., h, w) -> (..., L, h', w')."""
-        psi = _low_band(getattr(self, f"psi_{j}"), level)
-        return torch.fft.ifft2(_folded(spectrum * psi, j - level) / 4 ** (j - level)).abs()
+        product = spectrum * getattr(self, f"psi_{j}_{level}")
+        return torch.fft.ifft2(self._folded(product, level, j) / 4 ** (j - level)).abs()
 
     def _low_pass(self, spectrum: Tensor, level: int) -> Tensor:
         """phi * f at every 2^J pixels inside the image."""
-        product = spectrum * _low_band(self.phi, level)
-        return torch.fft.ifft2(_folded(product, self.J - level) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+        product = spectrum * getattr(self, f"phi_{level}")
+        return torch.fft.ifft2(self._folded(product, level, self.J) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+
+    def _folded(self, spectrum: Tensor, level: int, to: int) -> Tensor:
+        """Sum over the aliases of sampling every 2^to pixels instead of every 2^level: (..., h, w) -> (..., h', w')."""
+        if to == level:
+            return spectrum
+        (h, w), step = (n // 2**to for n in self.padded), 2 ** (to - level)
+        return spectrum.unflatten(-1, (step, w)).unflatten(-3, (step, h)).sum((-4, -2))
 
     def published(self, y: Tensor) -> Tensor:
         """The channels in kymatio's order: (B, out_type.dim, h, w) -> (B, in_channels, 1 + J L + ..., h, w).
@@ -127,15 +145,6 @@ class Scattering(ConstantModule):
         return f"shape={self.shape}, J={self.J}, L={self.L}, in_channels={self.in_channels}"
 
 
-def _folded(spectrum: Tensor, level: int) -> Tensor:
-    """Sum over the aliases of sampling every 2^level pixels: (..., h, w) -> (..., h / 2^level, w / 2^level)."""
-    if level == 0:
-        return spectrum
-    step = 2**level
-    h, w = spectrum.shape[-2:]
-    return spectrum.unflatten(-1, (step, w // step)).unflatten(-3, (step, h // step)).sum((-4, -2))
-
-
 def _low_band(spectrum: Tensor, level: int) -> Tensor:
     """The lowest frequencies, as many as there are when sampling every 2^level pixels: not their aliases, as published."""
     for axis in (-2, -1):
@@ -145,3 +154,19 @@ def _low_band(spectrum: Tensor, level: int) -> Tensor:
             low, high = spectrum.narrow(axis, 0, half), spectrum.narrow(axis, size - half, half)
             spectrum = torch.cat([low, high], axis)
     return spectrum
+
+
+class _PlainScattering(nn.Module):
+    """:class:`Scattering` without checks and field types; its constants are buffers here."""
+
+    def __init__(self, layer: Scattering) -> None:
+        super().__init__()
+        self.J, self.padded, self.ends = layer.J, layer.padded, layer.ends
+        for name, value in layer.named_buffers(recurse=False):
+            self.register_buffer(name, value.clone())
+
+    forward = Scattering.transform
+    _modulus, _low_pass, _folded = Scattering._modulus, Scattering._low_pass, Scattering._folded
+
+
+to_plain.register(Scattering, lambda layer, shape: traced(_PlainScattering(layer)))
