@@ -339,7 +339,7 @@ def _(layer: ToScalars, axes: int) -> nn.Module:
 
 
 def _blocks(type: FieldType, pointwise: Callable = is_pointwise) -> list[plain.Block]:
-    return [plain.Block(s.start, rep.dim, mul, pointwise(rep)) for s, (mul, rep) in zip(type.slices, type.blocks)]
+    return [plain.Block(s.start, rep.dim, mul, pointwise(rep), rep.cosets) for s, (mul, rep) in zip(type.slices, type.blocks)]
 
 
 def _activation(layer: nn.Module) -> nn.Module:

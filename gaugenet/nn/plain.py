@@ -18,12 +18,16 @@ _TINY = 1e-12
 
 
 class Block(NamedTuple):
-    """Channels of ``mul`` copies of a field of n components; whether functions act on each channel for itself."""
+    """Channels of ``mul`` copies of a field of n components; whether functions act on each channel for itself.
+
+    The components fall into ``parts`` equal parts with a norm each.
+    """
 
     start: int
     n: int
     mul: int
     pointwise: bool
+    parts: int = 1
 
     def of(self, x: Tensor) -> Tensor:
         """(B, n, mul, ...)."""
@@ -159,14 +163,15 @@ class Norms(nn.Module):
             if block.pointwise:
                 parts.append(self.act(part).flatten(1, 2))
                 continue
-            power = part.square().sum(1)
+            part = part.unflatten(1, (block.parts, block.n // block.parts))
+            power = part.square().sum(2)  # (B, parts, mul, ...)
             if self.smooth:
                 norm = floor = (power + self.eps**2).sqrt()
             else:
                 norm = power.sqrt()
                 floor = norm + self.eps
-            shifted = norm if self.bias is None else norm + self.bias[:, start : start + block.mul]
-            parts.append(((self.act(shifted) / floor).unsqueeze(1) * part).flatten(1, 2))
+            shifted = norm if self.bias is None else norm + self.bias[:, start : start + block.mul].unsqueeze(1)
+            parts.append(((self.act(shifted) / floor).unsqueeze(2) * part).flatten(1, 3))
             start += block.mul
         return torch.cat(parts, 1)
 
