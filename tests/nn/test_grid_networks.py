@@ -194,8 +194,10 @@ def test_pickle_deepcopy_and_save(net):
     assert torch.equal(net(x), expected)
 
 
-def test_compile_and_export(net):
+@pytest.mark.parametrize("name", ["p4m", "O2"])  # tracing takes seconds
+def test_compile_and_export(name):
     torch._dynamo.reset()
+    net = NETS[name]()
     x, expected = images(net), net(images(net))
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     assert torch.allclose(compiled(x), expected, atol=1e-5)
