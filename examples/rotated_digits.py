@@ -73,7 +73,8 @@ def load_arrays(folder: Path | None) -> tuple[str, dict, tuple[np.ndarray, ...],
     """Name, options of RotatedDigits, (training images, labels), (test images, labels)."""
     if folder is not None:
         train, test = np.load(folder / "mnist_train10k.npz"), np.load(folder / "mnist_t10k_even.npz")
-        return "MNIST", {}, (train["x"], train["y"]), (test["x"], test["y"])
+        order = np.random.default_rng(0).permutation(len(test["y"]))  # the files are ordered by class
+        return "MNIST", {}, (train["x"], train["y"]), (test["x"][order], test["y"][order])
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .constants import constant_tensor
-from .representation import Irrep, Permutation, Representation, Standard
+from .representation import Induced, Irrep, Permutation, Representation, Standard
 
 
 class Group:
@@ -208,6 +208,15 @@ class FiniteGroup(Group):
     def quotient(self, subgroup: Group) -> Representation:
         self.check_subgroup(subgroup)
         return Permutation(self, subgroup)
+
+    def induced(self, rep: Representation) -> Representation:
+        """The representation that one of a finite subgroup induces. ValueError when its group is no such subgroup."""
+        if not isinstance(rep, Representation):
+            raise TypeError(f"expected a representation of a subgroup of {self}, got {rep!r}")
+        if rep.group.order is None:
+            raise ValueError(f"{rep.group} is no subgroup of the finite group {self}")
+        self.check_subgroup(rep.group)
+        return Induced(self, rep)
 
     def coset_table(self, subgroup: Group | None) -> torch.Tensor:
         """(order, cosets) int64: the coset onto which each element moves each coset; with no subgroup, the multiplication

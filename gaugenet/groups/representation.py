@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .constants import constant_tensor
 from .invariants import projector_basis
 
 if TYPE_CHECKING:
@@ -208,6 +209,55 @@ class Permutation(Representation):
         target = table[self.group.nearest(g, tolerance)]  # (..., dim): column j holds its one at row target[j]
         rows = torch.arange(table.shape[1], device=g.device)
         return (rows[:, None] == target[..., None, :]).to(g.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class Induced(Representation):
+    r"""A representation sigma of a subgroup H of a finite group, carried to all its cosets: what fields of H become under G.
+
+    With the first element a of each coset, g moves the copy at a H to the copy at b H = g a H by :math:`\sigma(b^{-1} g a)`.
+    The trivial representation of H induces the quotient representation. The basis is in the order of the cosets, each with the
+    components of sigma.
+    """
+
+    group: Group
+    rep: Representation
+
+    @property
+    def name(self) -> str:
+        return f"induced({self.rep.name} of {self.rep.group})"
+
+    @property
+    def dim(self) -> int:
+        return self.rep.dim * self.group.order // self.rep.group.order
+
+    @property
+    def degree(self) -> int:
+        return self.rep.degree
+
+    def _matrix(self, g: torch.Tensor) -> torch.Tensor:
+        tolerance = max(ELEMENT_TOLERANCE, 8 * torch.finfo(g.dtype).eps)
+        return _induced_tensor(self).to(g)[self.group.nearest(g, tolerance)]
+
+
+@torch.compiler.assume_constant_result
+def _induced_tensor(rep: Induced) -> torch.Tensor:
+    return constant_tensor(_induced_matrices(rep))
+
+
+@lru_cache(maxsize=256)
+def _induced_matrices(rep: Induced) -> np.ndarray:
+    """(order, dim, dim)."""
+    elements, table = rep.group.elements, rep.group.coset_table(rep.rep.group).numpy()
+    cosets, n = table.shape[1], rep.rep.dim
+    first = elements[[int(np.flatnonzero(table[:, 0] == j)[0]) for j in range(cosets)]]  # the identity is in coset 0
+    matrices = np.zeros((len(elements), cosets, n, cosets, n))
+    for j in range(cosets):
+        inside = first[table[:, j]].transpose(-1, -2) @ elements @ first[j]
+        matrices[np.arange(len(elements)), table[:, j], :, j] = rep.rep(inside).numpy()
+    matrices = matrices.reshape(len(elements), rep.dim, rep.dim)
+    matrices.setflags(write=False)
+    return matrices
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,7 @@ import torch
 from ..groups import Representation
 from ..groups.constants import constant_tensor
 from .basis import SteerableBasis, check_pair
-from .harmonics import harmonics
+from .harmonics import harmonic_frequencies, harmonics
 
 # Widths in pixels: of the ring at the centre (that tap alone), of the outermost one, of those between.
 _CENTRE, _OUTER, _INNER = 0.005, 0.4, 0.6
@@ -163,7 +163,10 @@ def _solve(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) ->
     # A kernel of coefficients of unit norm has on average the norm of its ring: much less is a harmonic that no tap sees.
     kept = np.flatnonzero(norm > _DEPENDENT * np.linalg.norm(profile, axis=1)[ring_of])
     kernels = kernels[kept] / norm[kept, None, None, None]
-    chosen = _independent(kernels.reshape(len(kernels), int(np.prod(kernels.shape[1:]))))
+    if len(kept) == len(norm) and _apart(profile, angular, rings, taps.shape[1]):
+        chosen = np.arange(len(kept))
+    else:
+        chosen = _independent(kernels.reshape(len(kernels), int(np.prod(kernels.shape[1:]))))
     kernels, frequencies = kernels[chosen], basis.frequencies.numpy()[kernel_of][kept][chosen]
     kernels[np.abs(kernels) < 1e-15] = 0.0
     for array in (kernels, frequencies):
@@ -176,6 +179,17 @@ def _in_order(frequencies: np.ndarray, rings: Rings) -> tuple[np.ndarray, np.nda
     kernel, ring = np.nonzero(frequencies[:, None] <= np.array(rings.max_frequency))
     order = np.lexsort([kernel, ring, frequencies[kernel]])
     return ring[order], kernel[order]
+
+
+def _apart(profile: np.ndarray, angular: np.ndarray, rings: Rings, dim: int) -> bool:
+    """Whether the sampled harmonics of all rings, which are few, are independent by themselves: then so are the kernels."""
+    counts = [len(harmonic_frequencies(dim, f)) for f in rings.max_frequency]
+    rows = np.concatenate([ring * angular[:n] for ring, n in zip(profile, counts)])
+    norm = np.linalg.norm(rows, axis=1)
+    if norm.min() == 0 or len(rows) > rows.shape[1]:
+        return False
+    # By a wide margin, so that the kernels keep theirs.
+    return bool(np.linalg.svd(rows / norm[:, None], compute_uv=False)[-1] > 10 * _DEPENDENT)
 
 
 def _independent(rows: np.ndarray) -> np.ndarray:

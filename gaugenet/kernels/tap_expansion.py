@@ -45,7 +45,8 @@ class TapExpansion(ConstantModule):
 
     def _register(self, name: str, spread: Tensor) -> None:
         """(T, dim_in, dim_out, K). With permutations every entry is one weight: a gather then, instead of a product."""
-        if ((spread.abs() > _ZERO).sum(-1) <= 1).all():
+        used = spread.abs() > _ZERO
+        if used.count_nonzero() <= used[..., 0].numel() and (used.sum(-1) <= 1).all():
             place = spread.abs().argmax(-1)
             self.register_buffer(f"place_{name}", place, persistent=False)
             self.register_constant(f"factor_{name}", spread.gather(-1, place.unsqueeze(-1)))

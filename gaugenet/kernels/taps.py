@@ -104,7 +104,7 @@ def tap_permutation(group: FiniteGroup, taps: np.ndarray) -> np.ndarray:
     taps = np.asarray(taps, dtype=np.float64)
     if not isinstance(group, FiniteGroup):
         raise TypeError(
-            f"complete kernels on taps need a finite group, got {group}: its band-limited kernels are SteerableBasis"
+            f'complete kernels on taps need a finite group, got {group}: take the band-limited basis (basis="band_limited")'
         )
     if taps.ndim != 2 or taps.shape[1] != group.dim or not np.isfinite(taps).all():
         raise ValueError(f"taps of {group} are finite numbers of shape (T, {group.dim}), got shape {taps.shape}")

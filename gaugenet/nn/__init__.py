@@ -6,6 +6,7 @@ from .cone_points import ConePoints
 from .gauge_conv import CoefficientTable, GaugeConv
 from .grid_conv import GridConv
 from .grid_conv_transpose import GridConvTranspose
+from .grid_export import export
 from .grid_layers import GridBlur, GridDropout, GridUpsample
 from .grid_padding import GridPadding
 from .grid_pooling import GridPool
@@ -55,6 +56,7 @@ __all__ = [
     "TensorNonlinearity",
     "TensorProduct",
     "ToScalars",
+    "export",
     "global_mean",
     "to_scalars",
 ]

@@ -76,13 +76,17 @@ class GridConvTranspose(GridKernel):
         ends = [0 if mode == "zeros" else -(-r // s) for mode, r, s in zip(modes, reach, self.stride)]
         self.pad = GridPadding(in_type, ends, modes)
 
+    def transposed_kernel(self) -> Tensor:
+        """The weight of conv_transpose2d: (in_type.dim, out_type.dim / groups, kernel_size, kernel_size)."""
+        # It looks from the source at the target.
+        weight = self.kernel().flip(tuple(range(2, 2 + self.spatial)))
+        return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GridConvTranspose", 2 + self.spatial)
         shape, x = x.shape[2:], self.pad(autocast(x))
         x = x if self.order_in is None else x[:, self.order_in]
-        # conv_transpose2d takes (in, out / groups, ...), and looks from the source at the target.
-        weight = self.kernel().flip(tuple(range(2, 2 + self.spatial)))
-        weight = weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+        weight = self.transposed_kernel()
         taken = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(self.padding, self.pad.modes))
         out = _CONV[self.spatial](x, weight, self.bias_row(), self.stride, taken, 0, self.groups, self.dilation)
         for axis, (mode, end, step, pad) in enumerate(zip(self.pad.modes, self.pad.padding, self.stride, self.padding)):

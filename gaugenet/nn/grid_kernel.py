@@ -16,12 +16,13 @@ from ..kernels.rings import RingBasis, Rings
 from ..kernels.tap_expansion import TapExpansion
 from ..kernels.taps import TapBasis
 from .bias import FieldBias
+from .exportable import Exportable
 from .grid_padding import spatial_axes
 
 BASES = ("complete", "band_limited")
 
 
-class GridKernel(nn.Module):
+class GridKernel(Exportable):
     """Base of :class:`GridConv` and :class:`GridConvTranspose`; arguments as there."""
 
     def __init__(

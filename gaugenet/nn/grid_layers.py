@@ -7,16 +7,17 @@ from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fields import FieldType
 from .checks import check_features
+from .exportable import Exportable
 from .grid_padding import CLOSED, GridPadding, spatial_axes
 
 UPSAMPLING = ("nearest", "linear")
 
 
-class GridBlur(nn.Module):
+class GridBlur(Exportable):
     r"""Antialiased subsampling: a Gaussian low-pass, then every ``stride``-th pixel (Zhang 2019, arXiv 1904.11486).
 
     Linear and the same for every component, so it is equivariant for every group. The sampled pixels lie in the middle of the
@@ -84,7 +85,7 @@ def gaussian(shape: Sequence[int], sigma: float) -> Tensor:
     return kernel
 
 
-class GridUpsample(nn.Module):
+class GridUpsample(Exportable):
     """Makes every pixel ``scale`` x ``scale`` pixels, by repetition or by linear interpolation about the middle of pixels.
 
     The same for every component, so it is equivariant for every group.
@@ -126,7 +127,7 @@ class GridUpsample(nn.Module):
         return f"{self.in_type}, scale={self.scale}, mode={self.mode!r}, padding_mode={self.pad.modes}"
 
 
-class GridDropout(nn.Module):
+class GridDropout(Exportable):
     """Drops whole copies of a field, on the whole image, as Dropout2d drops channels (Tompson et al. 2015).
 
     ``OnGrid(FieldDropout(type))`` drops them pixel by pixel.

@@ -12,13 +12,14 @@ from torch import Tensor
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
 from .checks import check_features
+from .exportable import Exportable
 
 MODES = ("zeros", "reflect", "replicate", "circular", "moebius")
 #: modes of axes without ends
 CLOSED = ("circular", "moebius")
 
 
-class GridPadding(ConstantModule):
+class GridPadding(ConstantModule, Exportable):
     r"""Continues a field on an image beyond its border, carried by parallel transport.
 
     Every axis has its mode. "zeros" ends there, "reflect" and "replicate" repeat the pixels before the end as in

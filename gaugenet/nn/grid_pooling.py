@@ -8,17 +8,18 @@ from numbers import Integral
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fields import FieldType
 from .checks import check_features
+from .exportable import Exportable
 from .grid_padding import CLOSED, GridPadding
 from .nonlinearities import is_pointwise
 
 REDUCTIONS = ("max", "mean")
 
 
-class GridPool(nn.Module):
+class GridPool(Exportable):
     r"""Pools blocks of ``size`` x ``size`` pixels to one.
 
     "mean" averages the fields. "max" takes the largest value of every component where the group permutes components
@@ -88,10 +89,15 @@ class GridPool(nn.Module):
         return f"{self.in_type}, size={self.size}, reduce={self.reduce!r}, padding_mode={self.pad.modes}"
 
 
+def tie_tolerance(dtype: torch.dtype) -> float:
+    """Squared norms nearer than this, relative, tie."""
+    return 64 * torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+
+
 def _largest(x: Tensor, size: int) -> Tensor:
     """(B, n, mul, H, W) -> (B, n, mul, H / size, W / size): for every copy the member of largest norm, the mean of ties."""
     blocks = x.unflatten(4, (-1, size)).unflatten(3, (-1, size))  # (B, n, mul, H', size, W', size)
     exact = torch.promote_types(x.dtype, torch.float32)  # in half precision too much would tie
     power = blocks.detach().to(exact).square().sum(1, keepdim=True)
-    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - 64 * torch.finfo(exact).eps)).to(x.dtype)
+    chosen = (power >= power.amax((4, 6), keepdim=True) * (1 - tie_tolerance(x.dtype))).to(x.dtype)
     return (blocks * chosen).sum((4, 6)) / chosen.sum((4, 6))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .exportable import Exportable
 
-class OnGrid(nn.Module):
+
+class OnGrid(Exportable):
     """Applies a layer for nodes (N, dim) to every pixel of an image: nonlinearities, norms, dropout, linear maps, GroupPool.
 
     The pixels of the whole batch are the nodes, so that ``OnGrid(FieldNorm(type))`` takes its statistics over them, as

@@ -161,6 +161,8 @@ class _Square(torch.autograd.Function):
     def forward(ctx, x: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor, step: int) -> Tensor:
         ctx.save_for_backward(x, samples, polynomial, unit)
         ctx.step = step
+        if torch.compiler.is_compiling():  # torch.export does not take what is written into views
+            return _square(_rows(x), samples, polynomial, unit).view(*x.shape[1::-1], -1).transpose(0, 1)
         out = torch.empty_like(x)
         for part, to in zip(x.split(step), out.split(step)):
             to.copy_(_square(_rows(part), samples, polynomial, unit).view(*part.shape[1::-1], -1).transpose(0, 1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fields import FieldType
 from ..groups import Group
+from .exportable import Exportable
 
 
-class Restrict(nn.Module):
+class Restrict(Exportable):
     """Looks at the same numbers as fields of a subgroup (Weiler & Cesa 2019, arXiv 1911.08251, section 2.7).
 
     Layers before it are equivariant under the whole group, layers after it only under the subgroup: digits are classified up

@@ -113,6 +113,16 @@ def test_equals_message_passing(lattice, periodic, basis):
     assert torch.allclose(conv(x)[0].flatten(1).T, on_graph(x[0].flatten(1).T, graph), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("group", "a", "b"), [(groups.SO3(), "1x0 + 1x1", "1x1 + 1x2"), (groups.Octahedral(), "1x0 + 1x1", "1xregular")]
+)
+def test_in_space(group, a, b):
+    """Spherical harmonics on shells: exact for the rotations of the cube."""
+    in_type, out_type = FieldType(group, a), FieldType(group, b)
+    conv = randomise(GridConv(in_type, out_type, 3, 1, **LIMITED)).double()
+    assert grid_symmetry_error(conv, (4, 4, 4), in_type, out_type) < 1e-10
+
+
 def test_rings_matter():
     few, default = (
         GridConv(FieldType(C8, "1x0"), FieldType(C8, "1xregular"), 5, max_frequency=f, **LIMITED) for f in (1, None)

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...groups import Cyclic, Group
-from ...nn import FieldDropout, FieldNorm, GridConv, GridPool, OnGrid
+from ...nn import FieldDropout, FieldNorm, GridConv, GridPool, GroupPool, OnGrid, ToScalars, export
 from ...nn.blocks import make_nonlinearity
 from .interpolated import InterpolatedConv
 
-READOUTS = ("mean", "max")
+READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
 
 class PlanarCNN(nn.Module):
     r"""Group-equivariant CNN on images: Cohen & Welling 2016 (arXiv 1602.07576), Weiler, Hamprecht & Storath 2018 (arXiv
     1711.07289), Weiler & Cesa 2019 (arXiv 1911.08251), and LeCun's network for the trivial group.
 
-    One convolution, norm and nonlinearity per width, pooling after every second of them but the last; then what does not turn:
-    the maximum over the components of regular and quotient fields, the norms of others (scalars as they are); its mean or
-    maximum over the image; a linear map. The logits do not change under the elements of the group that map the pixel grid to
-    itself (exactly), nor under others as far as the kernels on pixels, pooling and the border allow.
+    One convolution, norm and nonlinearity per width, pooling after every second of them but the last; then what does not turn
+    (:class:`gaugenet.nn.GroupPool` of fields whose components the group permutes, otherwise :class:`gaugenet.nn.ToScalars`);
+    its mean or maximum over the image; a linear map. The logits do not change under the elements of the group that map the
+    pixel grid to itself (exactly), nor under others as far as the kernels on pixels, pooling and the border allow.
 
     ========================================== =================================================================
     plain CNN                                  ``PlanarCNN(groups.Trivial())``
@@ -94,7 +93,6 @@ class PlanarCNN(nn.Module):
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
-        self.readout = readout
         types = [self.in_type, *(FieldType(group, [(mul * w, rep) for mul, rep in unit.blocks]) for w in widths)]
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(pairwise(types), start=1):
@@ -109,24 +107,21 @@ class PlanarCNN(nn.Module):
                 layers.append(GridPool(b, pool, reduce))
         self.body = nn.Sequential(*layers)
         self.hidden_type = types[-1]
-        self._permutes = [rep.is_permutation for _, rep in self.hidden_type.blocks]
-        self.head = nn.Linear(sum(mul for mul, _ in self.hidden_type.blocks), num_classes)
+        permuted = all(rep.is_permutation for _, rep in self.hidden_type.blocks)
+        self.invariants = OnGrid(GroupPool(self.hidden_type) if permuted else ToScalars(self.hidden_type))
+        self.readout = nn.Sequential(READOUTS[readout](1), nn.Flatten())
+        self.head = nn.Linear(self.invariants.out_type.dim, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
         """What does not turn, at every pixel that is left: (B, in_channels, H, W) -> (B, copies, H', W')."""
-        parts = []
-        y = self.body(x)
-        for (mul, rep), columns, permutes in zip(self.hidden_type.blocks, self.hidden_type.slices, self._permutes):
-            block = y[:, columns].unflatten(1, (rep.dim, mul))
-            if permutes:
-                parts.append(block.amax(1))
-            else:
-                parts.append((block.square().sum(1) + 1e-12).sqrt())
-        return torch.cat(parts, 1)
+        return self.invariants(self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.features(x)
-        return self.head(features.mean((2, 3)) if self.readout == "mean" else features.amax((2, 3)))
+        return self.head(self.readout(self.features(x)))
+
+    def export(self, example: Tensor | None = None) -> nn.Module:
+        """The network as a Sequential of plain torch modules, see :func:`gaugenet.nn.export`."""
+        return export(nn.Sequential(self.body, self.invariants, self.readout, self.head).train(self.training), example)
 
 
 def _convolution(basis: str | Callable, in_type: FieldType, out_type: FieldType, kernel_size: int) -> nn.Module:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.constants import ConstantModule
 from ...nn import FieldBias
 from ...nn.checks import autocast, check_features
+from ...nn.exportable import Exportable
 from ...nn.grid_padding import per_axis
 
 
-class FilterConv(ConstantModule):
+class FilterConv(ConstantModule, Exportable):
     """conv2d with the kernel that a subclass makes from its weights, by `kernel`.
 
     Args:
@@ -67,6 +69,20 @@ class FilterConv(ConstantModule):
             f"{self.in_type}, {self.out_type}, kernel_size={self.kernel_size}, padding={self.padding}, stride={self.stride}, "
             f"bias={self.bias is not None}"
         )
+
+
+@torch.no_grad()
+def plain_convolution(layer: FilterConv, shape) -> nn.Module:
+    """The Conv2d that a layer is, for :func:`gaugenet.nn.export`."""
+    conv = nn.Conv2d(
+        layer.in_type.dim, layer.out_type.dim, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None
+    )
+    weight = layer.kernel()
+    conv = conv.to(weight)
+    conv.weight.copy_(weight)
+    if layer.bias is not None:
+        conv.bias.copy_(layer.bias.row())
+    return conv
 
 
 def single_block(type: FieldType, allowed: dict, layer: str) -> int:

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.circular_filters import circular_filters
-from ...nn import FieldNorm, GridPool, OnGrid
+from ...nn import FieldNorm, GridPool, OnGrid, export
 from ...nn.checks import check_features
+from ...nn.exportable import Exportable
+from ...nn.grid_export import to_plain
 from ...nn.nonlinearities import activation_function
-from .filter_conv import FilterConv
+from ...nn.plain import traced
+from .filter_conv import FilterConv, plain_convolution
 
 
 def stream_type(channels: int, max_order: int) -> FieldType:
@@ -115,7 +118,7 @@ class HarmonicConv(FilterConv):
         return f"{super().extra_repr()}, rings={self.rings}, phase={self.offset is not None}"
 
 
-class MagnitudeNonlinearity(nn.Module):
+class MagnitudeNonlinearity(Exportable):
     r"""Acts on the modulus of every complex number, :math:`z \mapsto \sigma(|z| + b)\, z / |z|` (Worrall et al. 2017, eq. 11).
 
     Of order 0 too, whose complex numbers are pairs of scalars (:class:`gaugenet.nn.NormNonlinearity` takes scalars singly).
@@ -194,8 +197,41 @@ class HarmonicNetwork(nn.Module):
             before, order = width, after
         self.in_type = layers[0].in_type
         self.body = nn.Sequential(*layers)
+        self.modulus = _Modulus()
+        self.readout = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(channels[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        real, imaginary = self.body(x).chunk(2, 1)
-        return self.head((real.square() + imaginary.square() + 1e-12).sqrt().mean((2, 3)))
+        return self.head(self.readout(self.modulus(self.body(x))))
+
+    def export(self, example: Tensor | None = None) -> nn.Module:
+        """The network as a Sequential of plain torch modules, see :func:`gaugenet.nn.export`."""
+        whole = nn.Sequential(self.body, self.modulus, self.readout, self.head)
+        return export(whole.train(self.training), example)
+
+
+class _Modulus(nn.Module):
+    """Of complex scalar fields, real parts before imaginary ones: (B, 2 C, H, W) -> (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        real, imaginary = x.chunk(2, 1)
+        return (real.square() + imaginary.square() + 1e-12).sqrt()
+
+
+class _PlainMagnitude(nn.Module):
+    """:class:`MagnitudeNonlinearity` on images of channels."""
+
+    def __init__(self, bias: Tensor, act: Callable[[Tensor], Tensor], eps: float) -> None:
+        super().__init__()
+        self.orders, self.act, self.eps = len(bias), act, eps
+        self.register_buffer("bias", bias.detach().clone()[None, :, None, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.unflatten(1, (self.orders, 2, -1))
+        modulus = z.square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
+        return (self.act(modulus + self.bias) / modulus * z).flatten(1, 3)
+
+
+to_plain.register(HarmonicConv, plain_convolution)
+to_plain.register(MagnitudeNonlinearity, lambda layer, shape: traced(_PlainMagnitude(layer.bias, layer.act, layer.eps)))
+to_plain.register(_Modulus, lambda layer, shape: traced(layer))

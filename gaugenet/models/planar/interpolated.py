@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.rotated import rotation_operators
-from .filter_conv import FilterConv, single_block
+from ...nn.grid_export import to_plain
+from .filter_conv import FilterConv, plain_convolution, single_block
 
 
 class InterpolatedConv(FilterConv):
@@ -84,3 +85,6 @@ class InterpolatedConv(FilterConv):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, disk={self.disk}"
+
+
+to_plain.register(InterpolatedConv, plain_convolution)

@@ -12,7 +12,8 @@ from ...fields import FieldType
 from ...groups import Scaling
 from ...kernels.hermite import hermite_gaussians
 from ...nn.checks import autocast, check_features
-from .filter_conv import FilterConv, single_block
+from ...nn.grid_export import to_plain
+from .filter_conv import FilterConv, plain_convolution, single_block
 
 
 class ScaleConv(FilterConv):
@@ -110,3 +111,6 @@ class ScaleConv(FilterConv):
             f"{super().extra_repr()}, effective_size={self.effective_size}, scale_size={self.scale_size}, kind={self.kind!r}, "
             f"scales={self.in_type.group.scales}"
         )
+
+
+to_plain.register(ScaleConv, plain_convolution)

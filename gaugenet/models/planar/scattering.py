@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.constants import ConstantModule
 from ...kernels.morlet import gaussian, morlet
 from ...nn.checks import check_features
+from ...nn.exportable import Exportable
+from ...nn.grid_export import to_plain
+from ...nn.plain import traced
 
 
-class Scattering(ConstantModule):
+class Scattering(ConstantModule, Exportable):
     r"""Windowed scattering of orders 0, 1 and 2: a G-CNN of frozen Morlet kernels (Bruna & Mallat 2013, arXiv 1203.1513).
 
     .. math:: S_0 = \phi \star f, \quad S_1(j, \theta) = \phi \star |\psi_{j\theta} \star f|, \quad
@@ -25,8 +28,9 @@ class Scattering(ConstantModule):
     sampled every 2^J pixels. The first layer lifts scalars to fields on the rotations with one complex kernel turned by
     k pi / L, k = 0 .. 2 L - 1; a wavelet turned by pi is its conjugate, so that the modulus lives on the L cosets of the half
     turn in C_2L. The second turns psi_{j'} against it, the low-pass phi is isotropic. Hence S_1 is a field of type
-    quotient(C_2), S_2 one of type quotient(C_2) x quotient(C_2), component k belonging to the angle k pi / L,
-    counter-clockwise. Convolutions are circular on the image continued by reflection and run in the Fourier domain.
+    quotient(C_2), S_2 one of type quotient(C_2) x quotient(C_2), component k belonging to the angle k pi / L
+    (for odd L, as published, (k + 1/2) pi / L), counter-clockwise. Convolutions are circular on the image continued by
+    reflection and run in the Fourier domain.
 
     The numbers are those of kymatio (Andreux et al. 2020, arXiv 1812.11214): sigma = 0.8 2^j, xi = 3 pi / (4 2^j), slant 4 / L,
     the low-pass of sigma = 0.8 2^(J-1), intermediate results sampled every 2^j pixels; its order of channels is that of
@@ -36,16 +40,16 @@ class Scattering(ConstantModule):
 
     Args:
         shape: (H, W) of the images.
-        J: the largest scale is 2^J pixels; 2^J divides H and W.
+        J: the largest scale is 2^J pixels.
         L: number of angles.
         in_channels: scalar fields of the input.
 
     Shapes:
-        (B, in_channels, H, W) -> (B, out_type.dim, H / 2^J, W / 2^J), with
+        (B, in_channels, H, W) -> (B, out_type.dim, H // 2^J, W // 2^J), with
         out_type.dim = in_channels (1 + J L + J (J - 1) L^2 / 2).
 
     Raises:
-        ValueError: J or L out of range, images whose sides 2^J does not divide, or that are too small.
+        ValueError: J or L out of range, images that are too small, or of another shape.
         TypeError: features of another dtype.
     """
 
@@ -57,28 +61,38 @@ class Scattering(ConstantModule):
             raise ValueError(
                 f"Scattering expected (H, W) and J, L, in_channels of at least 1, got {shape}, {J}, {L}, {in_channels}"
             )
-        if any(n % step or n <= step for n in self.shape):
-            raise ValueError(f"Scattering expected sides that are multiples of 2^J = {step} and longer, got {self.shape}")
+        self.padded = tuple((n // step + 2) * step for n in self.shape)
+        spare = [whole - n for whole, n in zip(self.padded, self.shape)]
+        self.ends = [end for total in reversed(spare) for end in (total // 2, total - total // 2)]  # left, right, top, bottom
+        if any(n <= total - total // 2 for n, total in zip(self.shape, spare)):
+            raise ValueError(f"Scattering expected sides of more than about 2^J = {step} pixels, got {self.shape}")
         group = Cyclic(2 * self.L)
         angles = group.quotient(Cyclic(2))
         pairs = self.J * (self.J - 1) // 2
         blocks = [(1, group.trivial), (self.J, angles), (pairs, angles * angles)]
         self.in_type = FieldType(group, [(self.in_channels, group.trivial)])
         self.out_type = FieldType(group, [(mul * self.in_channels, rep) for mul, rep in blocks if mul])
-        self.padded = tuple(n + 2 * step for n in self.shape)
+        # The opposite of component k's angle, as published: the same modulus but for the edge of coarser samplings.
+        turns = (np.arange(self.L) + (self.L % 2) / 2) * np.pi / self.L - np.pi
         for j in range(self.J):
-            turned = [
-                morlet(self.padded, 0.8 * 2**j, k * np.pi / self.L, 0.75 * np.pi / 2**j, 4 / self.L) for k in range(self.L)
-            ]
+            turned = [morlet(self.padded, 0.8 * 2**j, angle, 0.75 * np.pi / 2**j, 4 / self.L) for angle in turns]
             # The Fourier transform of a wavelet with psi(-x) = conj psi(x) is real.
-            self.register_constant(f"psi_{j}", torch.from_numpy(np.fft.fft2(turned).real))
-        self.register_constant("phi", torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real))
+            psi = torch.from_numpy(np.fft.fft2(turned).real)
+            for level in range(max(j, 1)):
+                self.register_constant(f"psi_{j}_{level}", _low_band(psi, level))
+        phi = torch.from_numpy(np.fft.fft2(gaussian(self.padded, 0.8 * 2 ** (self.J - 1))).real)
+        for level in range(self.J):
+            self.register_constant(f"phi_{level}", _low_band(phi, level))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, self.phi, "Scattering", 4)
+        check_features(x, self.in_type, self.phi_0, "Scattering", 4)
         if x.shape[2:] != self.shape:
             raise ValueError(f"Scattering was made for images of {self.shape} pixels, got {tuple(x.shape[2:])}")
-        image = torch.fft.fft2(F.pad(x, (2**self.J,) * 4, mode="reflect"))  # (B, C, h, w)
+        return self.transform(x)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """`forward` without its checks."""
+        image = torch.fft.fft2(F.pad(x, self.ends, mode="reflect"))  # (B, C, h, w)
         first, second = [], []
         for j in range(self.J):
             inner = torch.fft.fft2(self._modulus(image[:, :, None], j, 0))  # (B, C, L, h, w) at every 2^j pixels
@@ -94,25 +108,33 @@ class Scattering(ConstantModule):
 
     def _modulus(self, spectrum: Tensor, j: int, level: int) -> Tensor:
         """|psi_j * f| at every 2^j pixels, of the spectrum of f at every 2^level pixels: (..., h, w) -> (..., L, h', w')."""
-        psi = _low_band(getattr(self, f"psi_{j}"), level)
-        return torch.fft.ifft2(_folded(spectrum * psi, j - level) / 4 ** (j - level)).abs()
+        product = spectrum * getattr(self, f"psi_{j}_{level}")
+        return torch.fft.ifft2(self._folded(product, level, j) / 4 ** (j - level)).abs()
 
     def _low_pass(self, spectrum: Tensor, level: int) -> Tensor:
         """phi * f at every 2^J pixels inside the image."""
-        product = spectrum * _low_band(self.phi, level)
-        return torch.fft.ifft2(_folded(product, self.J - level) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+        product = spectrum * getattr(self, f"phi_{level}")
+        return torch.fft.ifft2(self._folded(product, level, self.J) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+
+    def _folded(self, spectrum: Tensor, level: int, to: int) -> Tensor:
+        """Sum over the aliases of sampling every 2^to pixels instead of every 2^level: (..., h, w) -> (..., h', w')."""
+        if to == level:
+            return spectrum
+        (h, w), step = (n // 2**to for n in self.padded), 2 ** (to - level)
+        return spectrum.unflatten(-1, (step, w)).unflatten(-3, (step, h)).sum((-4, -2))
 
     def published(self, y: Tensor) -> Tensor:
         """The channels in kymatio's order: (B, out_type.dim, h, w) -> (B, in_channels, 1 + J L + ..., h, w).
 
-        There angles run clockwise from (L - 1) pi / L, and of order 2 the first path (j, theta) is the slowest.
+        There angles run clockwise, from (L - 1) pi / L for even L, and of order 2 the first path (j, theta) is the slowest.
         """
         C, J, L = self.in_channels, self.J, self.L
+        clockwise = [(L - 1 - L % 2 - theta) % L for theta in range(L)]
         blocks = [y[:, columns] for columns in self.out_type.slices]
-        first = blocks[1].unflatten(1, (L, C, J)).permute(0, 2, 3, 1, 4, 5).flip(3)  # (B, C, J, L, h, w)
+        first = blocks[1].unflatten(1, (L, C, J))[:, clockwise].permute(0, 2, 3, 1, 4, 5)  # (B, C, J, L, h, w)
         parts = [blocks[0][:, :, None], first.flatten(2, 3)]
         if J > 1:
-            second = blocks[2].unflatten(1, (L, L, C, -1)).permute(0, 3, 4, 1, 2, 5, 6).flip((3, 4))
+            second = blocks[2].unflatten(1, (L, L, C, -1))[:, clockwise][:, :, clockwise].permute(0, 3, 4, 1, 2, 5, 6)
             pairs = [(j, k) for j in range(J) for k in range(j + 1, J)]
             for j in range(J - 1):
                 chosen = second[:, :, [n for n, pair in enumerate(pairs) if pair[0] == j]]  # (B, C, k, theta, theta', h, w)
@@ -121,15 +143,6 @@ class Scattering(ConstantModule):
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}, J={self.J}, L={self.L}, in_channels={self.in_channels}"
-
-
-def _folded(spectrum: Tensor, level: int) -> Tensor:
-    """Sum over the aliases of sampling every 2^level pixels: (..., h, w) -> (..., h / 2^level, w / 2^level)."""
-    if level == 0:
-        return spectrum
-    step = 2**level
-    h, w = spectrum.shape[-2:]
-    return spectrum.unflatten(-1, (step, w // step)).unflatten(-3, (step, h // step)).sum((-4, -2))
 
 
 def _low_band(spectrum: Tensor, level: int) -> Tensor:
@@ -141,3 +154,19 @@ def _low_band(spectrum: Tensor, level: int) -> Tensor:
             low, high = spectrum.narrow(axis, 0, half), spectrum.narrow(axis, size - half, half)
             spectrum = torch.cat([low, high], axis)
     return spectrum
+
+
+class _PlainScattering(nn.Module):
+    """:class:`Scattering` without checks and field types; its constants are buffers here."""
+
+    def __init__(self, layer: Scattering) -> None:
+        super().__init__()
+        self.J, self.padded, self.ends = layer.J, layer.padded, layer.ends
+        for name, value in layer.named_buffers(recurse=False):
+            self.register_buffer(name, value.clone())
+
+    forward = Scattering.transform
+    _modulus, _low_pass, _folded = Scattering._modulus, Scattering._low_pass, Scattering._folded
+
+
+to_plain.register(Scattering, lambda layer, shape: traced(_PlainScattering(layer)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 from functools import partial
-from inspect import signature
 
 import pytest
 import torch
@@ -92,7 +91,6 @@ BAND_LIMITED = {
 }
 
 
-@pytest.mark.skipif("rings" not in signature(GridConv).parameters, reason="GridConv has no band-limited basis")
 @pytest.mark.parametrize("size", [12, 13])
 @pytest.mark.parametrize("name", BAND_LIMITED)
 def test_band_limited_kernels(name, size):
@@ -108,7 +106,6 @@ def test_band_limited_kernels(name, size):
     assert max(float((net(moved(x, g)) - out).abs().max() / scale) for g in inside) < 1e-9
 
 
-@pytest.mark.skipif("rings" not in signature(GridConv).parameters, reason="GridConv has no band-limited basis")
 def test_band_limited_kernels_turn_by_any_angle():
     """A smooth picture turned by 45 degrees: C_8 and SO(2) hardly see it, p4 does."""
     c = torch.arange(29, dtype=torch.float64) - 14

@@ -86,7 +86,7 @@ def test_oracle_rings(shared):
 @pytest.mark.parametrize("in_order", [None, 0, 2])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_quarter_turns(in_order, dtype):
-    """Exact but for the 101 samples of a ring, which no quarter turn keeps: their number is one argument of the filters."""
+    """Exact: no quarter turn keeps the 101 samples of a ring, but they resolve all that the Gaussian lets through."""
     conv = randomise(HarmonicConv(2, 3, 5, in_order=in_order, out_order=2)).to(dtype)
     act = randomise(MagnitudeNonlinearity(3, 2)).to(dtype)
     x = torch.randn(2, conv.in_type.dim, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)

@@ -105,6 +105,7 @@ def test_is_convolution_with_turned_wavelets():
 def test_channels():
     layer = Scattering((16, 24), 3, 2, in_channels=2)
     count = 1 + 3 * 2 + 3 * 4
+    assert Scattering((18, 23), 2, 2)(torch.randn(1, 1, 18, 23)).shape[2:] == (4, 5)
     x = torch.randn(2, 2, 16, 24)
     y = layer(x)
     assert y.shape == (2, layer.out_type.dim, 2, 3) and layer.out_type.dim == 2 * count
@@ -115,8 +116,23 @@ def test_channels():
         assert torch.allclose(published[:, channel], alone.published(alone(x[:, channel, None]))[:, 0], atol=1e-6)
 
 
+def test_odd_numbers_of_angles():
+    """As published: half a step between the angles and the axes; the wavelets are as those of even L otherwise."""
+    layer, n = Scattering((24, 24), 1, 3).double(), 28
+    x = spot(1, 1, 40, 40)[..., 8:32, 8:32]
+    expected = []
+    for theta in range(3):
+        t = (0 - theta) * np.pi / 3  # int(L - L / 2 - 1) = 0, from the row axis, which points down
+        psi = torch.from_numpy(np.fft.fft2(morlet((n, n), 0.8, t - np.pi / 2, 0.75 * np.pi, 4 / 3)))
+        low = torch.from_numpy(np.fft.fft2(gaussian((n, n), 0.8)))
+        modulus = torch.fft.ifft2(torch.fft.fft2(F.pad(x, (2,) * 4, mode="reflect")) * psi).abs()
+        expected.append(torch.fft.ifft2(torch.fft.fft2(modulus) * low).real[0, 0, ::2, ::2][1:-1, 1:-1])
+    got = layer.published(layer(x))[0, 0, 1:]
+    assert torch.allclose(got, torch.stack(expected), atol=1e-12)
+
+
 def test_refuses():
-    for arguments in (((16, 18), 2, 8), ((16, 16), 0, 8), ((16, 16), 2, 0), ((16,), 2, 8), ((4, 4), 2, 8)):
+    for arguments in (((16, 16), 0, 8), ((16, 16), 2, 0), ((16,), 2, 8), ((4, 4), 2, 8)):
         with pytest.raises(ValueError, match="Scattering"):
             Scattering(*arguments)
     with pytest.raises(ValueError, match="in_channels"):

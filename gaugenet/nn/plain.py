@@ -1,0 +1,301 @@
+"""What exported networks are made of where torch.nn has no such layer: modules of plain torch on images (B, channels, ...).
+
+They know no field types, only channels. :func:`traced` turns one into a ``torch.fx.GraphModule``, which loads where gaugenet is
+not installed. A block of ``mul`` copies of n components lies in the channels ``start + (n, mul)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+#: as in the nonlinearities: keeps the square root of a power differentiable at zero
+_TINY = 1e-12
+
+
+class Block(NamedTuple):
+    """Channels of ``mul`` copies of a field of n components; whether functions act on each channel for itself.
+
+    The components fall into ``parts`` equal parts with a norm each.
+    """
+
+    start: int
+    n: int
+    mul: int
+    pointwise: bool
+    parts: int = 1
+
+    def of(self, x: Tensor) -> Tensor:
+        """(B, n, mul, ...)."""
+        return x[:, self.start : self.start + self.n * self.mul].unflatten(1, (self.n, self.mul))
+
+
+def traced(module: nn.Module) -> fx.GraphModule:
+    graph = fx.symbolic_trace(module)
+    for node in graph.graph.nodes:
+        node.type = None  # annotations are strings here, which do not pickle
+    graph.recompile()
+    return graph
+
+
+class Reorder(nn.Module):
+    """A layer between two permutations of channels."""
+
+    def __init__(self, layer: nn.Module, before: Tensor, after: Tensor) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("before", before.clone())
+        self.register_buffer("after", after.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.index_select(1, self.before)).index_select(1, self.after)
+
+
+class Pad(nn.Module):
+    """Continues every axis by its mode; ``turn`` (C, C) acts on what lies beyond the seam of a Moebius strip."""
+
+    def __init__(self, padding: Sequence[int], modes: Sequence[str], turn: Tensor | None) -> None:
+        super().__init__()
+        self.padding, self.modes = tuple(padding), tuple(modes)
+        self.register_buffer("turn", turn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends: list[int] = []
+        for axis, (pad, mode) in enumerate(zip(self.padding, self.modes)):
+            ends = [pad, pad, *ends] if mode == "zeros" else [0, 0, *ends]
+            if not pad or mode == "zeros":
+                continue
+            size = x.shape[2 + axis]
+            if mode == "circular" or mode == "moebius":
+                before, after = x.narrow(2 + axis, size - pad, pad), x.narrow(2 + axis, 0, pad)
+                if mode == "moebius":
+                    before, after = (F.conv2d(t.flip(2), self.turn[:, :, None, None]) for t in (before, after))
+            elif mode == "reflect":
+                before, after = (
+                    x.narrow(2 + axis, 1, pad).flip(2 + axis),
+                    x.narrow(2 + axis, size - 1 - pad, pad).flip(2 + axis),
+                )
+            else:
+                before, after = (torch.cat([x.narrow(2 + axis, at, 1)] * pad, 2 + axis) for at in (0, size - 1))
+            x = torch.cat([before, x, after], 2 + axis)
+        return F.pad(x, ends) if any(ends) else x
+
+
+class Crop(nn.Module):
+    """``layer(pad(x))`` cut to ``scale`` times the size of x along some axes: {axis: first pixel}."""
+
+    def __init__(self, pad: nn.Module, layer: nn.Module, first: dict[int, int], scale: Sequence[int]) -> None:
+        super().__init__()
+        self.pad, self.layer, self.first, self.scale = pad, layer, first, tuple(scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.layer(self.pad(x))
+        for axis, first in self.first.items():
+            out = out.narrow(2 + axis, first, x.shape[2 + axis] * self.scale[axis])
+        return out
+
+
+class _Pool(nn.Module):
+    """Blocks of pixels to one. Of ``spare`` pixels too few along an axis, blocks are laid from either end, and the results
+    averaged."""
+
+    def __init__(self, size: int, spare: Sequence[int]) -> None:
+        super().__init__()
+        self.size = size
+        ends = [[(0, 0)] if not n else [(n, 0), (0, n)] for n in spare]
+        self.ends = [[*left_right, *top_bottom] for top_bottom in ends[0] for left_right in ends[1]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [self.pooled(x, ends) for ends in self.ends]
+        return sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
+
+
+class MeanPool(_Pool):
+    """The mean of the pixels that are there."""
+
+    def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
+        there = F.pad(torch.ones_like(x[:1, :1]), ends)
+        return F.avg_pool2d(F.pad(x, ends), self.size) / F.avg_pool2d(there, self.size)
+
+
+class LargestPool(_Pool):
+    """The largest value of each channel, or of every copy the member of largest norm (the mean of ties)."""
+
+    def __init__(self, blocks: Sequence[Block], size: int, spare: Sequence[int], eps: float) -> None:
+        super().__init__(size, spare)
+        self.blocks, self.eps = list(blocks), eps
+
+    def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
+        parts = []
+        for block in self.blocks:
+            part = block.of(x).flatten(1, 2)
+            if block.pointwise:
+                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size))
+                continue
+            part = F.pad(part, ends).unflatten(1, (block.n, block.mul))
+            power = part.square().sum(1)  # (B, mul, H, W)
+            best = F.max_pool2d(power, self.size) * (1 - self.eps)
+            best = best.repeat_interleave(self.size, 2).repeat_interleave(self.size, 3)
+            chosen = (power >= best).to(x.dtype)
+            kept = F.avg_pool2d((part * chosen.unsqueeze(1)).flatten(1, 2), self.size).unflatten(1, (block.n, block.mul))
+            parts.append((kept / F.avg_pool2d(chosen, self.size).unsqueeze(1)).flatten(1, 2))
+        return torch.cat(parts, 1)
+
+
+class Norms(nn.Module):
+    """:class:`NormNonlinearity`."""
+
+    def __init__(
+        self, blocks: Sequence[Block], act: Callable, bias: Tensor | None, eps: float, smooth: bool, axes: int
+    ) -> None:
+        super().__init__()
+        self.blocks, self.act, self.eps, self.smooth = list(blocks), act, eps, smooth
+        self.register_buffer("bias", None if bias is None else bias.reshape(1, -1, *[1] * axes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts, start = [], 0
+        for block in self.blocks:
+            part = block.of(x)
+            if block.pointwise:
+                parts.append(self.act(part).flatten(1, 2))
+                continue
+            part = part.unflatten(1, (block.parts, block.n // block.parts))
+            power = part.square().sum(2)  # (B, parts, mul, ...)
+            if self.smooth:
+                norm = floor = (power + self.eps**2).sqrt()
+            else:
+                norm = power.sqrt()
+                floor = norm + self.eps
+            shifted = norm if self.bias is None else norm + self.bias[:, start : start + block.mul].unsqueeze(1)
+            parts.append(((self.act(shifted) / floor).unsqueeze(2) * part).flatten(1, 3))
+            start += block.mul
+        return torch.cat(parts, 1)
+
+
+class Gates(nn.Module):
+    """:class:`GatedNonlinearity`: the gates are the channels from ``channels`` on."""
+
+    def __init__(self, blocks: Sequence[Block], channels: int, act: Callable, gate: Callable) -> None:
+        super().__init__()
+        self.blocks, self.channels, self.act, self.gate = list(blocks), channels, act, gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts, start = [], self.channels
+        for block in self.blocks:
+            part = block.of(x)
+            if block.pointwise:
+                parts.append(self.act(part).flatten(1, 2))
+            else:
+                parts.append((part * self.gate(x[:, start : start + block.mul]).unsqueeze(1)).flatten(1, 2))
+                start += block.mul
+        return torch.cat(parts, 1)
+
+
+class Circle(nn.Module):
+    """:class:`RegularNonlinearity`, or with ``scaled`` :class:`PolynomialNonlinearity`.
+
+    ``place`` (n, width) is the channel of every coefficient, ``channels`` where there is none; ``back`` (channels,) where each
+    channel lies among the n * width results, followed by the channels that are acted on pointwise.
+    """
+
+    def __init__(
+        self, place: Tensor, back: Tensor, synthesis: Tensor, act: Callable, pointwise: Callable, scaled: bool
+    ) -> None:
+        super().__init__()
+        self.n, self.width = place.shape
+        self.act, self.pointwise, self.scaled = act, pointwise, scaled
+        self.register_buffer("place", place.flatten())
+        self.register_buffer("back", back)
+        self.register_buffer("synthesis", synthesis.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.pointwise(x)
+        if self.n:
+            padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
+            f = padded.index_select(1, self.place).unflatten(1, (self.n, self.width)).flatten(2)  # (B, n, width * pixels)
+            norm = (f.square().sum(1, keepdim=True) + _TINY).sqrt() if self.scaled else 1.0
+            values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+            f = torch.matmul(self.synthesis.t() / self.synthesis.shape[0], values)
+            results = f.reshape(x.shape[0], self.n * self.width, x.shape[2], x.shape[3])
+            out = torch.cat([results, out], 1).index_select(1, self.back)
+        return out
+
+
+class Polynomial(nn.Module):
+    """A polynomial with coefficients from the constant one on."""
+
+    def __init__(self, coefficients: Tensor) -> None:
+        super().__init__()
+        self.coefficients = [float(c) for c in coefficients]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x * self.coefficients[-1]
+        for c in self.coefficients[-2:0:-1]:
+            out = (out + c) * x
+        return out + self.coefficients[0]
+
+
+class LayerNorm(nn.Module):
+    """:class:`FieldNorm` in the mode "layer": one projector (n, n) on invariants a block, gamma and beta by channel."""
+
+    def __init__(
+        self, blocks: Sequence[Block], projectors: Sequence[Tensor], gamma: Tensor, beta: Tensor, eps: float, axes: int
+    ):
+        super().__init__()
+        self.blocks, self.eps = list(blocks), eps
+        for b, projector in enumerate(projectors):
+            self.register_buffer(f"projector_{b}", projector.clone())
+        self.register_buffer("gamma", gamma.reshape(1, -1, *[1] * axes))
+        self.register_buffer("beta", beta.reshape(1, -1, *[1] * axes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        for b, block in enumerate(self.blocks):
+            part = block.of(x)
+            mean = part.mean(2)  # (B, n, ...)
+            mean = torch.matmul(getattr(self, f"projector_{b}"), mean.flatten(2)).reshape(mean.shape)
+            part = part - mean.unsqueeze(2)
+            parts.append((part * (part.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()).flatten(1, 2))
+        return torch.cat(parts, 1) * self.gamma + self.beta
+
+
+class Products(nn.Module):
+    """:class:`TensorNonlinearity`: maps (mul, n, Q) of the products of the components ``pairs`` (2, Q)."""
+
+    def __init__(self, maps: Tensor, pairs: Tensor, gain: Tensor, eps: float) -> None:
+        super().__init__()
+        self.mul, self.n = maps.shape[:2]
+        self.eps = eps
+        for name, value in (("maps", maps), ("first", pairs[0]), ("second", pairs[1]), ("gain", gain.reshape(1, 1, -1, 1))):
+            self.register_buffer(name, value.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        f = x.unflatten(1, (self.n, self.mul)).flatten(3)  # (B, n, mul, pixels)
+        size = (f.square().mean(1, keepdim=True) + self.eps**2).sqrt()
+        products = (f / size).index_select(1, self.first) * f.index_select(1, self.second)
+        products = torch.matmul(self.maps, products.transpose(1, 2)).transpose(1, 2)
+        return (products + f * self.gain).reshape(x.shape)
+
+
+class Invariants(nn.Module):
+    """One channel a copy: the "max", "mean", or (of blocks that are not pointwise) smoothed "norm" of its components."""
+
+    def __init__(self, blocks: Sequence[Block], reduce: str, eps: float = 0.0) -> None:
+        super().__init__()
+        self.blocks, self.reduce, self.eps = list(blocks), reduce, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        for block in self.blocks:
+            part = block.of(x)
+            if self.reduce == "max":
+                parts.append(part.amax(1))
+            elif self.reduce == "mean" or block.pointwise:
+                parts.append(part.mean(1))
+            else:
+                parts.append((part.square().sum(1) + self.eps**2).sqrt() - self.eps)
+        return torch.cat(parts, 1)

@@ -1,0 +1,240 @@
+"""Exported networks: plain torch modules with the same numbers, for every layer for images; torch.export, ONNX."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from gaugenet import FieldType, groups
+from gaugenet.models import MobiusCNN
+from gaugenet.nn import (
+    FieldBias,
+    FieldDropout,
+    FieldNorm,
+    GatedNonlinearity,
+    GaugeConv,
+    GaugeLinear,
+    GridBlur,
+    GridConv,
+    GridConvTranspose,
+    GridDropout,
+    GridPadding,
+    GridPool,
+    GridUpsample,
+    GroupPool,
+    LatticeConv,
+    NormNonlinearity,
+    OnGrid,
+    PolynomialNonlinearity,
+    RegularNonlinearity,
+    Restrict,
+    TensorNonlinearity,
+    ToScalars,
+    export,
+)
+from tests.nn.test_gauge_conv import randomise
+
+FLIP, C4, D4, C8, O2 = groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8), groups.O2()
+MIXED, IRREPS = FieldType(D4, "2x0 + 2x1 + 2xregular"), FieldType(O2, "3x0 + 2x1 + 3x2")
+SIGNS = FieldType(FLIP, "2x0 + 2x0- + 1xregular")
+REGULAR, SCALARS = FieldType(C4, "3xregular"), FieldType(C4, "2x0 + 1x0")
+LIMITED = {"basis": "band_limited"}
+STRIP = {"padding_mode": "moebius"}
+
+LAYERS = {
+    "conv": lambda: GridConv(MIXED, MIXED, 3, 1),
+    "strided": lambda: GridConv(IRREPS, IRREPS, 4, 1, stride=2, bias=False, **LIMITED),
+    "dilated": lambda: GridConv(MIXED, MIXED, 3, 2, dilation=2, padding_mode="circular"),
+    "reflected": lambda: GridConv(MIXED, MIXED, 3, 1, padding_mode="reflect"),
+    "mixed ends": lambda: GridConv(MIXED, MIXED, 3, 1, padding_mode=("replicate", "circular")),
+    "strip": lambda: GridConv(SIGNS, SIGNS, 5, 2, **STRIP),
+    "groups": lambda: GridConv(MIXED, MIXED, 3, 1, groups=2),
+    "hexagons": lambda: GridConv(*[FieldType(groups.Cyclic(6), "2xregular")] * 2, 5, 2, lattice="hexagonal"),
+    "transposed": lambda: GridConvTranspose(MIXED, MIXED, 4, 1, stride=2, groups=2),
+    "transposed strip": lambda: GridConvTranspose(SIGNS, SIGNS, 4, 1, stride=2, **STRIP),
+    **{f"padding {m}": lambda m=m: GridPadding(SIGNS, 2, m) for m in ("zeros", "reflect", "replicate", "circular")},
+    "padding strip": lambda: GridPadding(SIGNS, (1, 2), "moebius"),
+    "max pool": lambda: GridPool(REGULAR),
+    "largest pool": lambda: GridPool(MIXED),
+    "mean pool": lambda: GridPool(MIXED, reduce="mean"),
+    "pool of three": lambda: GridPool(MIXED, 3),
+    "mean of three": lambda: GridPool(MIXED, 3, "mean"),
+    "blur": lambda: GridBlur(MIXED),
+    "blur strip": lambda: GridBlur(SIGNS, **STRIP),
+    "upsample": lambda: GridUpsample(MIXED),
+    "nearest": lambda: GridUpsample(MIXED, 3, "nearest"),
+    "upsample strip": lambda: GridUpsample(SIGNS, **STRIP),
+    "map dropout": lambda: GridDropout(MIXED),
+    "restriction": lambda: Restrict(MIXED, C4),
+    **{
+        f"on grid: {name}": lambda make=make: OnGrid(make())
+        for name, make in {
+            "norm": lambda: FieldNorm(MIXED),
+            "norm without gamma": lambda: FieldNorm(IRREPS, affine=False, eps=0.1),
+            "layer norm": lambda: FieldNorm(MIXED, "layer"),
+            "dropout": lambda: FieldDropout(MIXED),
+            "linear": lambda: GaugeLinear(IRREPS, IRREPS),
+            "bias": lambda: _with_types(FieldBias(MIXED), MIXED),
+            "relu": lambda: NormNonlinearity(REGULAR),
+            "norms": lambda: NormNonlinearity(MIXED, "elu"),
+            "published norms": lambda: NormNonlinearity(SIGNS, torch.tanh, bias=False, smooth=False, eps=1e-3),
+            "gates": lambda: GatedNonlinearity(MIXED),
+            "no gates": lambda: GatedNonlinearity(REGULAR, nn.LeakyReLU(0.1)),
+            "regular": lambda: RegularNonlinearity(FieldType(C8, "2x0 + 3x1 + 1x1 + 1x2 + 2xregular"), "gelu"),
+            "polynomial": lambda: PolynomialNonlinearity(IRREPS),
+            "cubic": lambda: PolynomialNonlinearity(FieldType(C4, "2x0 + 1xregular + 2x1"), "silu", degree=3),
+            "tensor": lambda: TensorNonlinearity(FieldType(O2, "2x0 + 2x1 + 2x2")),
+            "group pool": lambda: GroupPool(FieldType(C4, "2xregular + 3x0"), "mean"),
+            "group max": lambda: GroupPool(FieldType(C4, "2xregular")),
+            "scalars": lambda: ToScalars(IRREPS),
+        }.items()
+    },
+}  # fmt: skip
+
+
+def _with_types(bias: FieldBias, type: FieldType) -> FieldBias:
+    bias.in_type = bias.out_type = type
+    return bias
+
+
+def trained(layer: nn.Module, example: torch.Tensor) -> nn.Module:
+    """Random weights and running averages that are not those of the start."""
+    randomise(layer).train()(example)
+    return layer
+
+
+def assert_plain(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        assert type(part).__module__.startswith(("torch.nn", "torch.fx")) or type(part).__name__.startswith("GraphModule"), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer(name, dtype):
+    torch.manual_seed(0)
+    layer = LAYERS[name]().to(dtype)
+    for shape in [(8, 8), (12, 8)] if "three" not in name else [(8, 7)]:
+        x = torch.randn(2, layer.in_type.dim, *shape, dtype=dtype)
+        trained(layer, x).eval()
+        plain = layer.export(x)
+        assert_plain(plain)
+        expected = layer(x)
+        tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+        assert torch.allclose(plain(x), expected, rtol=tolerance, atol=tolerance)
+
+
+def network() -> nn.Sequential:
+    hidden, circle = FieldType(D4, "3xregular + 2x0 + 2x1"), FieldType(D4, "2x0 + 2x1 + 1xregular")
+    gates = GatedNonlinearity(hidden)
+    return nn.Sequential(
+        GridConv(FieldType(D4, "1x0"), gates.in_type, 3, 1),
+        OnGrid(FieldNorm(gates.in_type)),
+        OnGrid(gates),
+        GridPool(hidden),
+        GridConv(hidden, circle, 3, 1, **LIMITED),
+        OnGrid(RegularNonlinearity(circle)),
+        GridBlur(circle),
+        OnGrid(NormNonlinearity(circle)),
+        OnGrid(ToScalars(circle)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(5, 10),
+    )
+
+
+def test_a_network_loads_without_gaugenet(tmp_path):
+    x = torch.randn(2, 1, 16, 16)
+    net = trained(network(), x)
+    plain = export(net, x)
+    assert_plain(plain)
+    assert net.training and not plain.training
+    torch.save({"net": plain, "x": x, "y": net.eval()(x)}, tmp_path / "net.pt")
+    code = f"""
+import sys, torch
+sys.modules["gaugenet"] = None
+d = torch.load({str(tmp_path / "net.pt")!r}, weights_only=False)
+assert torch.allclose(d["net"](d["x"]), d["y"], atol=1e-5)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PATH": ""})
+
+
+def test_torch_export_and_scripted_graph():
+    x = torch.randn(2, 1, 16, 16)
+    net = trained(network(), x).eval()
+    plain = export(net, x)
+    program = torch.export.export(plain, (x,))
+    assert torch.allclose(program.module()(x), net(x), atol=1e-5)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    buffer.seek(0)
+    assert torch.allclose(torch.export.load(buffer).module()(x), net(x), atol=1e-5)
+
+
+def test_onnx():
+    pytest.importorskip("onnxscript")
+    reference = pytest.importorskip("onnx.reference")
+    x = torch.randn(2, 1, 16, 16)
+    net = trained(network(), x).eval()
+    program = torch.onnx.export(export(net, x), (x,), dynamo=True, verbose=False)
+    (y,) = reference.ReferenceEvaluator(program.model_proto).run(None, {program.model_proto.graph.input[0].name: x.numpy()})
+    assert torch.allclose(torch.from_numpy(y), net(x), atol=1e-4)
+
+
+class Residual(nn.Module):
+    """A class of the user."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.again = GridConv(REGULAR, REGULAR, 3, 1), GridPool(REGULAR, 3)
+
+    def forward(self, x):
+        return self.again(self.conv(x) + x)
+
+
+def test_classes_of_users_and_of_ours():
+    x = torch.randn(1, 12, 9, 7)
+    net = randomise(Residual())
+    plain = export(net, x)
+    assert type(plain.conv) is nn.Conv2d and torch.allclose(plain(x), net(x), atol=1e-5)
+    strip = torch.randn(1, 1, 8, 12)
+    model = trained(MobiusCNN("regular", widths=(2, 2)), torch.cat([strip, strip])).eval()
+    assert torch.allclose(export(model, strip)(strip), model(strip), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "call"),
+    [
+        (TypeError, "GaugeConv is no layer", lambda: export(nn.Sequential(GaugeConv(REGULAR, REGULAR)))),
+        (TypeError, "0: LatticeConv", lambda: export(nn.Sequential(LatticeConv(*[FieldType(groups.Cyclic(6), "1x0")] * 2)))),
+        (TypeError, "OnGrid", lambda: export(OnGrid(_with_types(nn.Conv2d(1, 1, 1), SCALARS)))),
+        (ValueError, "give an example", lambda: GridBlur(REGULAR).export()),
+        (ValueError, "this one saw", lambda: export(Twice(), torch.zeros(1, 12, 9, 9))),
+        (
+            RuntimeError,
+            "other numbers",
+            lambda: export(nn.Sequential(GridConv(SCALARS, SCALARS, 1), Noise()), torch.ones(1, 3, 4, 4)),
+        ),
+    ],
+)
+def test_refused(error, match, call):
+    with pytest.raises(error, match=match):
+        call()
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool = GridPool(REGULAR)
+
+    def forward(self, x):
+        return self.pool(self.pool(x))
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return torch.randn_like(x)
