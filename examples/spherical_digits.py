@@ -75,10 +75,11 @@ class SmoothPool(nn.Module):
     of the equivariance to rotations. A band limit has no sides.
     """
 
-    def __init__(self, type: FieldType, level: int) -> None:
+    def __init__(self, type: FieldType, level: int, spread: float = 1.0) -> None:
         super().__init__()
         fine, coarse = geometry.icosphere(level), geometry.icosphere(level - 1)
         lmax, source_lmax, width = BANDS[level]
+        width *= spread
         l = torch.arange(lmax + 1)
         gain = torch.exp(-l * (l + 1) * width**2 / 2)
         self.num_nodes, self.pool = fine.num_nodes, SpectralPool(type, fine, coarse, lmax, source_lmax=source_lmax, gain=gain)
@@ -102,16 +103,23 @@ class OnIcosahedron(nn.Module):
         return self.net(x.flatten(0, 1), self.batches[len(x)])
 
 
-def network(kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool = True, **options) -> GaugeClassifier:
-    net = kind(FieldType(groups.SO2(), SphericalDigits.type), 10, blocks=(1, 2, 1), dropout=args.dropout, **options)
-    if smooth:
-        net.pools = nn.ModuleList(SmoothPool(type, args.level - k) for k, type in enumerate(net.types[:-1]))
+def network(
+    kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool = True, spread: float = 1.0, **options
+) -> GaugeClassifier:
+    options = {"blocks": (1, 2, 1), "dropout": args.dropout, **options}
+    net = kind(FieldType(groups.SO2(), SphericalDigits.type), 10, **options)
+    if smooth:  # on finer spheres than those of BANDS, clusters are small beside the strokes of a digit
+        levels = range(args.level, 0, -1)
+        smoothed = [SmoothPool(type, k, spread) if k in BANDS else pool for k, type, pool in zip(levels, net.types, net.pools)]
+        net.pools = nn.ModuleList(smoothed)
     return net
 
 
 MODELS = {
     "spherical": lambda args: network(SphericalCNN, args, channels=(12, 24, 32)),
     "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, channels=(12, 24, 32), pool="mean"),
+    # For --level 4: four levels, the first of them narrow.
+    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 8, 16, 32), blocks=(1, 1, 2, 1)),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
@@ -127,7 +135,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=[*MODELS, LEARNING_FREE], default=["spherical"])
     parser.add_argument("--train", nargs="+", choices=["NR", "R"], default=["NR", "R"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--level", type=int, choices=list(BANDS), default=3, help="of the icosphere: 10 4^level + 2 points")
+    parser.add_argument("--level", type=int, choices=[3, 4], default=3, help="of the icosphere: 10 4^level + 2 points")
     parser.add_argument("--extent", type=float, default=115.0, help="degrees from the centre of the image to its sides")
     parser.add_argument("--blur", type=float, default=5.0, help="degrees; about half the spacing of the points")
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -256,7 +264,7 @@ def main() -> None:
         return
     skipped = ("data", "out", "table", "models", "train", "seeds")
     settings = {key: value for key, value in vars(args).items() if key not in skipped} | {"bands": repr(BANDS)}
-    sphere = StaticGraph(geometry.icosphere(args.level, levels=2).to_graph().float())
+    sphere = StaticGraph(geometry.icosphere(args.level, levels=args.level - 1).to_graph().float())
     data = {name: load(args, points) for name, points in points_of(args).items()}
     print(
         f"{len(data['sphere'][1])} training and {len(data['sphere'][3])} test images on {sphere.num_nodes} points", flush=True
