@@ -168,9 +168,13 @@ SLOW = ["--rings", "40", "--jobs", "1", "--json"]
 
 def start(slow: Path, out: Path) -> subprocess.Popen:
     """The command, caught when the first two meshes are settled and the slow one is up."""
-    run = subprocess.Popen(
-        [*MODULE, "preprocess", str(slow), str(out), *SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [*MODULE, "preprocess", str(slow), str(out), *SLOW]
+    # A shell starts what it runs in the background, these tests perhaps, with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     watchdog = threading.Timer(240, run.kill)
     watchdog.start()
     for line in run.stderr:
