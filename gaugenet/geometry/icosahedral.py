@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from ..errors import GeometryError
 from .curvature import smallest_rotation
-from .icospheres import icosphere_mesh
+from .icospheres import icosphere_mesh, quartered
 from .local_geometry import LocalGeometry, Pooling
 
 _MAX_LEVEL = 9
@@ -120,12 +120,8 @@ def _meshes(level: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     meshes = [(positions, faces, base)]
     for _ in range(level):
         # The numbering of icosphere_mesh, without pushing the midpoints out.
-        a, b, c = faces.T
-        sides = np.sort(np.concatenate([np.stack(s, 1) for s in ((a, b), (b, c), (c, a))]), axis=1)
-        edges, side = np.unique(sides, axis=0, return_inverse=True)
-        ab, bc, ca = side.reshape(3, -1) + len(positions)
+        _, edges, _, faces = quartered(faces, len(positions))
         positions = np.concatenate([positions, positions[edges].mean(1)])
-        faces = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))])
         base = np.tile(base, 4)
         meshes.append((positions, faces, base))
     return meshes

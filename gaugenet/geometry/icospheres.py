@@ -77,6 +77,21 @@ def icosphere_mesh(level: int) -> tuple[np.ndarray, np.ndarray]:
     return step.vertices, step.faces
 
 
+def quartered(faces: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Four faces from every face of a mesh with n vertices, whose edges get midpoints numbered from n on.
+
+    Returns:
+        sides (3 F, 2), from corner to corner, those of the first corners of all faces first; edges (E, 2), their ends in order,
+        edge e having the midpoint n + e; the edge of every side (3 F,); and the faces (4 F, 3): three corners, then the middle.
+    """
+    a, b, c = faces.T
+    sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges, edge_of_side = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True)
+    ab, bc, ca = edge_of_side.reshape(3, -1) + n
+    children = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
+    return sides, edges, edge_of_side, np.concatenate([np.stack(corners, 1) for corners in children])
+
+
 class _Refinement(NamedTuple):
     """An icosphere, and how it came from the one before. Every edge has a direction, and its midpoint belongs to its tail.
 
@@ -119,13 +134,9 @@ def _refine(step: _Refinement) -> _Refinement:
     """
     vertices, faces, forward, border, upright, _ = step
     n = len(vertices)
-    a, b, c = faces.T
-    sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges, edge_of_side = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True)
+    sides, edges, edge_of_side, children = quartered(faces, n)
     middle = vertices[edges].sum(1)
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    ab, bc, ca = edge_of_side.reshape(3, -1) + n
-    children = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
     edge_ab, edge_bc, edge_ca = border.T
     to_ab, to_bc, to_ca = (forward & ~border).T  # the half towards a midpoint, and the half away from it
     from_ab, from_bc, from_ca = (forward | border).T
@@ -136,7 +147,8 @@ def _refine(step: _Refinement) -> _Refinement:
     parent[n + edge_of_side.ravel()] = np.where(forward.T.ravel(), sides[:, 0], sides[:, 1])
     return _Refinement(
         np.concatenate([vertices, middle]),
-        *(np.concatenate([np.stack(part, 1) for part in parts]) for parts in (children, directions, borders)),
+        children,
+        *(np.concatenate([np.stack(part, 1) for part in parts]) for parts in (directions, borders)),
         np.concatenate([upright, upright, upright, ~upright]),
         parent,
     )

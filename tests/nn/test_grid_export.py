@@ -176,8 +176,8 @@ def test_torch_export_and_scripted_graph():
 
 
 def test_onnx():
-    pytest.importorskip("onnxscript")
-    reference = pytest.importorskip("onnx.reference")
+    pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    reference = pytest.importorskip("onnx.reference", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
     x = torch.randn(2, 1, 16, 16)
     net = trained(network(), x).eval()
     program = torch.onnx.export(export(net, x), (x,), dynamo=True, verbose=False)

@@ -40,7 +40,7 @@ def test_networks_have_about_as_many_parameters(example):
 
 
 def test_from_end_to_end(example, tmp_path, monkeypatch):
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="the digits of the example are those of scikit-learn: pip install 'gaugenet[dev]'")
     out = tmp_path / "results.json"
     arguments = ["--models", "CNN, augmented", "p4", "--sizes", "20", "--seeds", "1", "--steps", "2", "--batch-size", "8"]
     monkeypatch.setattr(sys, "argv", ["x", *arguments, "--test", "30", "--parameters", "2000", "--out", str(out)])
