@@ -119,7 +119,7 @@ MODELS = {
     "spherical": lambda args: network(SphericalCNN, args, channels=(12, 24, 32)),
     "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, channels=(12, 24, 32), pool="mean"),
     # For --level 4: four levels, the first of them narrow.
-    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 8, 16, 32), blocks=(1, 1, 2, 1)),
+    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 16, 32, 64), blocks=(1, 1, 2, 1)),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
