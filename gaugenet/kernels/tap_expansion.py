@@ -39,14 +39,15 @@ class TapExpansion(ConstantModule):
             for o, (mul_out, rep_out) in enumerate(out_type.blocks):
                 kernels = basis(rep_in, rep_out, taps).coefficients
                 if len(kernels):
-                    self._register(f"{i}_{o}", kernels.permute(3, 2, 1, 0))
+                    self._register(f"{i}_{o}", kernels.permute(1, 3, 2, 0))
                 self.paths.append((i, o, len(kernels), self.num_weights))
                 self.num_weights += len(kernels) * mul_in * mul_out
 
     def _register(self, name: str, spread: Tensor) -> None:
-        """(T, dim_in, dim_out, K). With permutations every entry is one weight: a gather then, instead of a product."""
+        """(dim_out, T, dim_in, K). With permutations every entry is one weight: a gather then, instead of a product."""
+        spread = spread.flatten(0, 2).contiguous()
         used = spread.abs() > _ZERO
-        if used.count_nonzero() <= used[..., 0].numel() and (used.sum(-1) <= 1).all():
+        if used.count_nonzero() <= len(used) and (used.sum(-1) <= 1).all():
             place = spread.abs().argmax(-1)
             self.register_buffer(f"place_{name}", place, persistent=False)
             self.register_constant(f"factor_{name}", spread.gather(-1, place.unsqueeze(-1)))
@@ -67,22 +68,31 @@ class TapExpansion(ConstantModule):
         return weight
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(num_weights,) -> (T, in_type.dim, out_type.dim)."""
-        rows: list[list[Tensor]] = [[] for _ in self.in_type.blocks]
-        for i, o, count, start in self.paths:
-            (mul_in, rep_in), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
-            shape = (self.num_taps, rep_in.dim * mul_in, rep_out.dim * mul_out)
+        """(num_weights,) -> (T, in_type.dim, out_type.dim); in memory (out, T, in), which is channels_last for conv2d."""
+        rows: list[list[Tensor]] = [[] for _ in self.out_type.blocks]
+        blocks = self.in_type.blocks, self.out_type.blocks
+        sizes = [count * blocks[0][i][0] * blocks[1][o][0] for i, o, count, _ in self.paths]
+        for (i, o, count, _), path in zip(self.paths, weight.split(sizes)):
+            (mul_in, rep_in), (mul_out, rep_out) = blocks[0][i], blocks[1][o]
+            shape = (rep_out.dim * mul_out, self.num_taps, rep_in.dim * mul_in)
             if not count:
-                rows[i].append(weight.new_zeros(shape))
+                rows[o].append(weight.new_zeros(shape))
                 continue
-            path = weight[start : start + count * mul_in * mul_out].view(count, mul_in * mul_out)
+            # The copies of the input last, as in the result: long runs to copy.
+            path = path.view(count, mul_in, mul_out).transpose(1, 2).reshape(count, -1)
             spread = getattr(self, f"spread_{i}_{o}", None)
             if spread is None:
-                entries = path[getattr(self, f"place_{i}_{o}")] * getattr(self, f"factor_{i}_{o}")
+                entries = path.index_select(0, getattr(self, f"place_{i}_{o}")) * getattr(self, f"factor_{i}_{o}")
             else:
                 entries = spread @ path
-            rows[i].append(entries.unflatten(-1, (mul_in, mul_out)).permute(0, 1, 3, 2, 4).reshape(shape))
-        return torch.cat([torch.cat(row, -1) for row in rows], -2)
+            entries = entries.view(rep_out.dim, self.num_taps, rep_in.dim, mul_out, mul_in)
+            rows[o].append(entries.permute(0, 3, 1, 2, 4).reshape(shape))
+        rows = [_joined(row, -1) for row in rows]
+        return _joined(rows, 0).permute(1, 2, 0)
 
     def extra_repr(self) -> str:
         return f"{self.in_type} -> {self.out_type}, taps={self.num_taps}, num_weights={self.num_weights}"
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)

@@ -81,36 +81,35 @@ class FieldNorm(ConstantModule):
             copy, mean = copy + mul, mean + count
 
     def _by_batch(self, x: Tensor) -> Tensor:
-        """Statistics are rows (dim,): the features are only passed over to centre, to square and to scale them."""
-        row = x.mean(0) if self.training else None
+        """Statistics are rows (dim,): the features are only passed over for their moments, and to be scaled and shifted."""
+        row, spread = _Moments.apply(x) if self.training else (None, None)
         nothing = x.new_zeros(self.in_type.dim)
-        parts = []
-        for b, columns, means, _ in self._spans():
-            if not self._invariant_dims[b]:
-                parts.append(nothing[columns])
-                continue
-            vectors = getattr(self, f"invariant_{b}")  # (k, n)
-            if row is None:
-                mean = self.running_mean[means].view(vectors.shape[0], -1)
-            else:
-                mean = vectors @ row[columns].view(vectors.shape[1], -1)
-                self._update(self.running_mean, means, mean)
-            parts.append((vectors.t() @ mean).reshape(-1))
-        centred = x - torch.cat(parts)
-        power = None if row is None else centred.square().mean(0)
-        scales = []
-        for b, columns, _, copies in self._spans():
+        centres, scales = [], []
+        for b, columns, means, copies in self._spans():
             mul, rep = self.in_type.blocks[b]
-            if power is None:
+            centre = nothing[columns]
+            if self._invariant_dims[b]:
+                vectors = getattr(self, f"invariant_{b}")  # (k, n)
+                if row is None:
+                    mean = self.running_mean[means].view(vectors.shape[0], -1)
+                else:
+                    mean = vectors @ row[columns].view(rep.dim, mul)
+                    self._update(self.running_mean, means, mean)
+                centre = (vectors.t() @ mean).reshape(-1)
+            if row is None:
                 var = self.running_var[copies]
-            else:
-                var = power[columns].view(rep.dim, mul).mean(0)
+            else:  # mean |f - P mu|^2 from the variance about the mean of every column
+                power = spread[columns] + (row[columns] - centre).square()
+                var = power.view(rep.dim, mul).mean(0)
                 self._update(self.running_var, copies, var)
             scale = (var + self.eps).rsqrt()
             scale = scale if self.gamma is None else scale * self.gamma[copies]
+            centres.append(centre)
             scales.append(scale.repeat(rep.dim))
         scale = torch.cat(scales)
-        return centred * scale if self.beta is None else torch.addcmul(self.beta.row(), centred, scale)
+        shift = -torch.cat(centres) * scale
+        # addcmul would make a copy of the features in the backward pass.
+        return (x * scale).add_(shift if self.beta is None else shift + self.beta.row())
 
     def _by_node(self, x: Tensor) -> Tensor:
         parts = []
@@ -130,6 +129,23 @@ class FieldNorm(ConstantModule):
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, mode={self.mode!r}, affine={self.gamma is not None}, eps={self.eps}"
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and variance of every column of (N, dim), with a backward pass over the features in one go."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x.mean(0)
+        ctx.save_for_backward(x, mean)
+        centred = x - mean
+        return mean, centred.mul_(centred).mean(0)
+
+    @staticmethod
+    def backward(ctx, of_mean: Tensor, of_var: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        slope = of_var * (2 / x.shape[0])
+        return torch.addcmul(of_mean / x.shape[0] - slope * mean, x, slope)
 
 
 class FieldDropout(nn.Module):
