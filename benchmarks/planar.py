@@ -4,8 +4,8 @@
     python -m benchmarks.planar --sections build    # one table alone
 
 Networks of the same layers, fields and widths (planar_networks.py), and with gaugenet's band-limited kernels of as many
-weights. Steps are medians of runs in turn (measure.interleaved) on one thread, so that their ratios hold on a busy machine too;
-building and importing are medians over fresh processes, in turn. Without escnn the columns of gaugenet alone are measured.
+weights. Steps are medians of the processor time of one thread, in turn (measure.interleaved), so that their ratios hold on a
+busy machine too; building and importing are medians over fresh processes, in turn. Without escnn gaugenet alone is measured.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from time import process_time
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def training(batches: list[int], size: int, rounds: int, theirs: bool) -> list[d
             networks = build_networks(case, theirs)
             steps = {name: train_step(network, images, labels) for name, network in networks.items()}
             steps |= {f"{name} expansion": expansion_step(network) for name, network in networks.items()}
-            seconds = interleaved(steps, rounds)
+            seconds = interleaved(steps, rounds, process_time)
             row = {"network": case.name, "batch": batch}
             row |= {f"{name} weights": number_of_weights(network) for name, network in networks.items()}
             row |= _compared(seconds, networks)
@@ -82,7 +83,7 @@ def layer(batches: list[int], size: int, rounds: int, theirs: bool) -> list[dict
             convolutions = {name: network.convolutions()[1] for name, network in build_networks(case, theirs).items()}
             steps = {name: layer_step(conv, batch, size) for name, conv in convolutions.items()}
             row = {"layer": case.name.removesuffix(", norm"), "batch": batch}
-            rows.append(_shown(row | _compared(interleaved(steps, rounds), convolutions)))
+            rows.append(_shown(row | _compared(interleaved(steps, rounds, process_time), convolutions)))
     return rows
 
 
@@ -194,10 +195,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=28, help="pixels a side")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=7, help="fresh processes")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "planar.md")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     warnings.simplefilter("ignore")  # escnn's, of functions that numpy and torch will drop
     theirs = has_escnn()
@@ -211,7 +211,7 @@ def main() -> None:
     lie_learn = "" if lie_learn_loads() else ", lie_learn stubbed"
     beside = f"escnn {metadata.version('escnn')}{lie_learn}" if theirs else "without escnn"
     command = " ".join(["python -m benchmarks.planar", *sys.argv[1:]])
-    lines = ["# Planar networks beside escnn", "", f"`{command}`, {machine()}, threads: {options.threads}, {beside}.", ""]
+    lines = ["# Planar networks beside escnn", "", f"`{command}`, {machine()}, one thread, {beside}.", ""]
     data: dict = {"command": command, "machine": machine(), "beside": beside}
     for section in options.sections:
         title, measure, arguments = made[section]

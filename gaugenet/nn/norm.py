@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
+from ..ops.columns import column_moments, scale_columns
 from .bias import FieldBias
 from .checks import check_features
 
@@ -82,7 +83,7 @@ class FieldNorm(ConstantModule):
 
     def _by_batch(self, x: Tensor) -> Tensor:
         """Statistics are rows (dim,): the features are only passed over for their moments, and to be scaled and shifted."""
-        row, spread = _Moments.apply(x) if self.training else (None, None)
+        row, spread = column_moments(x) if self.training else (None, None)
         nothing = x.new_zeros(self.in_type.dim)
         centres, scales = [], []
         for b, columns, means, copies in self._spans():
@@ -108,8 +109,7 @@ class FieldNorm(ConstantModule):
             scales.append(scale.repeat(rep.dim))
         scale = torch.cat(scales)
         shift = -torch.cat(centres) * scale
-        # addcmul would make a copy of the features in the backward pass.
-        return (x * scale).add_(shift if self.beta is None else shift + self.beta.row())
+        return scale_columns(x, scale, shift if self.beta is None else shift + self.beta.row())
 
     def _by_node(self, x: Tensor) -> Tensor:
         parts = []
@@ -129,23 +129,6 @@ class FieldNorm(ConstantModule):
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, mode={self.mode!r}, affine={self.gamma is not None}, eps={self.eps}"
-
-
-class _Moments(torch.autograd.Function):
-    """Mean and variance of every column of (N, dim), with a backward pass over the features in one go."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean = x.mean(0)
-        ctx.save_for_backward(x, mean)
-        centred = x - mean
-        return mean, centred.mul_(centred).mean(0)
-
-    @staticmethod
-    def backward(ctx, of_mean: Tensor, of_var: Tensor) -> Tensor:
-        x, mean = ctx.saved_tensors
-        slope = of_var * (2 / x.shape[0])
-        return torch.addcmul(of_mean / x.shape[0] - slope * mean, x, slope)
 
 
 class FieldDropout(nn.Module):
