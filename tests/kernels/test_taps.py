@@ -112,6 +112,10 @@ def test_expansion_meets_the_constraint(group, taps, a, b):
         (C4, "2xregular + 3x0", "1x1 + 2xregular", None),
         (C4, "2xregular + 3x0", "1x1 + 2xregular", Rings.of(3)),
         (groups.SO2(), "2x0 + 3x1", "1x2 + 2x0", Rings.of(3)),
+        # blocks of as many copies are expanded together, up to a dimension
+        (groups.O2(), "2x0 + 2x0- + 2x1 + 3x2", "2x1 + 2x2 + 2x3 + 2x4 + 2x0 + 4x0", Rings.of(3)),
+        (D4, "2xregular + 2x1", "2x0 + 2x1 + 3x1", None),
+        (groups.O2(), "2x0-", "3x0 + 3x0-", Rings.of(1)),
     ],
     ids=str,
 )
