@@ -75,8 +75,12 @@ class GridPool(Exportable):
 
     def _pool(self, x: Tensor, ends: list[int]) -> Tensor:
         if self.reduce == "mean":
+            if not any(ends):
+                return F.avg_pool2d(x, self.size)
             inside = F.avg_pool2d(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size)
             return F.avg_pool2d(F.pad(x, ends), self.size) / inside
+        if all(self._pointwise):
+            return F.max_pool2d(F.pad(x, ends, value=-torch.inf) if any(ends) else x, self.size)
         parts = []
         for (mul, rep), rows, pointwise in zip(self.in_type.blocks, self.in_type.slices, self._pointwise):
             if pointwise:
