@@ -89,14 +89,16 @@ class RegularNonlinearity(_CircleNonlinearity):
     function; orders of lower multiplicity are missing from the last ones. Representations that permute their components
     (regular, quotient) are acted on pointwise.
 
-    Exact under C_N and D_N, whose functions have N values. Under SO(2) and O(2) equivariant up to aliasing, which falls
-    with S; docs/nonlinearities.md has the measured error against S. :class:`PolynomialNonlinearity` is exact for them.
+    Exact under C_N and D_N, whose functions have N values. Under SO(2) and O(2) exact for turns by multiples of 2 pi / S, and
+    for others equivariant up to aliasing, which falls with S; docs/nonlinearities.md has the measured error against S.
+    :class:`PolynomialNonlinearity` is exact for them.
 
     Args:
         type: field type of input and output over a planar group.
         activation: name or callable.
-        samples: number S of samples; by default N for C_N and D_N, and for SO(2) and O(2) enough for a relative
-            equivariance error below 1e-3 with ReLU, the hardest of the named activations.
+        samples: number S of samples; by default N for C_N and D_N, and for SO(2) and O(2) with orders up to L the multiple
+            48 L + 12 of 12: exact for the quarter turns of square pixels and turns by 60 degrees of hexagons, and for
+            others a relative equivariance error below 1e-3 with ReLU, the hardest of the named activations.
 
     Shapes:
         (N, type.dim) -> (N, type.dim).
@@ -112,7 +114,7 @@ class RegularNonlinearity(_CircleNonlinearity):
         group = self.in_type.group
         if group.order is not None:
             return _num_rotations(group)
-        return 48 * self._largest_order() + 1
+        return 48 * self._largest_order() + 12
 
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
         node = self.samples * max(self._width, 1) * coefficients.element_size()

@@ -181,8 +181,7 @@ NODE_LAYERS = {
     "scalars": lambda t: ToScalars(t),
 }
 CIRCLE = {
-    # Sampled SO(2) and O(2) are exact at the angles of the samples.
-    "regular": lambda t: RegularNonlinearity(t, samples=None if t.group.order else 16),
+    "regular": lambda t: RegularNonlinearity(t),
     "polynomial": lambda t: PolynomialNonlinearity(t),
 }
 

@@ -82,7 +82,7 @@ def test_all_elements_that_the_grid_has(group, hidden, basis, down):
 
 
 @pytest.mark.parametrize("nonlinearity", [
-    GatedNonlinearity, NormNonlinearity, PolynomialNonlinearity, lambda t: RegularNonlinearity(t, samples=16)
+    GatedNonlinearity, NormNonlinearity, PolynomialNonlinearity, RegularNonlinearity
 ])  # fmt: skip
 @pytest.mark.parametrize("group", [groups.SO2(), groups.O2()], ids=str)
 def test_infinite_groups(group, nonlinearity):
@@ -90,6 +90,9 @@ def test_infinite_groups(group, nonlinearity):
         net = network(group, "2x0 + 2x1 + 2x2", nonlinearity, classes, **LIMITED).double()
         for shape in [(8, 8), (9, 9), (8, 5)]:
             assert grid_symmetry_error(net, shape, net.in_type, net.out_type) < 1e-10
+    net = network(group, "2x0 + 2x1 + 2x2", nonlinearity, None, None, lattice="hexagonal", padding_mode="circular", **LIMITED)
+    net, options = net.double(), {"lattice": "hexagonal", "periodic": True, "centre": "pixel"}
+    assert grid_symmetry_error(net, (8, 8), net.in_type, net.out_type, **options) < 1e-10
 
 
 @pytest.mark.parametrize("basis", ["complete", "band_limited"])
