@@ -16,6 +16,7 @@ from .bias import FieldBias
 from .grid_conv import GridConv
 from .grid_conv_transpose import GridConvTranspose
 from .grid_layers import GridBlur, GridDropout, GridUpsample, gaussian
+from .grid_mask import GridMask
 from .grid_padding import CLOSED, GridPadding
 from .grid_pooling import GridPool, tie_tolerance
 from .linear import GaugeLinear
@@ -54,8 +55,8 @@ def export(network: nn.Module, example: Tensor | None = None) -> nn.Module:
     Args:
         network: a layer, or a module that contains layers for images.
         example: an input (B, in_type.dim, H, W). Layers that treat the ends of an image by its size (:class:`GridPool` where
-            blocks do not fit, :class:`GridBlur`) are exported for the size that they get from it, and the result is compared
-            with the network.
+            blocks do not fit, :class:`GridBlur`, :class:`GridMask`) are exported for the size that they get from it, and the
+            result is compared with the network.
 
     Raises:
         TypeError: a layer that has no plain form (layers for graphs).
@@ -208,6 +209,12 @@ def _(layer: GridBlur, seen: set[Seen]) -> nn.Module:
     conv.weight.data.copy_(gaussian(size, layer.sigma).expand_as(conv.weight))
     pad = GridPadding(layer.in_type, pads, layer.modes).to(dtype)
     return nn.Sequential(to_plain(pad, set()), conv)
+
+
+@to_plain.register
+def _(layer: GridMask, seen: set[Seen]) -> nn.Module:
+    shape, dtype = _the_only(layer, seen)
+    return plain.traced(plain.Mask(layer.mask(shape).to(dtype)))
 
 
 @to_plain.register

@@ -85,6 +85,17 @@ class Pad(nn.Module):
         return F.pad(x, ends) if any(ends) else x
 
 
+class Mask(nn.Module):
+    """Times a function of the place (H, W)."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+
 class Crop(nn.Module):
     """``layer(pad(x))`` cut to ``scale`` times the size of x along some axes: {axis: first pixel}."""
 
