@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from functools import singledispatch
 from typing import NamedTuple
@@ -186,18 +187,43 @@ def _(layer: GridPadding, seen: set[Seen]) -> nn.Module:
 
 @to_plain.register
 def _(layer: GridPool, seen: set[Seen]) -> nn.Module:
-    fits = bool(seen) and not any(n % layer.size for image in seen for n in image.shape)
-    if fits and layer.reduce == "mean":
-        return nn.AvgPool2d(layer.size)
-    if fits and all(layer._pointwise):
-        return nn.MaxPool2d(layer.size)
+    native = _native_pool(layer, seen)
+    if native is not None:
+        return native
     shape, dtype = _the_only(layer, seen)
-    spare = [(-n) % layer.size for n in shape]
-    if any(n and mode in CLOSED for n, mode in zip(spare, layer.pad.modes)):
-        raise ValueError(f"GridPool of size {layer.size} on a closed axis is exported for multiples of the size, got {shape}")
+    (height, rows, tops), (width, columns, lefts) = (layer.windows(axis, n) for axis, n in enumerate(shape))
+    ends = [[*left, *top] for top, left in itertools.product(tops, lefts)]
+    square = layer.taps is None
+    taps = list(itertools.product(range(layer.size), repeat=2)) if square else layer.taps
+    windows = taps, layer.stride, (height, width), ends
     if layer.reduce == "mean":
-        return plain.traced(plain.MeanPool(layer.size, spare))
-    return plain.traced(plain.LargestPool(_blocks(layer.in_type), layer.size, spare, tie_tolerance(dtype)))
+        inside = torch.ones(1, 1, *(n + sum(closed) for n, closed in zip(shape, (rows, columns))), dtype=dtype)
+        pool = plain.MeanPool(*windows, inside=inside if square else None)
+    else:
+        options = {"blocks": _blocks(layer.in_type), "beyond": -torch.inf if square else 0.0, "eps": tie_tolerance(dtype)}
+        pool = plain.LargestPool(*windows, **options)
+    pool = plain.traced(pool)
+    if not any((*rows, *columns)):
+        return pool
+    most = [max(closed) for closed in (rows, columns)]
+    parts = [(m - closed[0], closed[0] + n + closed[1]) for m, closed, n in zip(most, (rows, columns), shape)]
+    pad = to_plain(GridPadding(layer.in_type, most, layer.pad.modes).to(dtype), set())
+    return nn.Sequential(pad, plain.traced(plain.Narrow(parts)), pool)
+
+
+def _native_pool(layer: GridPool, seen: set[Seen]) -> nn.Module | None:
+    """torch's own layer, where it does the same for all images seen."""
+    if not seen or layer.taps is not None or any(2 * pad > layer.size for pad in layer.padding):
+        return None
+    for image in seen:
+        for axis, n in enumerate(image.shape):
+            _, closed, ends = layer.windows(axis, n)
+            if any(closed) or ends != [(0, 0) if layer.pad.modes[axis] in CLOSED else (layer.padding[axis],) * 2]:
+                return None
+    padding = tuple(0 if mode in CLOSED else pad for pad, mode in zip(layer.padding, layer.pad.modes))
+    if layer.reduce == "mean":
+        return nn.AvgPool2d(layer.size, layer.stride, padding, count_include_pad=False)
+    return nn.MaxPool2d(layer.size, layer.stride, padding) if all(layer.pointwise) else None
 
 
 @to_plain.register

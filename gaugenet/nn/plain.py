@@ -7,6 +7,7 @@ not installed. A block of ``mul`` copies of n components lies in the channels ``
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce as fold
 from typing import NamedTuple
 
 import torch
@@ -110,50 +111,71 @@ class Crop(nn.Module):
         return out
 
 
-class _Pool(nn.Module):
-    """Blocks of pixels to one. Of ``spare`` pixels too few along an axis, blocks are laid from either end, and the results
-    averaged."""
+class Narrow(nn.Module):
+    """Part of every axis: (first pixel, number of pixels)."""
 
-    def __init__(self, size: int, spare: Sequence[int]) -> None:
+    def __init__(self, parts: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.size = size
-        ends = [[(0, 0)] if not n else [(n, 0), (0, n)] for n in spare]
-        self.ends = [[*left_right, *top_bottom] for top_bottom in ends[0] for left_right in ends[1]]
+        self.parts = list(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis, (first, count) in enumerate(self.parts):
+            x = x.narrow(2 + axis, first, count)
+        return x
+
+
+class _Pool(nn.Module):
+    """Windows of pixels to one: ``count`` of them, every ``stride`` pixels, the pixels ``taps`` of each, all ways to lay them
+    (``ends``, as for F.pad) averaged."""
+
+    def __init__(
+        self, taps: Sequence[tuple[int, int]], stride: int, count: tuple[int, int], ends: Sequence[Sequence[int]]
+    ) -> None:
+        super().__init__()
+        self.taps, self.stride, self.count, self.ends = list(taps), stride, tuple(count), [list(e) for e in ends]
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.pooled(x, ends) for ends in self.ends]
         return sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
 
+    def seen(self, x: Tensor) -> list[Tensor]:
+        spans = [(n - 1) * self.stride + 1 for n in self.count]
+        return [x[..., i : i + spans[0] : self.stride, j : j + spans[1] : self.stride] for i, j in self.taps]
+
 
 class MeanPool(_Pool):
-    """The mean of the pixels that are there."""
+    """The mean of the pixels of a window that ``inside`` (1, 1, H, W) has, or of all of them."""
+
+    def __init__(self, *windows, inside: Tensor | None) -> None:
+        super().__init__(*windows)
+        self.register_buffer("inside", inside)
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
-        there = F.pad(torch.ones_like(x[:1, :1]), ends)
-        return F.avg_pool2d(F.pad(x, ends), self.size) / F.avg_pool2d(there, self.size)
+        total = sum(self.seen(F.pad(x, ends)))
+        return total / (len(self.taps) if self.inside is None else sum(self.seen(F.pad(self.inside, ends))))
 
 
 class LargestPool(_Pool):
-    """The largest value of each channel, or of every copy the member of largest norm (the mean of ties)."""
+    """The largest value of each channel (``beyond`` the ends another), or of every copy the member of largest norm (the mean of
+    ties)."""
 
-    def __init__(self, blocks: Sequence[Block], size: int, spare: Sequence[int], eps: float) -> None:
-        super().__init__(size, spare)
-        self.blocks, self.eps = list(blocks), eps
+    def __init__(self, *windows, blocks: Sequence[Block], beyond: float, eps: float) -> None:
+        super().__init__(*windows)
+        self.blocks, self.beyond, self.eps = list(blocks), beyond, eps
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
         parts = []
         for block in self.blocks:
             part = block.of(x).flatten(1, 2)
             if block.pointwise:
-                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size))
+                parts.append(fold(torch.maximum, self.seen(F.pad(part, ends, value=self.beyond))))
                 continue
             part = F.pad(part, ends).unflatten(1, (block.n, block.mul))
-            power = part.square().sum(1)  # (B, mul, H, W)
-            best = F.max_pool2d(power, self.size) * (1 - self.eps)
-            best = best.repeat_interleave(self.size, 2).repeat_interleave(self.size, 3)
-            chosen = (power >= best).to(x.dtype)
-            kept = F.avg_pool2d((part * chosen.unsqueeze(1)).flatten(1, 2), self.size).unflatten(1, (block.n, block.mul))
-            parts.append((kept / F.avg_pool2d(chosen, self.size).unsqueeze(1)).flatten(1, 2))
+            powers = self.seen(part.square().sum(1, keepdim=True))
+            least = fold(torch.maximum, powers) * (1 - self.eps)
+            chosen = [(power >= least).to(x.dtype) for power in powers]
+            members = [member * there for member, there in zip(self.seen(part), chosen)]
+            parts.append((sum(members) / sum(chosen)).flatten(1, 2))
         return torch.cat(parts, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 
 import pytest
@@ -17,16 +18,18 @@ from gaugenet.nn import (
     GatedNonlinearity,
     GaugeLinear,
     GaugePool,
+    GridMask,
     GridPool,
     GroupPool,
     NormNonlinearity,
     OnGrid,
     RegularNonlinearity,
 )
+from gaugenet.testing import grid_symmetry_error
 from tests.nn.test_gauge_conv import randomise
 from tests.nn.test_grid_conv import turned
 
-FLIP, D4 = groups.Reflection(), groups.Dihedral(4)
+FLIP, D4, D6 = groups.Reflection(), groups.Dihedral(4), groups.Dihedral(6)
 MIXED = FieldType(FLIP, "2x0 + 3x0- + 2xregular")
 SQUARE = FieldType(D4, "2x0 + 1x0- + 2x1 + 1xregular")
 
@@ -105,6 +108,79 @@ def test_commutes_with_the_symmetries_of_the_square(size, side, reduce, dtype, t
         assert torch.allclose(pool(turned(x, SQUARE, g).to(dtype)).double(), turned(out.double(), SQUARE, g), atol=tolerance)
 
 
+WINDOWS = [(2, 1, 0), (2, 1, 1), (3, 1, 1), (3, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, (2, 2))]
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS, ids=str)
+def test_overlapping_windows_of_scalars_are_those_of_torch(size, stride, padding):
+    type, pad = FieldType(FLIP, "3x0"), padding if isinstance(padding, int) else padding[0]
+    side = 3 * stride + size - 2 * pad  # windows fit
+    x, options = image(type, side, side), {"stride": stride, "padding": padding}
+    assert torch.equal(GridPool(type, size, **options)(x), F.max_pool2d(x, size, stride, pad))
+    mean = F.avg_pool2d(x, size, stride, pad, count_include_pad=False)
+    assert torch.allclose(GridPool(type, size, "mean", **options)(x), mean, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS, ids=str)
+def test_overlapping_windows_keep_the_symmetries_of_the_square(size, stride, padding, reduce):
+    """Whether or not they fit, of norms too."""
+    pool = GridPool(SQUARE, size, reduce, stride=stride, padding=padding)
+    for side in (6, 7, 8):
+        assert grid_symmetry_error(pool, (side, side), SQUARE, SQUARE) < 1e-12
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS, ids=str)
+def test_largest_norm_in_overlapping_windows(size, stride, padding):
+    """Against a search, window by window."""
+    type, pad = FieldType(D4, "2x1"), padding if isinstance(padding, int) else padding[0]
+    side = 2 * stride + size - 2 * pad
+    x = image(type, side, side)
+    out = GridPool(type, size, stride=stride, padding=padding)(x)
+    assert out.shape[2:] == (3, 3)
+    for i, j in itertools.product(range(3), repeat=2):
+        top, left = i * stride - pad, j * stride - pad
+        seen = x[:, :, max(top, 0) : top + size, max(left, 0) : left + size].flatten(2).unflatten(1, (2, 2))
+        best = seen.norm(dim=1, keepdim=True).argmax(-1, keepdim=True).expand(-1, 2, -1, -1)
+        assert torch.equal(out[:, :, i, j], seen.gather(3, best).flatten(1))
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS, ids=str)
+def test_overlapping_windows_go_round_the_strip(size, stride, padding, reduce):
+    pool = GridPool(MIXED, size, reduce, stride=stride, padding=padding, padding_mode="moebius")
+    x = image(MIXED, 6, 8)
+    assert pool(x).shape[3] == 8 // stride
+    for shift in (stride, 8, 8 + stride):
+        moved = pool(moebius_shift(x, shift, MIXED))
+        assert torch.allclose(moved, moebius_shift(pool(x), shift // stride, MIXED), atol=1e-12)
+
+
+def test_windows_round_a_torus():
+    """About a pixel, when a window has its middle there; and with more pixels before the seam than behind it."""
+    torus = {"padding_mode": "circular"}
+    pool = GridPool(SQUARE, 3, stride=2, padding=1, **torus)
+    assert grid_symmetry_error(pool, (8, 8), SQUARE, SQUARE, periodic=True, centre="pixel") < 1e-12
+    x = image(SQUARE, 6, 9)
+    out = GridPool(SQUARE, 3, padding=1, **torus)(x)
+    assert torch.equal(out, GridPool(SQUARE, 3)(x.roll((1, 1), (2, 3))))
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize("options", [{"stride": 1, "padding": 1}, {"stride": 2, "padding": 1}, {"stride": 2}], ids=str)
+def test_hexagonal_windows(options, reduce):
+    """All twelve elements, on a masked array and on a torus; windows are hexagons."""
+    type, hexagons = FieldType(D6, "1x0 + 1x1 + 1xregular"), {"lattice": "hexagonal"}
+    pool = torch.nn.Sequential(GridMask(type, **hexagons), GridPool(type, 3, reduce, **options, **hexagons))
+    side = 9 if options.get("padding") else 11
+    assert grid_symmetry_error(pool, (side, side), type, type, **hexagons) < 1e-12
+    torus = GridPool(type, 3, reduce, stride=options["stride"], padding=1, padding_mode="circular", **hexagons)
+    assert grid_symmetry_error(torus, (8, 8), type, type, periodic=True, centre="pixel", **hexagons) < 1e-12
+    x = torch.zeros(1, 1, 3, 3)
+    x[..., 0, 0] = 7.0  # a corner of the array of a hexagon's taps
+    assert GridPool(FieldType(D6, "1x0"), 3, reduce, **hexagons)(x) == 0 < GridPool(FieldType(D4, "1x0"), 3, reduce)(x)
+
+
 @pytest.mark.parametrize("reduce", ["max", "mean"])
 @pytest.mark.parametrize("height", [4, 5])
 @pytest.mark.parametrize("mode", ["moebius", ("circular", "moebius")], ids=str)
@@ -134,13 +210,14 @@ def test_mean_equals_gauge_pool_on_the_graph():
 
 
 def test_modules_are_values():
-    pool = GridPool(MIXED, padding_mode="moebius")
     x = image(MIXED, 5, 7).float()
-    for other in (pickle.loads(pickle.dumps(pool)), copy.deepcopy(pool), torch.compile(pool, fullgraph=True, backend="eager")):
-        assert torch.equal(other(x), pool(x))
+    for pool in (GridPool(MIXED, padding_mode="moebius"), GridPool(MIXED, 3, stride=2, padding=1)):
+        compiled = torch.compile(pool, fullgraph=True, backend="eager")
+        for other in (pickle.loads(pickle.dumps(pool)), copy.deepcopy(pool), compiled):
+            assert torch.equal(other(x), pool(x))
     act = OnGrid(FieldNorm(MIXED))
     assert act.eval().state_dict().keys() == act.train().state_dict().keys()
-    assert "moebius" in repr(pool)
+    assert "stride=2" in repr(pool)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +225,14 @@ def test_modules_are_values():
     [
         ("size", lambda: GridPool(MIXED, 0)),
         ("reduce", lambda: GridPool(MIXED, reduce="median")),
+        ("stride from 1", lambda: GridPool(MIXED, 2, stride=3)),
+        ("stride from 1", lambda: GridPool(MIXED, 2, stride=0)),
+        ("padding below", lambda: GridPool(MIXED, 2, padding=2)),
+        ("without pixels", lambda: GridPool(MIXED, 3, padding=2)(torch.zeros(1, 9, 6, 6))),
+        ("more than once", lambda: GridPool(MIXED, 5, padding=(0, 4), padding_mode="moebius")(torch.zeros(1, 9, 9, 3))),
+        ("odd size", lambda: GridPool(FieldType(D6, "1x0"), 2, lattice="hexagonal")),
+        ("odd number", lambda: GridPool(FieldType(D6, "1x0"), 3, stride=2, lattice="hexagonal")(torch.zeros(1, 1, 9, 9))),
+        ("odd number", lambda: GridPool(FieldType(D6, "1x0"), 3, stride=2, lattice="hexagonal")(torch.zeros(1, 1, 10, 10))),
         ("padding_mode", lambda: GridPool(MIXED, padding_mode="mirror")),
         ("plane", lambda: GridPool(FieldType(groups.SO3(), "1x0"))),
         ("B, 9, H, W", lambda: GridPool(MIXED)(torch.zeros(3, 9))),
