@@ -49,11 +49,12 @@ class GridPool(Exportable):
         lattice: see :class:`GridConv`.
 
     Shapes:
-        (B, type.dim, H, W) -> (B, type.dim, H', W') with H' = ceil((H + 2 padding - size) / stride) + 1, on a closed axis
-        ceil(H / stride).
+        (B, type.dim, H, W) -> (B, type.dim, H', W') with H' = ceil((H + 2 padding - size) / stride) + 1, less
+        a window that holds padding alone; on a closed axis ceil(H / stride).
 
     Raises:
-        ValueError: arguments that do not fit; windows that hold no pixel; on other lattices windows that do not fit.
+        ValueError: arguments that do not fit; windows that go round an axis more than once; on other lattices windows that do
+            not fit.
     """
 
     def __init__(
@@ -105,8 +106,8 @@ class GridPool(Exportable):
             return count, (pad, after), [(0, 0)]
         count = max(-(-(n + 2 * pad - self.size) // self.stride), 0) + 1
         spare = (count - 1) * self.stride + self.size - n - 2 * pad
-        if pad + spare >= self.size:
-            raise ValueError(f"GridPool has windows without pixels on axis {axis} of {n} pixels: take less padding")
+        if pad + spare >= self.size:  # the last window would hold padding alone
+            count, spare = count - 1, spare - self.stride
         if self._mixes_axes and self.stride > 1 and (spare or count % 2 == 0):
             raise ValueError(
                 f"{self.in_type.group} does not map the windows of GridPool (size {self.size}, stride {self.stride}, padding "
