@@ -191,18 +191,18 @@ def _(layer: GridPool, seen: set[Seen]) -> nn.Module:
     if native is not None:
         return native
     shape, dtype = _the_only(layer, seen)
-    (height, rows, tops), (width, columns, lefts) = (layer.windows(axis, n) for axis, n in enumerate(shape))
+    (_, rows, tops), (_, columns, lefts) = (layer.windows(axis, n) for axis, n in enumerate(shape))
     ends = [[*left, *top] for top, left in itertools.product(tops, lefts)]
-    square = layer.taps is None
-    taps = list(itertools.product(range(layer.size), repeat=2)) if square else layer.taps
-    windows = taps, layer.stride, (height, width), ends
+    taps = list(itertools.product(range(layer.size), repeat=2)) if layer.taps is None else layer.taps
+    windows = layer.size, taps, layer.stride, ends
     if layer.reduce == "mean":
-        inside = torch.ones(1, 1, *(n + sum(closed) for n, closed in zip(shape, (rows, columns))), dtype=dtype)
-        pool = plain.MeanPool(*windows, inside=inside if square else None)
+        inside = (
+            torch.ones(1, 1, *(n + sum(closed) for n, closed in zip(shape, (rows, columns)))) if layer.taps is None else None
+        )
+        pool = plain.MeanPool(*windows, inside=inside)
     else:
-        options = {"blocks": _blocks(layer.in_type), "beyond": -torch.inf if square else 0.0, "eps": tie_tolerance(dtype)}
-        pool = plain.LargestPool(*windows, **options)
-    pool = plain.traced(pool)
+        pool = plain.LargestPool(*windows, blocks=_blocks(layer.in_type), eps=tie_tolerance(dtype))
+    pool = plain.traced(pool.to(dtype))
     if not any((*rows, *columns)):
         return pool
     most = [max(closed) for closed in (rows, columns)]

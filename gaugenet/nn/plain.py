@@ -7,7 +7,6 @@ not installed. A block of ``mul`` copies of n components lies in the channels ``
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce as fold
 from typing import NamedTuple
 
 import torch
@@ -125,22 +124,25 @@ class Narrow(nn.Module):
 
 
 class _Pool(nn.Module):
-    """Windows of pixels to one: ``count`` of them, every ``stride`` pixels, the pixels ``taps`` of each, all ways to lay them
+    """Windows of pixels to one: every ``stride`` pixels, the pixels ``taps`` of ``size`` x ``size``, all ways to lay them
     (``ends``, as for F.pad) averaged."""
 
-    def __init__(
-        self, taps: Sequence[tuple[int, int]], stride: int, count: tuple[int, int], ends: Sequence[Sequence[int]]
-    ) -> None:
+    def __init__(self, size: int, taps: Sequence[tuple[int, int]], stride: int, ends: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.taps, self.stride, self.count, self.ends = list(taps), stride, tuple(count), [list(e) for e in ends]
+        self.size, self.stride, self.ends, self.whole = size, stride, [list(e) for e in ends], len(taps) == size**2
+        self.register_buffer("select", torch.zeros(len(taps), 1, size, size))
+        for n, (i, j) in enumerate(taps):
+            self.select[n, 0, i, j] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.pooled(x, ends) for ends in self.ends]
         return sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
 
-    def seen(self, x: Tensor) -> list[Tensor]:
-        spans = [(n - 1) * self.stride + 1 for n in self.count]
-        return [x[..., i : i + spans[0] : self.stride, j : j + spans[1] : self.stride] for i, j in self.taps]
+    def seen(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, T, H', W'): one operation, so that graphs stay small."""
+        return F.conv2d(x.reshape(-1, 1, x.shape[2], x.shape[3]), self.select, stride=self.stride).unflatten(
+            0, (-1, x.shape[1])
+        )
 
 
 class MeanPool(_Pool):
@@ -151,31 +153,33 @@ class MeanPool(_Pool):
         self.register_buffer("inside", inside)
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
-        total = sum(self.seen(F.pad(x, ends)))
-        return total / (len(self.taps) if self.inside is None else sum(self.seen(F.pad(self.inside, ends))))
+        seen = self.seen(F.pad(x, ends))
+        return seen.mean(2) if self.inside is None else seen.sum(2) / self.seen(F.pad(self.inside, ends)).sum(2)
 
 
 class LargestPool(_Pool):
-    """The largest value of each channel (``beyond`` the ends another), or of every copy the member of largest norm (the mean of
-    ties)."""
+    """The largest value of each channel, or of every copy the member of largest norm (the mean of ties)."""
 
-    def __init__(self, *windows, blocks: Sequence[Block], beyond: float, eps: float) -> None:
+    def __init__(self, *windows, blocks: Sequence[Block], eps: float) -> None:
         super().__init__(*windows)
-        self.blocks, self.beyond, self.eps = list(blocks), beyond, eps
+        self.blocks, self.eps = list(blocks), eps
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
         parts = []
         for block in self.blocks:
             part = block.of(x).flatten(1, 2)
-            if block.pointwise:
-                parts.append(fold(torch.maximum, self.seen(F.pad(part, ends, value=self.beyond))))
+            if block.pointwise and self.whole:
+                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size, self.stride))
                 continue
-            part = F.pad(part, ends).unflatten(1, (block.n, block.mul))
-            powers = self.seen(part.square().sum(1, keepdim=True))
-            least = fold(torch.maximum, powers) * (1 - self.eps)
-            chosen = [(power >= least).to(x.dtype) for power in powers]
-            members = [member * there for member, there in zip(self.seen(part), chosen)]
-            parts.append((sum(members) / sum(chosen)).flatten(1, 2))
+            part = F.pad(part, ends)
+            members = self.seen(part)
+            if block.pointwise:
+                parts.append(members.amax(2))
+                continue
+            members = members.unflatten(1, (block.n, block.mul))
+            power = self.seen(part.unflatten(1, (block.n, block.mul)).square().sum(1)).unsqueeze(1)
+            chosen = (power >= power.amax(3, keepdim=True) * (1 - self.eps)).to(x.dtype)
+            parts.append(((members * chosen).sum(3) / chosen.sum(3)).flatten(1, 2))
         return torch.cat(parts, 1)
 
 

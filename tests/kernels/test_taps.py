@@ -37,10 +37,10 @@ def test_kernels(group, taps, a, b, count):
     kernels = basis.coefficients
     assert len(basis) == count and kernels.shape == (count, rep_out.dim, rep_in.dim, len(taps))
     flat = kernels.flatten(1)
-    assert torch.allclose(flat @ flat.T, torch.eye(count, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(flat @ flat.T, torch.eye(count, dtype=torch.float64), rtol=1e-12, atol=1e-12)
     for g, place in zip(group.elements, tap_permutation(group, taps)):
         expected = torch.einsum("ij,kjlt,ml->kimt", rep_out(g), kernels, rep_in(g))
-        assert torch.allclose(kernels[..., place], expected, atol=1e-12)
+        assert torch.allclose(kernels[..., place], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_taps_lie_as_the_weights_of_a_convolution():
@@ -98,7 +98,7 @@ def test_expansion_meets_the_constraint(group, taps, a, b):
     assert kernel.shape == (len(taps), in_type.dim, out_type.dim)
     for g, place in zip(group.elements, tap_permutation(group, taps)):
         expected = torch.einsum("ij,tkj,lk->tli", out_type(g), kernel, in_type(g))
-        assert torch.allclose(kernel[place], expected, atol=1e-12)
+        assert torch.allclose(kernel[place], expected, rtol=1e-12, atol=1e-12)
     if expansion.num_weights:  # every weight counts, and no two do the same
         jacobian = torch.autograd.functional.jacobian(expansion, torch.zeros(expansion.num_weights, dtype=torch.float64))
         assert torch.linalg.matrix_rank(jacobian.reshape(-1, expansion.num_weights)) == expansion.num_weights

@@ -67,7 +67,7 @@ def test_padding_modes(group, mode):
     x = torch.randn(1, conv.in_type.dim, 6, 5, dtype=torch.float64)
     padded = F.pad(x, (2, 2, 2, 2), mode="constant" if mode == "zeros" else mode)
     bias = conv.bias.row()
-    assert torch.allclose(conv(x), F.conv2d(padded, conv.kernel(), bias), atol=1e-12)
+    assert torch.allclose(conv(x), F.conv2d(padded, conv.kernel(), bias), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": 1, "stride": 2, "padding_mode": "replicate"}, {"bias": False}], ids=str)
@@ -87,7 +87,7 @@ def test_groups(groups_, options):
         blocks = [block.unflatten(-1, (groups_, -1))[..., j, :] for block in conv.in_type.split(x.movedim(1, -1))]
         parts.append(small.out_type.split(small(small.in_type.join(blocks).movedim(-1, 1)).movedim(1, -1)))
     expected = conv.out_type.join([torch.cat(blocks, -1) for blocks in zip(*parts)]).movedim(-1, 1)
-    assert torch.allclose(out, expected, atol=1e-12)
+    assert torch.allclose(out, expected, rtol=1e-12, atol=1e-12)
     plain, deep = torch.nn.Conv2d(4, 8, 3, groups=2, dtype=torch.float64), conv_on(ONE, "4x0", "8x0", groups=2)
     with torch.no_grad():
         plain.weight.copy_(deep.kernel())

@@ -66,7 +66,7 @@ def test_transposed_convolution_of_stride_one_is_the_convolution(size, mode):
     layer = GridConvTranspose(*types, size, size // 2, padding_mode=mode).double()
     layer.load_state_dict(conv.state_dict())
     x = torch.randn(2, types[0].dim, 6, 7, dtype=torch.float64)
-    assert torch.allclose(layer(x), conv(x), atol=1e-12)
+    assert torch.allclose(layer(x), conv(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"bias": False}, {"groups": 2}], ids=str)
@@ -81,7 +81,7 @@ def test_transposed_convolution_over_the_trivial_group(options):
             plain.bias.copy_(layer.bias.row())
     x = torch.randn(1, 4, 5, 6, dtype=torch.float64)
     # Over {e} a part of the channels is a run of them: both orders agree.
-    assert torch.allclose(layer(x), plain(x), atol=1e-12)
+    assert torch.allclose(layer(x), plain(x), rtol=1e-12, atol=1e-12)
 
 
 def test_transposed_convolution_is_the_adjoint():
@@ -98,8 +98,8 @@ def test_transposed_convolution_is_the_adjoint():
         solution = torch.linalg.lstsq(basis.flatten(1).T, adjoint.permute(2, 3, 1, 0).reshape(-1)).solution
         with torch.no_grad():
             layer.weight.copy_(solution)
-        assert torch.allclose(layer.kernel(), adjoint, atol=1e-12)
-        assert torch.allclose(layer(y), expected, atol=1e-12)
+        assert torch.allclose(layer.kernel(), adjoint, rtol=1e-12, atol=1e-12)
+        assert torch.allclose(layer(y), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("layer", [
@@ -113,7 +113,7 @@ def test_up_round_the_strip(layer):
     out = layer(x)
     assert out.shape[2:] == (8, 10)
     for shift in (1, 5, 7):
-        assert torch.allclose(layer(moebius_shift(x, shift, type)), moebius_shift(out, 2 * shift, type), atol=1e-12)
+        assert torch.allclose(layer(moebius_shift(x, shift, type)), moebius_shift(out, 2 * shift, type), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
@@ -215,7 +215,7 @@ def test_restriction(group, subgroup, text):
     layer = Restrict(type, subgroup)
     assert all(rep.group == subgroup for _, rep in layer.out_type.blocks) and layer.out_type.dim == type.dim
     for g in subgroup.sample(3):
-        assert torch.allclose(layer.out_type(g), type(g), atol=1e-9)
+        assert torch.allclose(layer.out_type(g), type(g), rtol=1e-9, atol=1e-9)
     conv = randomise(GridConv(layer.out_type, FieldType(subgroup, "2x0 + 1xstandard"), 3, 1, **LIMITED)).double()
     net = torch.nn.Sequential(layer, conv)
     x = torch.randn(1, type.dim, 5, 5, dtype=torch.float64)

@@ -155,7 +155,7 @@ def test_another_net_in_double_precision_changes_nothing(net):
     assert torch.equal(net(x), before)
     assert all(p.dtype == torch.float32 for p in net.state_dict().values() if p.is_floating_point())
     again = copy.deepcopy(net).double()
-    assert torch.allclose(again(x.double()), twin(x.double()), atol=1e-12)
+    assert torch.allclose(again(x.double()), twin(x.double()), rtol=1e-12, atol=1e-12)
 
 
 def test_the_way_there_and_back_keeps_constants_exact(net):

@@ -60,7 +60,7 @@ def test_layers_at_every_pixel(layer, memory):
     out = grid(x)
     assert out.shape == (2, layer.out_type.dim, 3, 4) and (grid.in_type, grid.out_type) == (layer.in_type, layer.out_type)
     nodes = layer(x.permute(0, 2, 3, 1).reshape(-1, layer.in_type.dim))
-    assert torch.allclose(out.permute(0, 2, 3, 1).reshape(nodes.shape), nodes)
+    assert torch.allclose(out.permute(0, 2, 3, 1).reshape(nodes.shape), nodes, rtol=1e-12, atol=1e-12)
     volume = image(layer.in_type, 2, 3, 2)
     assert grid(volume).shape == (2, layer.out_type.dim, 2, 3, 2)
 
@@ -68,7 +68,7 @@ def test_layers_at_every_pixel(layer, memory):
 def test_field_norm_of_scalars_is_batch_norm():
     type, plain = FieldType(FLIP, "3x0"), torch.nn.BatchNorm2d(3).double()
     norm, x = OnGrid(FieldNorm(type)).double(), image(FieldType(FLIP, "3x0"), 4, 5)
-    assert torch.allclose(norm(x), plain(x))
+    assert torch.allclose(norm(x), plain(x), rtol=1e-12, atol=1e-12)
 
 
 def test_dropout_drops_copies_of_single_pixels():
@@ -80,7 +80,7 @@ def test_dropout_drops_copies_of_single_pixels():
 def test_pools_scalars_like_torch(size):
     x = image(FieldType(FLIP, "3x0"), 6, 12)
     assert torch.equal(GridPool(FieldType(FLIP, "3x0"), size)(x), F.max_pool2d(x, size))
-    assert torch.allclose(GridPool(FieldType(FLIP, "3x0"), size, "mean")(x), F.avg_pool2d(x, size))
+    assert torch.allclose(GridPool(FieldType(FLIP, "3x0"), size, "mean")(x), F.avg_pool2d(x, size), rtol=1e-12, atol=1e-12)
 
 
 def test_largest_member_and_ties():
@@ -105,7 +105,9 @@ def test_commutes_with_the_symmetries_of_the_square(size, side, reduce, dtype, t
     out = pool(x.to(dtype))
     assert out.shape[2:] == (-(-side // size),) * 2 and out.dtype == dtype
     for g in D4.elements:
-        assert torch.allclose(pool(turned(x, SQUARE, g).to(dtype)).double(), turned(out.double(), SQUARE, g), atol=tolerance)
+        assert torch.allclose(
+            pool(turned(x, SQUARE, g).to(dtype)).double(), turned(out.double(), SQUARE, g), rtol=tolerance, atol=tolerance
+        )
 
 
 WINDOWS = [(2, 1, 0), (2, 1, 1), (3, 1, 1), (3, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, (2, 2)), (3, 3, 1)]
@@ -118,7 +120,7 @@ def test_overlapping_windows_of_scalars_are_those_of_torch(size, stride, padding
     x, options = image(type, side, side), {"stride": stride, "padding": padding}
     assert torch.equal(GridPool(type, size, **options)(x), F.max_pool2d(x, size, stride, pad))
     mean = F.avg_pool2d(x, size, stride, pad, count_include_pad=False)
-    assert torch.allclose(GridPool(type, size, "mean", **options)(x), mean, atol=1e-12)
+    assert torch.allclose(GridPool(type, size, "mean", **options)(x), mean, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("reduce", ["max", "mean"])
@@ -154,7 +156,7 @@ def test_overlapping_windows_go_round_the_strip(size, stride, padding, reduce):
     assert pool(x).shape[3] == 6
     for shift in (stride, width, width + stride):
         moved = pool(moebius_shift(x, shift, MIXED))
-        assert torch.allclose(moved, moebius_shift(pool(x), shift // stride, MIXED), atol=1e-12)
+        assert torch.allclose(moved, moebius_shift(pool(x), shift // stride, MIXED), rtol=1e-12, atol=1e-12)
 
 
 def test_windows_round_a_torus():
@@ -191,7 +193,7 @@ def test_commutes_with_even_shifts_of_the_strip(mode, height, reduce):
     pool, x = GridPool(MIXED, 2, reduce, padding_mode=mode), image(MIXED, height, 6)
     for shift in (2, 6, 8):
         moved = pool(moebius_shift(x, shift, MIXED))
-        assert torch.allclose(moved, moebius_shift(pool(x), shift // 2, MIXED), atol=1e-12)
+        assert torch.allclose(moved, moebius_shift(pool(x), shift // 2, MIXED), rtol=1e-12, atol=1e-12)
 
 
 def test_odd_strip_goes_on_beyond_the_seam():
@@ -207,7 +209,7 @@ def test_mean_equals_gauge_pool_on_the_graph():
     """Pooling to the coarser level of a strip's graph, whose nodes are the blocks."""
     graph, x = geometry.moebius(4, 6, levels=1).to_graph(), image(MIXED, 4, 6, batch=1)
     nodes = GaugePool(MIXED)(x[0].flatten(1).T, graph)
-    assert torch.allclose(GridPool(MIXED, reduce="mean")(x)[0].flatten(1).T, nodes)
+    assert torch.allclose(GridPool(MIXED, reduce="mean")(x)[0].flatten(1).T, nodes, rtol=1e-12, atol=1e-12)
 
 
 def test_modules_are_values():

@@ -54,15 +54,15 @@ def test_networks(name):
     net = stirred(NETWORKS[name]).double().eval()
     x = image()
     plain = net.export(x)
-    assert is_plain(plain) and torch.allclose(plain(x), net(x), atol=1e-10)
+    assert is_plain(plain) and torch.allclose(plain(x), net(x), rtol=1e-10, atol=1e-10)
     program = torch.export.export(plain, (x,))
-    assert torch.allclose(program.module()(x), net(x), atol=1e-10)
+    assert torch.allclose(program.module()(x), net(x), rtol=1e-10, atol=1e-10)
     whole = export(net, x)  # keeps the class, with plain layers inside
-    assert torch.allclose(whole(x), net(x), atol=1e-10)
+    assert torch.allclose(whole(x), net(x), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name):
     layer = randomise(LAYERS[name]).double()
     plain, x = layer.export(), image(layer.in_type.dim)
-    assert is_plain(plain) and torch.allclose(plain(x), layer(x), atol=1e-10)
+    assert is_plain(plain) and torch.allclose(plain(x), layer(x), rtol=1e-10, atol=1e-10)

@@ -93,7 +93,7 @@ def test_grouped_form_equals_the_whole_kernel(scale_size):
     a, b = FieldType(group, "2xregular"), FieldType(group, "3xregular")
     conv = randomise(ScaleConv(a, b, 7, effective_size=3, scale_size=scale_size)).double()
     x = torch.randn(2, a.dim, 9, 9, dtype=torch.float64)
-    assert torch.allclose(conv(x), F.conv2d(x, conv.kernel(), conv.bias.row(), padding=3), atol=1e-12)
+    assert torch.allclose(conv(x), F.conv2d(x, conv.kernel(), conv.bias.row(), padding=3), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -121,7 +121,7 @@ def test_bases():
     assert a.shape == (9, 2, 9, 9) and np.allclose((a[:, 0] ** 2).sum((1, 2)), 1)
     # psi at the scale 2 sigma, at every second pixel, is psi at sigma, divided by 4
     wide = hermite_gaussians(33, (1.0, 2.0), 3)
-    assert np.allclose(4 * wide[:, 1, ::2, ::2][:, 4:13, 4:13], wide[:, 0, 12:21, 12:21], atol=1e-12)
+    assert np.allclose(4 * wide[:, 1, ::2, ::2][:, 4:13, 4:13], wide[:, 0, 12:21, 12:21], rtol=1e-12, atol=1e-12)
     b = hermite_gaussians(9, (1.0, 2.0), 5, "B")
     assert b.shape[0] == 25 and not np.allclose(b[0], b[15])
     assert not np.allclose(hermite_gaussians(9, (1.0, 2.0), 5, "B", shrink=1.2)[15:], b[15:])
