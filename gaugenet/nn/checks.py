@@ -24,7 +24,8 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise TypeError(f"{layer} expected a torch.Tensor of features, got {type(x).__name__}")
     if x.dim() != dim or x.shape[1] != in_type.dim:
         shape = {2: "(N, {})", 4: "(B, {}, H, W)", 5: "(B, {}, Z, H, W)"}[dim].format(in_type.dim)
-        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}")
+        hint = f" (on images: OnGrid({layer}(...)))" if dim == 2 and x.dim() > 3 else ""
+        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}{hint}")
     if parameter is None:
         return
     if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):

@@ -96,13 +96,15 @@ class GridConv(GridKernel):
         return tuple(a + b for a, b in zip(self.zeros, self.pad.padding))
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep."""
+        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep, or too small."""
+        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
+        if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, extent)):
+            raise ValueError(f"GridConv with a kernel of {extent} pixels and padding {self.padding} got {tuple(shape)} pixels")
         if all(s == 1 for s in self.stride):
             return
         for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
             if mode in CLOSED and shape[axis] % step:
                 raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
-        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
         open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
         self.check_sampling(shape, self.padding, extent, open_stride)
 

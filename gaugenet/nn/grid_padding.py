@@ -98,6 +98,8 @@ class GridPadding(ConstantModule, Exportable):
 
 def spatial_axes(type: FieldType) -> int:
     """Number of spatial axes of images with fields of a type: the dimension of its group, 2 or 3."""
+    if not isinstance(type, FieldType):
+        raise TypeError(f'expected a field type such as FieldType(groups.Cyclic(4), "2x0 + 1xregular"), got {type!r}')
     if type.group.dim not in (2, 3):
         raise ValueError(f"fields on images and volumes have a group of the plane or of space, got {type.group}")
     return type.group.dim

@@ -239,9 +239,22 @@ def test_modules_are_values():
         ("plane", lambda: GridPool(FieldType(groups.SO3(), "1x0"))),
         ("B, 9, H, W", lambda: GridPool(MIXED)(torch.zeros(3, 9))),
         ("OnGrid", lambda: OnGrid(FieldNorm(MIXED))(torch.zeros(3, 9))),
+        (r"on images: OnGrid\(FieldNorm", lambda: FieldNorm(MIXED)(torch.zeros(3, 9, 4, 4))),
         ("OnGrid", lambda: OnGrid(FieldNorm(MIXED))(torch.zeros(3, 8, 4, 4))),
     ],
 )
 def test_refused(match, call):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_layers_one_behind_the_other():
+    torch.manual_seed(0)
+    parts = [FieldNorm(MIXED), NormNonlinearity(MIXED), GaugeLinear(MIXED, FieldType(FLIP, "3x0"))]
+    x = image(MIXED, 4, 4).float()
+    grid = OnGrid(torch.nn.Sequential(*parts))
+    assert grid.out_type == FieldType(FLIP, "3x0")
+    assert torch.equal(grid.eval()(x), torch.nn.Sequential(*map(OnGrid, parts)).eval()(x))
+    for bad in (torch.nn.ReLU(), torch.nn.Sequential(), torch.nn.Sequential(*parts, FieldNorm(MIXED))):
+        with pytest.raises(TypeError, match="OnGrid"):
+            OnGrid(bad)
