@@ -14,7 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
-_TINY = 1e-12
+_TINY = 1e-6
+
+
+def smooth_norm(power: Tensor, eps: float) -> Tensor:
+    """sqrt(power + eps^2). ONNX optimisers take the sum with a tiny constant for the power itself, which divides 0 by 0."""
+    return (power * eps**-2 + 1).sqrt() * eps if eps else power.sqrt()
 
 
 class Block(NamedTuple):
@@ -178,7 +183,8 @@ class LargestPool(_Pool):
                 continue
             members = members.unflatten(1, (block.n, block.mul))
             power = self.seen(part.unflatten(1, (block.n, block.mul)).square().sum(1)).unsqueeze(1)
-            chosen = (power >= power.amax(3, keepdim=True) * (1 - self.eps)).to(x.dtype)
+            most = power.amax(3, keepdim=True)
+            chosen = (most - power <= most * self.eps).to(x.dtype)
             parts.append(((members * chosen).sum(3) / chosen.sum(3)).flatten(1, 2))
         return torch.cat(parts, 1)
 
@@ -202,13 +208,14 @@ class Norms(nn.Module):
                 continue
             part = part.unflatten(1, (block.parts, block.n // block.parts))
             power = part.square().sum(2)  # (B, parts, mul, ...)
-            if self.smooth:
-                norm = floor = (power + self.eps**2).sqrt()
-            else:
-                norm = power.sqrt()
-                floor = norm + self.eps
+            norm = smooth_norm(power, self.eps) if self.smooth else power.sqrt()
             shifted = norm if self.bias is None else norm + self.bias[:, start : start + block.mul].unsqueeze(1)
-            parts.append(((self.act(shifted) / floor).unsqueeze(2) * part).flatten(1, 3))
+            scale = self.act(shifted)
+            if self.smooth or not self.eps:
+                scale = scale / norm
+            else:  # over norm + eps, which would lose a tiny eps in ONNX
+                scale = scale / self.eps / (norm / self.eps + 1)
+            parts.append((scale.unsqueeze(2) * part).flatten(1, 3))
             start += block.mul
         return torch.cat(parts, 1)
 
@@ -254,8 +261,11 @@ class Circle(nn.Module):
         if self.n:
             padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
             f = padded.index_select(1, self.place).unflatten(1, (self.n, self.width)).flatten(2)  # (B, n, width * pixels)
-            norm = (f.square().sum(1, keepdim=True) + _TINY).sqrt() if self.scaled else 1.0
-            values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+            if self.scaled:
+                norm = smooth_norm(f.square().sum(1, keepdim=True), _TINY)
+                values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+            else:
+                values = self.act(torch.matmul(self.synthesis, f))
             f = torch.matmul(self.synthesis.t() / self.synthesis.shape[0], values)
             results = f.reshape(x.shape[0], self.n * self.width, x.shape[2], x.shape[3])
             out = torch.cat([results, out], 1).index_select(1, self.back)
@@ -296,7 +306,7 @@ class LayerNorm(nn.Module):
             mean = part.mean(2)  # (B, n, ...)
             mean = torch.matmul(getattr(self, f"projector_{b}"), mean.flatten(2)).reshape(mean.shape)
             part = part - mean.unsqueeze(2)
-            parts.append((part * (part.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()).flatten(1, 2))
+            parts.append((part / smooth_norm(part.square().mean((1, 2), keepdim=True), self.eps**0.5)).flatten(1, 2))
         return torch.cat(parts, 1) * self.gamma + self.beta
 
 
@@ -312,7 +322,7 @@ class Products(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         f = x.unflatten(1, (self.n, self.mul)).flatten(3)  # (B, n, mul, pixels)
-        size = (f.square().mean(1, keepdim=True) + self.eps**2).sqrt()
+        size = smooth_norm(f.square().mean(1, keepdim=True), self.eps)
         products = (f / size).index_select(1, self.first) * f.index_select(1, self.second)
         products = torch.matmul(self.maps, products.transpose(1, 2)).transpose(1, 2)
         return (products + f * self.gain).reshape(x.shape)
@@ -334,5 +344,5 @@ class Invariants(nn.Module):
             elif self.reduce == "mean" or block.pointwise:
                 parts.append(part.mean(1))
             else:
-                parts.append((part.square().sum(1) + self.eps**2).sqrt() - self.eps)
+                parts.append(smooth_norm(part.square().sum(1), self.eps) - self.eps)
         return torch.cat(parts, 1)

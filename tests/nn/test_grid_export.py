@@ -222,20 +222,19 @@ def test_torch_export_and_scripted_graph():
     assert torch.allclose(torch.export.load(buffer).module()(x), net(x), atol=1e-5)
 
 
-def chain(group: groups.Group, x: torch.Tensor) -> nn.Sequential:
-    """All layers over a group, one behind the other, with linear maps between types, on images of 12 pixels or more."""
-    parts: list[nn.Module] = []
-    for name, make in LAYERS.items():
-        layer = make()
+class Beside(nn.Module):
+    """All layers over a group, side by side, behind linear maps to their types."""
+
+    def __init__(self, group: groups.Group):
+        super().__init__()
         # ONNX's reference evaluator knows no groups of a transposed convolution, not even those of nn.ConvTranspose2d.
-        if layer.in_type.group != group or name == "transposed" or isinstance(layer, Restrict):
-            continue
-        type = parts[-1].out_type if parts else layer.in_type
-        parts += [] if type == layer.in_type else [OnGrid(GaugeLinear(type, layer.in_type))]
-        parts.append(layer)
-        if min(nn.Sequential(*parts).double()(x).shape[2:]) < 12:
-            parts.append(GridUpsample(layer.out_type, 2, "nearest"))
-    return nn.Sequential(*parts)
+        layers = [make() for name, make in LAYERS.items() if name != "transposed"]
+        self.layers = nn.ModuleList(layer for layer in layers if layer.in_type.group == group)
+        self.in_type = self.layers[0].in_type
+        self.maps = nn.ModuleList(OnGrid(GaugeLinear(self.in_type, layer.in_type)) for layer in self.layers)
+
+    def forward(self, x):
+        return torch.cat([layer(to(x)).flatten(1) for to, layer in zip(self.maps, self.layers)], 1)
 
 
 @pytest.mark.parametrize("group", [D4, O2, FLIP, C4, C8, groups.Cyclic(2), groups.Cyclic(6)], ids=str)
@@ -244,15 +243,16 @@ def test_all_layers_through_torch_export_and_onnx(group):
     pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
     reference = pytest.importorskip("onnx.reference", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
     torch.manual_seed(0)
-    first = next(layer for layer in (make() for make in LAYERS.values()) if layer.in_type.group == group)
-    x, more = torch.randn(5, first.in_type.dim, 12, 12, dtype=torch.float64).split((2, 3))
-    net = trained(chain(group, x).double(), x).eval()
+    net = Beside(group).double()
+    x, more = torch.randn(5, net.in_type.dim, 12, 12, dtype=torch.float64).split((2, 3))
+    trained(net, x).eval()
+    more[0] = 0.0  # ONNX optimisers drop small numbers that keep a norm from zero
     expected = net(more)
     program = torch.export.export(export(net, x), (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},))
-    assert relative(program.module()(more), expected) < 1e-10
+    assert relative(program.module()(more), expected) < 1e-12
     model = torch.onnx.export(program, dynamo=True, verbose=False).model_proto
     (y,) = reference.ReferenceEvaluator(model).run(None, {model.graph.input[0].name: more.numpy()})
-    assert relative(torch.from_numpy(y), expected) < 1e-4  # ONNX keeps eps in single precision
+    assert relative(torch.from_numpy(y), expected) < 1e-6  # ONNX keeps eps in single precision
 
 
 def relative(out: torch.Tensor, expected: torch.Tensor) -> float:
