@@ -16,7 +16,7 @@ from ..fields import FieldType
 from ..kernels.lattices import Lattice
 from .checks import check_features
 from .exportable import Exportable
-from .grid_padding import CLOSED, GridPadding, per_axis
+from .grid_padding import CLOSED, GridPadding, check_closed, per_axis, turned_axes
 from .nonlinearities import is_pointwise
 
 REDUCTIONS = ("max", "mean")
@@ -53,8 +53,8 @@ class GridPool(Exportable):
         a window that holds padding alone; on a closed axis ceil(H / stride).
 
     Raises:
-        ValueError: arguments that do not fit; windows that go round an axis more than once; on other lattices windows that do
-            not fit.
+        ValueError: arguments that do not fit; windows that go round an axis more than once, or not evenly where the group
+            turns it over (:func:`~gaugenet.nn.grid_padding.check_closed`); on other lattices windows that do not fit.
     """
 
     def __init__(
@@ -87,6 +87,10 @@ class GridPool(Exportable):
         self.lattice = Lattice.of(lattice)
         #: rows and columns of a window that belong to it; None for all
         self.taps = None if self.lattice.is_square else [divmod(int(n), self.size) for n in self.lattice.taps(self.size)[0]]
+        self._turned = turned_axes(type, self.lattice, self.pad.modes)
+        extent, steps = [self.size] * 2, [self.stride] * 2
+        # Windows always go round where nothing turns the axis over.
+        check_closed("GridPool", type, self.lattice, self.pad.modes, extent, self.padding, steps, only_turned=True)
         self._mixes_axes = not self.lattice.is_square and self.lattice.mixes_axes(type.group)
         self.pointwise = [is_pointwise(rep) for _, rep in type.blocks]
 
@@ -100,6 +104,8 @@ class GridPool(Exportable):
         pad = self.padding[axis]
         if self.pad.modes[axis] in CLOSED:
             count = -(-n // self.stride)
+            if self._turned[axis] and n % self.stride:
+                raise ValueError(f"GridPool closes axis {axis} of {n} pixels, no multiple of its stride {self.stride}")
             after = (count - 1) * self.stride + self.size - pad - n
             if max(pad, after) > n:
                 raise ValueError(f"windows of {self.size} go round an axis of {n} pixels more than once")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.nn import GridConv, LatticeConv
+from gaugenet.data import moebius_shift
+from gaugenet.nn import GridConv, GridConvTranspose, GridPool, LatticeConv
 from gaugenet.testing import grid_symmetry_error
 from tests.nn.test_gauge_conv import randomise
 
@@ -197,6 +200,64 @@ def test_hazards():
     with pytest.raises(ValueError, match="off its middle"):
         strided(C6, 11, 3, 1, lattice="hexagonal")  # six sampled rows: no pixel in the middle
     assert strided(C6, 9, 3, 1, lattice="hexagonal")[0].shape[-1] == 5
+
+
+def _evenly(make, group, steps: int, up: bool = False) -> bool:
+    """Whether a layer on the torus has the symmetries about the middle or about the first pixel, and leaves a torus."""
+    type = FieldType(group, "1x0 + 1x1" if group != FLIP else "1x0 + 1x0-")
+    layer = randomise(make(type)).double()
+    n = 6 if up else 6 * steps
+    if layer(torch.zeros(1, type.dim, n, n, dtype=torch.float64)).shape[2:] != (6 * steps if up else 6,) * 2:
+        return False
+    errors = [grid_symmetry_error(layer, (n, n), type, type, periodic=True, centre=c) for c in ("middle", "pixel")]
+    return min(errors) < 1e-10
+
+
+@pytest.mark.parametrize("group", [D4, FLIP], ids=str)
+@pytest.mark.parametrize("layer", [GridConv, GridConvTranspose, GridPool])
+def test_closed_axes_are_gone_round_evenly(layer, group, monkeypatch):
+    """What is refused at construction is what breaks the symmetry of a torus, and nothing else."""
+    options = {"padding_mode": "circular"} | ({"reduce": "mean"} if layer is GridPool else {})
+    taken = 0
+    for size, padding, stride in itertools.product(range(1, 5), range(4), (1, 2, 3)):
+        if padding >= size or (layer is GridPool and stride > size):
+            continue
+        types = (lambda t: (t,)) if layer is GridPool else (lambda t: (t, t))
+        make = lambda t: layer(*types(t), size, stride=stride, padding=padding, **options)  # noqa: B023, E731
+        try:
+            make(FieldType(group, "1x0"))
+        except ValueError as error:
+            assert "evenly" in str(error)
+            with monkeypatch.context() as patch:
+                patch.setattr(sys.modules[layer.__module__], "check_closed", lambda *args, **options: None)
+                assert not _evenly(make, group, stride, layer is GridConvTranspose), (size, padding, stride)
+        else:
+            taken += 1
+            assert _evenly(make, group, stride, layer is GridConvTranspose), (size, padding, stride)
+    assert taken >= 6
+
+
+def test_klein_bottle_with_strides():
+    """Beyond the seam y is turned over about its middle: kernels about a pixel would miss the sampled pixels there."""
+    type, klein = FieldType(FLIP, "1x0 + 1xregular"), {"padding_mode": ("circular", "moebius")}
+    x = torch.randn(1, type.dim, 6, 8, dtype=torch.float64)
+    for layer, up in [
+        (GridConv(type, type, 4, 1, stride=2, **klein), 1 / 2),
+        (GridConvTranspose(type, type, 4, 1, stride=2, **klein), 2),
+        (GridPool(type, 4, stride=2, padding=1, **klein), 1 / 2),
+    ]:
+        layer = randomise(layer).double()
+        moved = layer(moebius_shift(x, 2, type))
+        assert torch.allclose(moved, moebius_shift(layer(x), int(2 * up), type), rtol=1e-12, atol=1e-12)
+    for make in (
+        lambda: GridConv(type, type, 3, 1, stride=2, **klein),
+        lambda: GridConvTranspose(type, type, 3, 1, stride=2, **klein),
+        lambda: GridPool(type, 3, stride=2, padding=1, **klein),
+    ):
+        with pytest.raises(ValueError, match="evenly"):
+            make()
+    with pytest.raises(ValueError, match="no multiple"):
+        GridPool(type, **klein)(torch.zeros(1, type.dim, 5, 8))
 
 
 @pytest.mark.parametrize(
