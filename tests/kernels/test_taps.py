@@ -43,6 +43,31 @@ def test_kernels(group, taps, a, b, count):
         assert torch.allclose(kernels[..., place], expected, rtol=1e-12, atol=1e-12)
 
 
+def _all_representations(group):
+    """Irreps, regular, quotient and induced ones by every cyclic subgroup of the plane that there is."""
+    reps = [*group.irreps(), group.regular]
+    for n in (2, 3, 4):
+        smaller = groups.Cyclic(n)
+        if bool(group.contains(smaller.elements).all()):
+            reps += [group.quotient(smaller), *map(group.induced, smaller.irreps())]
+    return [rep for rep in reps if rep.dim <= 8]
+
+
+@pytest.mark.parametrize(("taps", "finite"), [
+    *[(square_taps(k), (groups.Trivial(), flip, groups.Cyclic(2), C4, groups.Dihedral(2), D4)) for k in (2, 3, 4, 5)],
+    *[(hexagonal_taps(k), (groups.Cyclic(2), groups.Cyclic(3), C6, flip, groups.Dihedral(3), D6)) for k in (1, 2)],
+], ids=lambda value: str(len(value)))  # fmt: skip
+def test_number_of_kernels_is_that_of_the_characters(taps, finite):
+    """dim Hom_G(R^taps (x) rho_in, rho_out) = mean over g of (taps that g keeps) tr rho_in(g) tr rho_out(g)."""
+    for group in finite:
+        kept = torch.from_numpy((tap_permutation(group, taps) == np.arange(len(taps))).sum(1)).double()
+        reps = _all_representations(group)
+        traces = [rep(group.elements).diagonal(dim1=1, dim2=2).sum(1) for rep in reps]
+        for a, trace_in in zip(reps, traces):
+            for b, trace_out in zip(reps, traces):
+                assert len(TapBasis(a, b, taps)) == pytest.approx(float((kept * trace_in * trace_out).mean()), abs=1e-9)
+
+
 def test_taps_lie_as_the_weights_of_a_convolution():
     assert (
         square_taps(3)[0].tolist() == [-1, 1] and square_taps(3)[1].tolist() == [0, 1] and square_taps(3)[4].tolist() == [0, 0]

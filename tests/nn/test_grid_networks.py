@@ -27,7 +27,7 @@ from gaugenet.nn import (
     Restrict,
     ToScalars,
 )
-from gaugenet.testing import grid_symmetry_error
+from gaugenet.testing import grid_symmetries, grid_symmetry_error
 
 LIMITED = {"basis": "band_limited"}
 C4, D4, C6, D6 = groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(6), groups.Dihedral(6)
@@ -102,6 +102,45 @@ def test_hexagonal_networks(group, basis):
     net = network(group, "2x0 + 1xregular", down=None, lattice="hexagonal", padding_mode="circular", basis=basis).double()
     options = {"lattice": "hexagonal", "periodic": True, "centre": "pixel"}
     assert grid_symmetry_error(net, (8, 8), net.in_type, net.out_type, **options) < 1e-10
+
+
+def every_field(group) -> FieldType:
+    """Trivial, irreps, regular, quotient and induced fields."""
+    blocks = [(2, group.trivial), (1, group.regular), *((1, rep) for rep in group.irreps())]
+    for n in (2, 3):
+        smaller = groups.Cyclic(n)
+        if bool(group.contains(smaller.elements).all()):
+            blocks += [(1, group.quotient(smaller)), *((1, group.induced(rep)) for rep in smaller.irreps())]
+    if isinstance(group, groups.Dihedral) and group.n > 2:
+        blocks.append((1, groups.induced(groups.Cyclic(group.n).irrep("1"), group)))
+    return FieldType(group, blocks)
+
+
+SQUARE_GROUPS = [groups.Reflection(), groups.Cyclic(2), C4, groups.Dihedral(2), D4]
+HEXAGON_GROUPS = [groups.Cyclic(2), groups.Cyclic(3), C6, groups.Dihedral(3), D6]
+
+
+@pytest.mark.parametrize("basis", ["complete", "band_limited"])
+@pytest.mark.parametrize(("lattice", "group", "size"), [
+    *[("square", group, size) for group in SQUARE_GROUPS for size in (2, 3, 4, 5)],
+    *[("hexagonal", group, size) for group in HEXAGON_GROUPS for size in (3, 5)],
+], ids=str)  # fmt: skip
+def test_every_element_for_every_field(lattice, group, size, basis):
+    """Quotient and induced fields, too, with odd and even kernels: two layers with biases and what lies between them."""
+    torch.manual_seed(0)
+    scalars, fields = FieldType(group, "2x0"), every_field(group)
+    closed = {"padding_mode": "circular"} if lattice == "hexagonal" else {}
+    options = {"lattice": lattice, "basis": basis, "padding": size // 2, **closed}
+    down = [GridPool(fields)] if lattice == "square" else [GridPool(fields, 3, stride=2, padding=1, lattice=lattice, **closed)]
+    net = nn.Sequential(
+        GridConv(scalars, fields, size, **options), OnGrid(FieldNorm(fields)), OnGrid(NormNonlinearity(fields)),
+        *down, GridConv(fields, fields, size, **options),
+    )  # fmt: skip
+    net.in_type = scalars
+    net = randomised(net).double()
+    where = {"lattice": lattice, "periodic": True, "centre": "pixel"} if lattice == "hexagonal" else {}
+    assert len(grid_symmetries(scalars, (8, 8), **where)) == group.order
+    assert grid_symmetry_error(net, (8, 8), scalars, fields, **where) < 1e-10
 
 
 def test_restricted_half_way():
