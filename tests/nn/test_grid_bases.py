@@ -100,14 +100,18 @@ def test_groups(groups_, options):
     assert torch.allclose(plain(x), deep(x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("basis", ["complete", "band_limited"])
-@pytest.mark.parametrize("lattice", ["square", "hexagonal"])
+@pytest.mark.parametrize(("lattice", "group", "basis"), [
+    *[("square", group, basis) for group in (ONE, FLIP, C4, D4) for basis in ("complete", "band_limited")],
+    *[("square", group, "band_limited") for group in (C8, SO2, O2)],
+    *[("hexagonal", group, basis) for group in (groups.Cyclic(3), C6, D6) for basis in ("complete", "band_limited")],
+    ("hexagonal", O2, "band_limited"),
+], ids=str)  # fmt: skip
 @pytest.mark.parametrize("periodic", [False, True])
-def test_equals_message_passing(lattice, periodic, basis):
+def test_equals_message_passing(lattice, group, basis, periodic):
     """LatticeConv with the same state_dict on the graph of the pixels."""
-    group = D4 if lattice == "square" else D6
     mode = "circular" if periodic else "zeros"
-    conv = conv_on(group, "1x0 + 1xregular", "1xregular", 5, padding=2, lattice=lattice, basis=basis, padding_mode=mode)
+    a, b = ("1x0 + 1xregular", "1xregular") if group.order else ("1x0 + 1x1", "1x2 + 1x1 + 1x0")
+    conv = conv_on(group, a, b, 5, padding=2, lattice=lattice, basis=basis, padding_mode=mode)
     build = geometry.grid if lattice == "square" else geometry.hexagonal
     graph = build((6, 7), 5 if lattice == "square" else 2, periodic).to_graph()
     on_graph = LatticeConv(conv.in_type, conv.out_type, conv.taps, rings=conv.rings).double()
