@@ -120,7 +120,7 @@ class RegularNonlinearity(_CircleNonlinearity):
         node = self.samples * max(self._width, 1) * coefficients.element_size()
         step = max(16, _CHUNK_BYTES // node)
         learnt = isinstance(self.act, nn.Module) and any(p.requires_grad for p in self.act.parameters())
-        if coefficients.shape[0] <= step or learnt or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or learnt or coefficients.shape[0] <= step:  # in this order: sizes may be symbols
             return self._through_samples(coefficients)
         return _Chunked.apply(coefficients, self._through_samples, step)
 
