@@ -41,6 +41,11 @@ def autocast(x: Tensor) -> Tensor:
     return x
 
 
+def room_for_squares(x: Tensor) -> Tensor:
+    """float16 has no squares of numbers above 255, and none of small ones: norms of such features are taken in float32."""
+    return x.float() if x.dtype == torch.float16 else x
+
+
 def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:
     """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features.
 

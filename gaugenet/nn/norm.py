@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
 from .bias import FieldBias
-from .checks import check_features
+from .checks import check_features, room_for_squares
 
 
 class FieldNorm(ConstantModule):
@@ -67,6 +67,12 @@ class FieldNorm(ConstantModule):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.gamma, "FieldNorm")
+        if x.dtype == torch.float16:
+            with torch.autocast(x.device.type, enabled=False):
+                return self._normalised(room_for_squares(x)).to(x.dtype)
+        return self._normalised(x)
+
+    def _normalised(self, x: Tensor) -> Tensor:
         if self.mode == "batch":
             return self._by_batch(x)
         out = self._by_node(x)
@@ -93,9 +99,9 @@ class FieldNorm(ConstantModule):
             if row is None:
                 mean = self.running_mean[means].view(vectors.shape[0], -1)
             else:
-                mean = vectors @ row[columns].view(vectors.shape[1], -1)
+                mean = vectors.to(row) @ row[columns].view(vectors.shape[1], -1)
                 self._update(self.running_mean, means, mean)
-            parts.append((vectors.t() @ mean).reshape(-1))
+            parts.append((vectors.t().to(mean) @ mean).reshape(-1))
         centred = x - torch.cat(parts)
         power = None if row is None else centred.square().mean(0)
         scales = []
@@ -119,6 +125,7 @@ class FieldNorm(ConstantModule):
             block = x[:, columns].view(-1, rep.dim, mul)
             if self._invariant_dims[b]:
                 vectors = getattr(self, f"invariant_{b}")  # (k, n)
+                vectors = vectors.to(block)
                 block = block - vectors.t() @ (vectors @ block).mean(-1, keepdim=True)
             scale = (block.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()
             parts.append(block * (scale if self.gamma is None else scale * self.gamma[copies]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
-from .checks import check_features
+from .checks import check_features, room_for_squares
 from .nonlinearities import activation_function, is_pointwise
 
 # Bytes of samples held at a time: they should stay in the cache between the transforms.
@@ -125,7 +125,8 @@ class RegularNonlinearity(_CircleNonlinearity):
         return _Chunked.apply(coefficients, self._through_samples, step)
 
     def _through_samples(self, coefficients: Tensor) -> Tensor:
-        return self.synthesis.t() @ self.act(self.synthesis @ coefficients) / self.samples
+        # The mean before the sum, which float16 may not hold.
+        return (self.synthesis.t() / self.samples) @ self.act(self.synthesis @ coefficients)
 
 
 class _Chunked(torch.autograd.Function):
@@ -244,6 +245,8 @@ class PolynomialNonlinearity(_CircleNonlinearity):
         return (self.degree + 1) * self._largest_order() + 1
 
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+        if coefficients.dtype == torch.float16:
+            return self._act_on_coefficients(room_for_squares(coefficients)).to(coefficients.dtype)
         if self._orthogonal and self.degree == 2:
             node = self.samples * max(self._width, 1) * coefficients.element_size()
             step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
@@ -251,8 +254,9 @@ class PolynomialNonlinearity(_CircleNonlinearity):
             with torch.autocast(coefficients.device.type, enabled=False):  # as the backward pass, which knows of none
                 return _Square.apply(coefficients, *constants, max(step, 1))
         norm = (coefficients.square().sum(1, keepdim=True) + _TINY).sqrt()
-        values = _horner(self.synthesis @ (coefficients / norm), self.polynomial) * norm
-        return self.synthesis.t() @ values / self.samples
+        synthesis = self.synthesis.to(coefficients.dtype)
+        values = _horner(synthesis @ (coefficients / norm), self.polynomial) * norm
+        return synthesis.t() @ values / self.samples
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, degree={self.degree}"
