@@ -20,6 +20,7 @@ from gaugenet.nn import (
     GridConv,
     GridConvTranspose,
     GridDropout,
+    GridMask,
     GridPool,
     GridUpsample,
     GroupPool,
@@ -56,6 +57,30 @@ def test_transposed_convolution_keeps_the_symmetries(group, a, b, size, options,
     for basis in ("complete", "band_limited") if group.order else ("band_limited",):
         layer = transposed(group, a, b, size, basis=basis, **options).to(dtype)
         assert grid_symmetry_error(layer, (5, 5), layer.in_type, layer.out_type) < tolerance
+
+
+@pytest.mark.parametrize("basis", ["complete", "band_limited"])
+@pytest.mark.parametrize("group", [groups.Cyclic(3), groups.Cyclic(6), D6], ids=str)
+def test_up_and_down_on_hexagons(group, basis):
+    """From 9 to 5 pixels a side and back: exact for all elements, on a masked array and on a torus."""
+    hexagons, type = {"lattice": "hexagonal"}, FieldType(group, "1x0 + 1x1 + 1xregular")
+    options = {"stride": 2, "basis": basis, **hexagons}
+    for mode, ends in (("zeros", {}), ("circular", {"periodic": True, "centre": "pixel"})):
+        down, up = (layer(type, type, 3, 1, padding_mode=mode, **options) for layer in (GridConv, GridConvTranspose))
+        masks = [torch.nn.Identity() if ends else GridMask(type, **hexagons) for _ in range(2)]
+        net = randomise(torch.nn.Sequential(masks[0], down, OnGrid(NormNonlinearity(type)), masks[1], up)).double()
+        side = 8 if ends else 9
+        assert net(torch.zeros(1, type.dim, side, side, dtype=torch.float64)).shape[2:] == (side, side)
+        assert grid_symmetry_error(net, (side, side), type, type, **hexagons, **ends) < 1e-10
+
+
+def test_transposed_kernels_have_the_options_of_kernels():
+    options = {"max_frequency": 1, "rings": [0.0, 1.5], "sigma": 0.7, "dilation": 2, "padding": 4, "bias": False, **LIMITED}
+    conv, layer = (kind(*[FieldType(C8, "1xregular")] * 2, 5, **options) for kind in (GridConv, GridConvTranspose))
+    layer.load_state_dict(conv.state_dict())
+    assert torch.equal(layer.kernel(), conv.kernel()) and layer.bias is None
+    x = torch.randn(1, 8, 9, 9)
+    assert torch.allclose(layer(x), conv(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["zeros", "circular", "moebius"])

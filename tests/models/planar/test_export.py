@@ -26,6 +26,7 @@ C8, O2, SCALES = groups.Cyclic(8), groups.O2(), groups.Scaling((1.0, 1.5))
 NETWORKS = {
     "p4m": PlanarCNN(groups.Dihedral(4), **SMALL),
     "max": PlanarCNN(groups.Cyclic(4), readout="max", **SMALL),
+    "hexagons": PlanarCNN(groups.Dihedral(6), lattice="hexagonal", pool=1, **SMALL),
     "interpolated": PlanarCNN(C8, basis="interpolated", **SMALL),
     "irreps": PlanarCNN(O2, "1x0 + 1x0- + 1x1", basis="band_limited", **SMALL),
     "induced": PlanarCNN(
@@ -53,7 +54,7 @@ def is_plain(module) -> bool:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name):
     net = stirred(NETWORKS[name]).double().eval()
-    x = image()
+    x = image(size=13 if name == "hexagons" else 12)
     plain = net.export(x)
     assert is_plain(plain) and torch.allclose(plain(x), net(x), rtol=1e-12, atol=1e-12)
     program = torch.export.export(plain, (x,))
