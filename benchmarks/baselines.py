@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import math
+import sys
+import types
 
 import torch
 from torch import Tensor, nn
@@ -100,9 +104,43 @@ class GemBackbone(nn.Module):
         return self.layer(x, source, target, theta, turn, radial)
 
 
+def has_escnn() -> bool:
+    """Whether there is escnn, made to run beside today's numpy and scikit-learn (docs/planar.md)."""
+    if importlib.util.find_spec("escnn") is None:
+        return False
+    stub_lie_learn()
+    from escnn.group import _numerical
+
+    _numerical.randomized_svd = None  # scikit-learn's takes no np.matrix any more; without it escnn calls scipy's
+    return True
+
+
+_WIGNER = "lie_learn.representations.SO3.wigner_d"
+
+
+def stub_lie_learn() -> None:
+    """Make up for the function of lie_learn that escnn imports for groups of space, and never calls on the plane.
+
+    lie_learn's wheels were built for numpy 1 and do not load beside numpy 2.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            importlib.import_module(_WIGNER)
+    except ImportError:
+        parts = _WIGNER.split(".")
+        for part in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
+            sys.modules[part] = types.ModuleType(part)
+        sys.modules[_WIGNER].wigner_D_matrix = None
+
+
+def lie_learn_loads() -> bool:
+    """Whether escnn runs on lie_learn itself (after :func:`stub_lie_learn`)."""
+    return _WIGNER in sys.modules and sys.modules[_WIGNER].wigner_D_matrix is not None
+
+
 def escnn_plane(channels: int, side: int):
     """(c) escnn's R2Conv on SO(2) fields of orders 0..2, and features (1, 5 channels, side, side); None without escnn."""
-    if importlib.util.find_spec("escnn") is None:
+    if not has_escnn():
         return None
     from escnn import gspaces
     from escnn.nn import FieldType as EscnnType

@@ -11,6 +11,7 @@ same settings is not repeated; --table writes the table of the runs that are the
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -119,7 +120,7 @@ MODELS = {
     "spherical": lambda args: network(SphericalCNN, args, channels=(12, 24, 32)),
     "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, channels=(12, 24, 32), pool="mean"),
     # For --level 4: four levels, the first of them narrow.
-    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 8, 16, 32), blocks=(1, 1, 2, 1)),
+    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 16, 32, 64), blocks=(1, 1, 2, 1)),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
@@ -139,6 +140,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--extent", type=float, default=115.0, help="degrees from the centre of the image to its sides")
     parser.add_argument("--blur", type=float, default=5.0, help="degrees; about half the spacing of the points")
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument(
+        "--deform",
+        type=float,
+        default=0.0,
+        help="standard deviation of the entries of a random linear map of every image, in every epoch",
+    )
     parser.add_argument("--images", type=int, help="train on this many (default: all)")
     parser.add_argument("--validation", type=int, default=0, help="test on this many of the training images")
     parser.add_argument("--epochs", type=int, default=8)
@@ -165,41 +172,67 @@ def points_of(args: argparse.Namespace) -> dict[str, np.ndarray]:
     return {kind: makers[kind](args.level).positions for kind in {"sphere": 0} | dict.fromkeys(map(where, args.models))}
 
 
-def load(args: argparse.Namespace, points: np.ndarray) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], Tensor]:
-    """Training images by protocol, labels; test images by protocol, labels. Images are (n, N, 1)."""
+def deformed(images: np.ndarray, deviation: float, seed: int) -> np.ndarray:
+    """Images (n, h, w) under linear maps I + deviation * normal, each its own, about the centre; bilinear, uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.eye(2, 3) + deviation * torch.randn(len(images), 2, 3, generator=generator) * torch.tensor([1.0, 1.0, 0.0])
+    grid = F.affine_grid(maps, [len(images), 1, *images.shape[1:]], align_corners=False)
+    values = F.grid_sample(torch.from_numpy(images)[:, None].float(), grid, align_corners=False)
+    return values[:, 0].round().byte().numpy()
+
+
+class Signals:
+    """The signals of a data set at points of the sphere, standardised: (n, N, 1), by protocol."""
+
+    def __init__(self, digits: SphericalDigits, points: np.ndarray, indices: np.ndarray) -> None:
+        self.digits, self.points, self.indices, self.mean, self.deviation = digits, points, indices, 0.0, 1.0
+        self.labels = torch.from_numpy(digits.labels[indices])
+        self.fixed = {name: self(name) for name in ("NR", "R")}
+
+    def __call__(self, protocol: str, deform: float = 0.0, seed: int = 0) -> Tensor:
+        """Drawn anew, the images deformed; the rotations of R are always those of the data set."""
+        digits = copy.copy(self.digits)
+        if deform:
+            digits.images = deformed(digits.images, deform, seed)
+        values = digits.signals(self.points, rotated=protocol == "R", indices=self.indices)
+        return torch.from_numpy(values)[..., None].sub_(self.mean).div_(self.deviation)
+
+    def standardise(self, mean: float, deviation: float) -> None:
+        self.mean, self.deviation = mean, deviation
+        self.fixed = {name: values.sub_(mean).div_(deviation) for name, values in self.fixed.items()}
+
+
+def load(args: argparse.Namespace, points: np.ndarray) -> tuple[Signals, Signals]:
+    """Training and test signals."""
     options = {"extent": args.extent, "blur": args.blur}
     known = SphericalDigits(args.data / "mnist_train10k.npz", **options, seed=1)
     fit, held = known.split(args.validation)
-    fit = fit[: args.images]
     if args.validation:
         unseen, seen = known, held
     else:
         unseen = SphericalDigits(args.data / "mnist_t10k_even.npz", **options, seed=2)
         seen = np.arange(len(unseen))
-
-    def images(digits: SphericalDigits, indices: np.ndarray) -> dict[str, Tensor]:
-        signals = {name: digits.signals(points, rotated=name == "R", indices=indices) for name in ("NR", "R")}
-        return {name: torch.from_numpy(values)[..., None] for name, values in signals.items()}
-
-    train, test = images(known, fit), images(unseen, seen)
-    mean, deviation = train["NR"].mean(), train["NR"].std()
+    train, test = Signals(known, points, fit[: args.images]), Signals(unseen, points, seen)
+    mean, deviation = float(train.fixed["NR"].mean()), float(train.fixed["NR"].std())
     for part in (train, test):
-        for name in part:
-            part[name] = (part[name] - mean) / deviation
-    return train, torch.from_numpy(known.labels[fit]), test, torch.from_numpy(unseen.labels[seen])
+        part.standardise(mean, deviation)
+    return train, test
 
 
 # ---------------------------------------------------------------------------------------------------- training
 
 
-def train(model: nn.Module, images: Tensor, labels: Tensor, sphere: StaticGraph, args: argparse.Namespace, title: str) -> list:
+def train(model: nn.Module, data: Signals, protocol: str, sphere: StaticGraph, args: argparse.Namespace, seed: int) -> list:
     """One cycle of AdamW; returns the loss of every epoch."""
+    images, labels = data.fixed[protocol], data.labels
     steps = len(images) // args.batch_size
     optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.epochs * steps, pct_start=0.2)
     model.train()
     losses = []
-    for _ in tqdm(range(args.epochs), desc=title, leave=False, mininterval=30):
+    for epoch in tqdm(range(args.epochs), desc=f"{protocol} {seed}", leave=False, mininterval=30):
+        if args.deform:
+            images = data(protocol, args.deform, 1000 * seed + epoch)
         order, total = torch.randperm(len(images)), 0.0
         for part in order[: steps * args.batch_size].split(args.batch_size):
             loss = F.cross_entropy(model(images[part], sphere), labels[part], label_smoothing=args.smoothing)
@@ -219,20 +252,20 @@ def predict(model, images: Tensor, sphere: StaticGraph) -> Tensor:
     return torch.cat([model(part, sphere).argmax(1) for part in images.split(50)])
 
 
-def run(name: str, protocol: str, seed: int, data, sphere: StaticGraph, args: argparse.Namespace) -> dict:
+def run(name: str, protocol: str, seed: int, data: tuple[Signals, Signals], sphere: StaticGraph, args) -> dict:
     """Train one model on one protocol and test it on both."""
-    images, labels, test, truth = data
+    known, test = data
     torch.manual_seed(seed)
     start, cpu = time.perf_counter(), time.process_time()
     if name == LEARNING_FREE:
-        model, losses, parameters = NearestSpectrum(images[protocol], labels, sphere), [], 0
+        model, losses, parameters = NearestSpectrum(known.fixed[protocol], known.labels, sphere), [], 0
     else:
         model = MODELS[name](args)
-        losses = train(model, images[protocol], labels, sphere, args, f"{name} {protocol} {seed}")
+        losses = train(model, known, protocol, sphere, args, seed)
         parameters = sum(p.numel() for p in model.parameters())
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    answers = {other: predict(model, test[other], sphere) for other in ("NR", "R")}
-    result = {f"accuracy_{other}": 100 * float((answers[other] == truth).float().mean()) for other in ("NR", "R")}
+    answers = {other: predict(model, test.fixed[other], sphere) for other in ("NR", "R")}
+    result = {f"accuracy_{other}": 100 * float((answers[other] == test.labels).float().mean()) for other in ("NR", "R")}
     agree = 100 * float((answers["NR"] == answers["R"]).float().mean())
     return {**result, "same_answer": agree, "parameters": parameters, "seconds": seconds, "cpu_seconds": cpu, "losses": losses}
 
@@ -266,9 +299,8 @@ def main() -> None:
     settings = {key: value for key, value in vars(args).items() if key not in skipped} | {"bands": repr(BANDS)}
     sphere = StaticGraph(geometry.icosphere(args.level, levels=args.level - 1).to_graph().float())
     data = {name: load(args, points) for name, points in points_of(args).items()}
-    print(
-        f"{len(data['sphere'][1])} training and {len(data['sphere'][3])} test images on {sphere.num_nodes} points", flush=True
-    )
+    known, test = (len(part.labels) for part in data["sphere"])
+    print(f"{known} training and {test} test images on {sphere.num_nodes} points", flush=True)
     for seed in args.seeds:
         for name in args.models:
             for protocol in args.train:

@@ -81,10 +81,11 @@ class FieldType:
         return self.join(parts) if parts else x
 
     def split(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The blocks of x (..., dim) as views (..., n, mul)."""
+        """The blocks of x (..., dim) as views (..., n, mul). As with torch.split, autograd lets none be changed in place."""
         if x.shape[-1:] != (self.dim,):
             raise ValueError(f"a feature of type {self} has last dimension {self.dim}, got shape {tuple(x.shape)}")
-        return [x[..., part].unflatten(-1, (rep.dim, mul)) for part, (mul, rep) in zip(self.slices, self.blocks)]
+        parts = x.split([part.stop - part.start for part in self.slices], -1)
+        return [part.unflatten(-1, (rep.dim, mul)) for part, (mul, rep) in zip(parts, self.blocks)]
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """The inverse of `split`: blocks (..., n, mul) to (..., dim)."""

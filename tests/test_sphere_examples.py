@@ -48,6 +48,9 @@ def test_spherical_digits(call, tmp_path, capsys):
     assert runs[2]["accuracy_NR"] == runs[2]["accuracy_R"] == 100  # noise and none have other spectra, however turned
     assert call("spherical_digits", *arguments) == runs  # not repeated
     assert len(call("spherical_digits", *arguments, "--validation", "10")) == 6
+    fresh = call("spherical_digits", *arguments, "--deform", "0.1")[6:]
+    assert fresh[0]["losses"] != runs[0]["losses"]  # other images
+    assert fresh[2]["accuracy_NR"] == 100  # which the data set keeps as they were
     assert "| nearest spectrum | 0 | 100.00 | 100.00 |" in capsys.readouterr().out
 
 

@@ -83,11 +83,12 @@ class GridKernel(Exportable):
                 self.weight.view(self.groups, -1)
             )  # (T, groups, in, out)
             taps = taps.transpose(1, 2).flatten(2)
-        weight = taps.permute(2, 1, 0)
+        weight = taps.permute(2, 0, 1)
         if self.place is not None:
-            empty = weight.new_zeros(*weight.shape[:2], self.kernel_size**self.spatial)
-            weight = empty.index_copy(2, self.place, weight)
-        return weight.unflatten(2, (self.kernel_size,) * self.spatial)
+            empty = weight.new_zeros(len(weight), self.kernel_size**self.spatial, weight.shape[2])
+            weight = empty.index_copy(1, self.place, weight)
+        # In this order a kernel for one channel has the strides of channels_last, too, and hands it on to the features.
+        return weight.unflatten(1, (self.kernel_size,) * self.spatial).movedim(-1, 1)
 
     def bias_row(self) -> Tensor | None:
         """The bias of every channel, in the order of :meth:`kernel`."""

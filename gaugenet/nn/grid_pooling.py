@@ -141,6 +141,8 @@ class GridPool(Exportable):
     def _pool(self, x: Tensor, ends: list[int], count: tuple[int, int]) -> Tensor:
         if self.reduce == "mean":
             return self._mean(x, ends, count)
+        if self.taps is None and all(self.pointwise):
+            return F.max_pool2d(F.pad(x, ends, value=-torch.inf) if any(ends) else x, self.size, self.stride)
         parts = []
         for (mul, rep), rows, pointwise in zip(self.in_type.blocks, self.in_type.slices, self.pointwise):
             block = x[:, rows]

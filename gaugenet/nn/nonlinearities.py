@@ -79,6 +79,8 @@ class NormNonlinearity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.bias, "NormNonlinearity")
+        if all(self._pointwise):
+            return self.act(x)
         dtype, x = x.dtype, room_for_squares(x)
         parts, start = [], 0
         for (mul, rep), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
@@ -129,15 +131,12 @@ class GatedNonlinearity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GatedNonlinearity")
-        gates = self.gate(x[:, self.out_type.dim :])
-        parts, start = [], 0
-        blocks = self.out_type.split(x[:, : self.out_type.dim])
-        for (mul, _), pointwise, block in zip(self.out_type.blocks, self._pointwise, blocks):
-            if pointwise:
-                parts.append(self.act(block))
-            else:
-                parts.append(block * gates[:, None, start : start + mul])
-                start += mul
+        if not self.num_gates:
+            return self.act(x)
+        *blocks, gates = self.in_type.split(x)
+        gated = [mul for (mul, _), pointwise in zip(self.out_type.blocks, self._pointwise) if not pointwise]
+        gates = iter(self.gate(gates).split(gated, -1))  # (N, 1, mul) each
+        parts = [self.act(b) if pointwise else b * next(gates) for b, pointwise in zip(blocks, self._pointwise)]
         return self.out_type.join(parts)
 
     def extra_repr(self) -> str:

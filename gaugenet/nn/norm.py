@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
+from ..ops.columns import column_moments, scale_columns
 from .bias import FieldBias
 from .checks import check_features, room_for_squares
 
@@ -87,36 +88,34 @@ class FieldNorm(ConstantModule):
             copy, mean = copy + mul, mean + count
 
     def _by_batch(self, x: Tensor) -> Tensor:
-        """Statistics are rows (dim,): the features are only passed over to centre, to square and to scale them."""
-        row = x.mean(0) if self.training else None
+        """Statistics are rows (dim,): the features are only passed over for their moments, and to be scaled and shifted."""
+        row, spread = column_moments(x) if self.training else (None, None)
         nothing = x.new_zeros(self.in_type.dim)
-        parts = []
-        for b, columns, means, _ in self._spans():
-            if not self._invariant_dims[b]:
-                parts.append(nothing[columns])
-                continue
-            vectors = getattr(self, f"invariant_{b}")  # (k, n)
-            if row is None:
-                mean = self.running_mean[means].view(vectors.shape[0], -1)
-            else:
-                mean = vectors.to(row) @ row[columns].view(vectors.shape[1], -1)
-                self._update(self.running_mean, means, mean)
-            parts.append((vectors.t().to(mean) @ mean).reshape(-1))
-        centred = x - torch.cat(parts)
-        power = None if row is None else centred.square().mean(0)
-        scales = []
-        for b, columns, _, copies in self._spans():
+        centres, scales = [], []
+        for b, columns, means, copies in self._spans():
             mul, rep = self.in_type.blocks[b]
-            if power is None:
+            centre = nothing[columns]
+            if self._invariant_dims[b]:
+                vectors = getattr(self, f"invariant_{b}")  # (k, n)
+                if row is None:
+                    mean = self.running_mean[means].view(vectors.shape[0], -1)
+                else:
+                    mean = vectors.to(row) @ row[columns].view(rep.dim, mul)
+                    self._update(self.running_mean, means, mean)
+                centre = (vectors.t().to(mean) @ mean).reshape(-1)
+            if row is None:
                 var = self.running_var[copies]
-            else:
-                var = power[columns].view(rep.dim, mul).mean(0)
+            else:  # mean |f - P mu|^2 from the variance about the mean of every column
+                power = spread[columns] + (row[columns] - centre).square()
+                var = power.view(rep.dim, mul).mean(0)
                 self._update(self.running_var, copies, var)
             scale = (var + self.eps).rsqrt()
             scale = scale if self.gamma is None else scale * self.gamma[copies]
+            centres.append(centre)
             scales.append(scale.repeat(rep.dim))
         scale = torch.cat(scales)
-        return centred * scale if self.beta is None else torch.addcmul(self.beta.row(), centred, scale)
+        shift = -torch.cat(centres) * scale
+        return scale_columns(x, scale, shift if self.beta is None else shift + self.beta.row())
 
     def _by_node(self, x: Tensor) -> Tensor:
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.kernels import TapBasis, hexagonal_taps, square_taps
+from gaugenet.kernels.rings import RingBasis, Rings
 from gaugenet.kernels.tap_expansion import TapExpansion
 from gaugenet.kernels.taps import tap_permutation
 
@@ -127,6 +129,41 @@ def test_expansion_meets_the_constraint(group, taps, a, b):
     if expansion.num_weights:  # every weight counts, and no two do the same
         jacobian = torch.autograd.functional.jacobian(expansion, torch.zeros(expansion.num_weights, dtype=torch.float64))
         assert torch.linalg.matrix_rank(jacobian.reshape(-1, expansion.num_weights)) == expansion.num_weights
+
+
+@pytest.mark.parametrize(
+    ("group", "a", "b", "rings"),
+    [
+        (C4, "2xregular + 3x0", "1x1 + 2xregular", None),
+        (C4, "2xregular + 3x0", "1x1 + 2xregular", Rings.of(3)),
+        (groups.SO2(), "2x0 + 3x1", "1x2 + 2x0", Rings.of(3)),
+        # blocks of as many copies are expanded together, up to a dimension
+        (groups.O2(), "2x0 + 2x0- + 2x1 + 3x2", "2x1 + 2x2 + 2x3 + 2x4 + 2x0 + 4x0", Rings.of(3)),
+        (D4, "2xregular + 2x1", "2x0 + 2x1 + 3x1", None),
+        (groups.O2(), "2x0-", "3x0 + 3x0-", Rings.of(1)),
+    ],
+    ids=str,
+)
+def test_expansion_is_the_sum_of_weights_times_kernels(group, a, b, rings):
+    """The weights of every pair of blocks are an array (K, mul_in, mul_out), as saved networks have them."""
+    in_type, out_type, taps = FieldType(group, a), FieldType(group, b), square_taps(3)
+    basis = TapBasis if rings is None else partial(RingBasis, rings=rings)
+    expansion = TapExpansion(in_type, out_type, taps, basis).double()
+    weight, start, rows = expansion.initial_weight().double(), 0, []
+    for mul_in, rep_in in in_type.blocks:
+        row = []
+        for mul_out, rep_out in out_type.blocks:
+            kernels = basis(rep_in, rep_out, taps).coefficients  # (K, dim_out, dim_in, T)
+            count = len(kernels) * mul_in * mul_out
+            path = weight[start : start + count].view(len(kernels), mul_in, mul_out)
+            row.append(torch.einsum("koit,kab->tiaob", kernels, path).flatten(3).flatten(1, 2))
+            start += count
+        rows.append(torch.cat(row, 2))
+    assert start == expansion.num_weights
+    kernel = expansion(weight)
+    assert torch.allclose(kernel, torch.cat(rows, 1), atol=1e-13)
+    # In memory as conv2d wants it for images in channels_last.
+    assert kernel.permute(2, 0, 1).is_contiguous()
 
 
 def test_initial_weight_keeps_the_variance():

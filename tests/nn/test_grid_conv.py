@@ -286,3 +286,13 @@ ZERO, TWO = FieldType(FLIP, "1x0"), FieldType(FLIP, "2x0")
 def test_refused(error, match, call):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_kernel_and_output_have_channels_last(channels):
+    """Of a single input channel, too, whose strides torch reads as those of channels first unless they are set."""
+    conv = GridConv(FieldType(C4, f"{channels}x0"), FieldType(C4, "2xregular"), 3, padding=1)
+    kernel = conv.kernel()
+    assert kernel.shape == (8, channels, 3, 3) and kernel.stride() == (9 * channels, 1, 3 * channels, channels)
+    if torch.backends.mkldnn.is_available():
+        assert conv(torch.randn(2, channels, 6, 6)).stride() == (6 * 6 * 8, 1, 6 * 8, 8)

@@ -36,6 +36,31 @@ def test_norm_normalises(mode):
     assert torch.allclose(vectors.square().mean(1).mean(axis), torch.ones(()).double(), atol=1e-4)
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))
+def test_batch_norm_and_its_gradients_are_those_of_the_formula(case):
+    """The layer has its own backward pass; here torch differentiates the formula of the docstring, block by block."""
+    ft = FieldType(case[0], case[1])
+    norm = randomise(FieldNorm(ft)).double().train()
+    x = (torch.randn(30, ft.dim, dtype=torch.float64) * 2 + 1).requires_grad_()
+    parts, copy_ = [], 0
+    for block, (mul, rep) in zip(ft.split(x), ft.blocks):
+        vectors = rep.invariant_vectors()
+        centred = block - (vectors.t() @ vectors) @ block.mean(0)
+        parts.append(norm.gamma[copy_ : copy_ + mul] * centred / (centred.square().mean((0, 1)) + norm.eps).sqrt())
+        copy_ += mul
+    slow, fast = ft.join(parts) + norm.beta.row(), norm(x)
+    assert (slow - fast).abs().max() < 1e-12
+    inputs, cotangent = [x, norm.gamma, norm.beta.value], torch.randn_like(slow)
+    for a, b in zip(*(torch.autograd.grad(out, inputs, cotangent) for out in (slow, fast))):
+        assert (a - b).abs().sum() < 1e-10 * max(1.0, float(a.abs().sum()))
+
+
+def test_batch_norm_has_second_derivatives():
+    ft = FieldType(groups.O2(), "2x0 + 1x0- + 2x1")
+    x = torch.randn(5, ft.dim, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(FieldNorm(ft).double().train(), (x,))
+
+
 def test_norm_arguments_and_state():
     ft = FieldType(groups.SO2(), "4x0 + 2x1")
     x = torch.randn(50, ft.dim) * 3
