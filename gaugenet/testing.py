@@ -47,16 +47,19 @@ def equivariance_error(
 
     Args:
         module: called as ``module(x, graph)``, or ``module(x)`` when its forward takes one argument.
-        graph: a GaugeGraph.
+        graph: a GaugeGraph; or the shape (H, W) of images on square pixels, whose frames all turn together: then this is
+            :func:`grid_symmetry_error`, which has more options.
         in_type: field type of the input.
         out_type: field type of the output, or None for an output that should not change (a classifier's logits).
-        x: (N, in_type.dim) features.
+        x: (N, in_type.dim) features, or images.
         out_level: level of the output's nodes, for pooling layers.
         seed: of the random numbers.
 
     Returns:
         The relative error. The module is evaluated in eval mode and put back afterwards.
     """
+    if isinstance(graph, Sequence):
+        return grid_symmetry_error(module, graph, in_type, out_type, x=x, seed=seed)
     like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), graph.log)
     graph = graph.clone().to(like.device)
     gauge = random_gauge(graph, in_type, seed=seed)
@@ -89,7 +92,8 @@ def assert_gauge_equivariant(
     """Raise AssertionError when :func:`equivariance_error` is above the tolerance (1e-10 in float64, 1e-4 in float32)."""
     error = equivariance_error(module, graph, in_type, out_type, **options)
     if tolerance is None:
-        double = any(p.dtype == torch.float64 for p in module.parameters()) or graph.log.dtype == torch.float64
+        graph_dtype = torch.float64 if isinstance(graph, Sequence) else graph.log.dtype
+        double = any(p.dtype == torch.float64 for p in module.parameters()) or graph_dtype == torch.float64
         single = any(p.dtype == torch.float32 for p in module.parameters())
         tolerance = 1e-10 if double and not single else 1e-4
     if not error <= tolerance:

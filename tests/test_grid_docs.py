@@ -16,7 +16,7 @@ def test_examples_run(capsys):
     torch.manual_seed(0)
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, "grids.md", "exec"), scope)
-    assert float(capsys.readouterr().out) < 1e-12 and scope["error"] < 1e-12
+    assert float(capsys.readouterr().out) < 1e-12 and scope["error"] < 1e-12 and scope["exact"] < 1e-12
     assert torch.allclose(scope["program"].module()(scope["image"]), scope["net"].eval()(scope["image"]), atol=1e-5)
     for size, radii, cutoffs in re.findall(r"^\| (\d) \| ([\d., ]+) \| ([\d, ]+) \|$", text, re.MULTILINE):
         rings = Rings.of(int(size))

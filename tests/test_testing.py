@@ -121,6 +121,17 @@ def lambda_module(function):
     return module
 
 
+def test_shapes_stand_for_graphs():
+    type = FieldType(groups.Dihedral(4), "1x0 + 1x1")
+    conv = GridConv(type, type, 3, 1).double()
+    assert equivariance_error(conv, (5, 5), type, type) == grid_symmetry_error(conv, (5, 5), type, type) < 1e-12
+    assert equivariance_error(conv, (5, 5), type, type, seed=1) == grid_symmetry_error(conv, (5, 5), type, type, seed=1)
+    assert_gauge_equivariant(conv, (5, 5), type, type)
+    assert_gauge_equivariant(conv.float(), torch.Size((5, 4)), type, type)
+    with pytest.raises(AssertionError, match="not gauge equivariant"):
+        assert_gauge_equivariant(conv, (5, 5), type, FieldType(groups.Dihedral(4), "3x0"))
+
+
 def test_turned_image():
     """A quarter turn counter-clockwise, x to the right and y up, is rot90 of the array, and turns the vectors."""
     type = FieldType(groups.Cyclic(4), "1x0 + 1x1")

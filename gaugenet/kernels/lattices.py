@@ -68,6 +68,11 @@ class Lattice:
         """G (d, d)."""
         return np.array(self.steps) @ np.array(self.steps).T
 
+    @property
+    def heights(self) -> np.ndarray:
+        """Distance of neighbouring lines (planes) of pixels with one index a, for every axis: (d,)."""
+        return 1 / np.linalg.norm(np.linalg.inv(np.array(self.steps)), axis=0)
+
     def positions(self, indices: np.ndarray) -> np.ndarray:
         """x of indices (..., d), halves included: (..., d)."""
         return np.asarray(indices, dtype=np.float64) @ np.array(self.steps)

@@ -8,6 +8,7 @@ from .grid_conv import GridConv
 from .grid_conv_transpose import GridConvTranspose
 from .grid_export import export
 from .grid_layers import GridBlur, GridDropout, GridUpsample
+from .grid_mask import GridMask
 from .grid_padding import GridPadding
 from .grid_pooling import GridPool
 from .lattice_conv import LatticeConv
@@ -39,6 +40,7 @@ __all__ = [
     "GridConv",
     "GridConvTranspose",
     "GridDropout",
+    "GridMask",
     "GridPadding",
     "GridPool",
     "GridUpsample",

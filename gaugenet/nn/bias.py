@@ -21,7 +21,7 @@ class FieldBias(ConstantModule):
 
     def __init__(self, type: FieldType) -> None:
         super().__init__()
-        self.type = type
+        self.in_type = self.out_type = type
         count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)
         # row = sum over k of factor[k] value[place[k]], k counting the invariant vectors of a representation
         place, factor = torch.zeros(most, type.dim, dtype=torch.int64), torch.zeros(most, type.dim, dtype=torch.float64)
@@ -47,4 +47,4 @@ class FieldBias(ConstantModule):
         return (self.value[self.place] * self.factor).sum(0)
 
     def extra_repr(self) -> str:
-        return str(self.type)
+        return str(self.in_type)

@@ -24,7 +24,8 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise TypeError(f"{layer} expected a torch.Tensor of features, got {type(x).__name__}")
     if x.dim() != dim or x.shape[1] != in_type.dim:
         shape = {2: "(N, {})", 4: "(B, {}, H, W)", 5: "(B, {}, Z, H, W)"}[dim].format(in_type.dim)
-        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}")
+        hint = f" (on images: OnGrid({layer}(...)))" if dim == 2 and x.dim() > 3 else ""
+        raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}{hint}")
     if parameter is None:
         return
     if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -38,6 +39,11 @@ def autocast(x: Tensor) -> Tensor:
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         return x.to(torch.get_autocast_dtype(x.device.type))
     return x
+
+
+def room_for_squares(x: Tensor) -> Tensor:
+    """float16 has no squares of numbers above 255, and none of small ones: norms of such features are taken in float32."""
+    return x.float() if x.dtype == torch.float16 else x
 
 
 def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:

@@ -12,7 +12,7 @@ from ..fields import FieldType
 from ..kernels.lattices import Lattice
 from .checks import autocast, check_features
 from .grid_kernel import GridKernel
-from .grid_padding import CLOSED, GridPadding, check_modes, per_axis
+from .grid_padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv2d, 3: F.conv3d}
 
@@ -55,8 +55,10 @@ class GridConv(GridKernel):
 
     Raises:
         TypeError: for features of another dtype, types of two groups, infinite groups with the complete basis.
-        ValueError: for arguments and shapes that do not fit; for a closed axis that is no multiple of the stride; for a
-            strided axis that is sampled off its middle, which breaks the symmetry (an even size, an odd kernel and stride 2).
+        ValueError: for arguments and shapes that do not fit; for closed axes that the kernel does not go round evenly, see
+            :func:`~gaugenet.nn.grid_padding.check_closed`, or that are no multiple of the stride; at the first call, which
+            knows the size, for a strided axis that is sampled off its middle, which breaks the symmetry (an even size, an odd
+            kernel and stride 2).
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class GridConv(GridKernel):
             padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
         padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
         self.check_lattice(modes, self.stride, self.dilation)
+        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
+        check_closed("GridConv", in_type, self.lattice, modes, extent, padding, self.stride)
         # conv2d pads with zeros by itself, without a copy of the image.
         self.zeros = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(padding, modes))
         self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
@@ -96,13 +100,15 @@ class GridConv(GridKernel):
         return tuple(a + b for a, b in zip(self.zeros, self.pad.padding))
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep."""
+        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep, or too small."""
+        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
+        if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, extent)):
+            raise ValueError(f"GridConv with a kernel of {extent} pixels and padding {self.padding} got {tuple(shape)} pixels")
         if all(s == 1 for s in self.stride):
             return
         for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
             if mode in CLOSED and shape[axis] % step:
                 raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
-        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
         open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
         self.check_sampling(shape, self.padding, extent, open_stride)
 

@@ -12,7 +12,7 @@ from ..fields import FieldType
 from ..kernels.lattices import Lattice
 from .checks import autocast, check_features
 from .grid_kernel import GridKernel
-from .grid_padding import GridPadding, check_modes, per_axis
+from .grid_padding import GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
@@ -72,8 +72,12 @@ class GridConvTranspose(GridKernel):
         reach = [d * (self.kernel_size - 1) for d in self.dilation]
         if any(pad > r for pad, r in zip(self.padding, reach)):
             raise ValueError(f"padding {self.padding} is more than dilation * (kernel_size - 1) = {tuple(reach)}")
-        # On a closed axis the pixels before and after the seam reach across it.
-        ends = [0 if mode == "zeros" else -(-r // s) for mode, r, s in zip(modes, reach, self.stride)]
+        check_closed("GridConvTranspose", in_type, self.lattice, modes, [r + 1 for r in reach], self.padding, self.stride)
+        # On a closed axis the pixels before and after the seam reach across it; a kernel smaller than the stride leaves gaps.
+        ends = [
+            0 if mode == "zeros" else max(-(-r // s), -(-(pad + s - 1 - r) // s))
+            for mode, r, s, pad in zip(modes, reach, self.stride, self.padding)
+        ]
         self.pad = GridPadding(in_type, ends, modes)
 
     def transposed_kernel(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from functools import singledispatch
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from .bias import FieldBias
 from .grid_conv import GridConv
 from .grid_conv_transpose import GridConvTranspose
 from .grid_layers import GridBlur, GridDropout, GridUpsample, gaussian
+from .grid_mask import GridMask
 from .grid_padding import CLOSED, GridPadding
 from .grid_pooling import GridPool, tie_tolerance
 from .linear import GaugeLinear
@@ -54,8 +56,8 @@ def export(network: nn.Module, example: Tensor | None = None) -> nn.Module:
     Args:
         network: a layer, or a module that contains layers for images.
         example: an input (B, in_type.dim, H, W). Layers that treat the ends of an image by its size (:class:`GridPool` where
-            blocks do not fit, :class:`GridBlur`) are exported for the size that they get from it, and the result is compared
-            with the network.
+            blocks do not fit, :class:`GridBlur`, :class:`GridMask`) are exported for the size that they get from it, and the
+            result is compared with the network.
 
     Raises:
         TypeError: a layer that has no plain form (layers for graphs).
@@ -185,18 +187,43 @@ def _(layer: GridPadding, seen: set[Seen]) -> nn.Module:
 
 @to_plain.register
 def _(layer: GridPool, seen: set[Seen]) -> nn.Module:
-    fits = bool(seen) and not any(n % layer.size for image in seen for n in image.shape)
-    if fits and layer.reduce == "mean":
-        return nn.AvgPool2d(layer.size)
-    if fits and all(layer._pointwise):
-        return nn.MaxPool2d(layer.size)
+    native = _native_pool(layer, seen)
+    if native is not None:
+        return native
     shape, dtype = _the_only(layer, seen)
-    spare = [(-n) % layer.size for n in shape]
-    if any(n and mode in CLOSED for n, mode in zip(spare, layer.pad.modes)):
-        raise ValueError(f"GridPool of size {layer.size} on a closed axis is exported for multiples of the size, got {shape}")
+    (_, rows, tops), (_, columns, lefts) = (layer.windows(axis, n) for axis, n in enumerate(shape))
+    ends = [[*left, *top] for top, left in itertools.product(tops, lefts)]
+    taps = list(itertools.product(range(layer.size), repeat=2)) if layer.taps is None else layer.taps
+    windows = layer.size, taps, layer.stride, ends
     if layer.reduce == "mean":
-        return plain.traced(plain.MeanPool(layer.size, spare))
-    return plain.traced(plain.LargestPool(_blocks(layer.in_type), layer.size, spare, tie_tolerance(dtype)))
+        inside = (
+            torch.ones(1, 1, *(n + sum(closed) for n, closed in zip(shape, (rows, columns)))) if layer.taps is None else None
+        )
+        pool = plain.MeanPool(*windows, inside=inside)
+    else:
+        pool = plain.LargestPool(*windows, blocks=_blocks(layer.in_type), eps=tie_tolerance(dtype))
+    pool = plain.traced(pool.to(dtype))
+    if not any((*rows, *columns)):
+        return pool
+    most = [max(closed) for closed in (rows, columns)]
+    parts = [(m - closed[0], closed[0] + n + closed[1]) for m, closed, n in zip(most, (rows, columns), shape)]
+    pad = to_plain(GridPadding(layer.in_type, most, layer.pad.modes).to(dtype), set())
+    return nn.Sequential(pad, plain.traced(plain.Narrow(parts)), pool)
+
+
+def _native_pool(layer: GridPool, seen: set[Seen]) -> nn.Module | None:
+    """torch's own layer, where it does the same for all images seen."""
+    if not seen or layer.taps is not None or any(2 * pad > layer.size for pad in layer.padding):
+        return None
+    for image in seen:
+        for axis, n in enumerate(image.shape):
+            _, closed, ends = layer.windows(axis, n)
+            if any(closed) or ends != [(0, 0) if layer.pad.modes[axis] in CLOSED else (layer.padding[axis],) * 2]:
+                return None
+    padding = tuple(0 if mode in CLOSED else pad for pad, mode in zip(layer.padding, layer.pad.modes))
+    if layer.reduce == "mean":
+        return nn.AvgPool2d(layer.size, layer.stride, padding, count_include_pad=False)
+    return nn.MaxPool2d(layer.size, layer.stride, padding) if all(layer.pointwise) else None
 
 
 @to_plain.register
@@ -208,6 +235,12 @@ def _(layer: GridBlur, seen: set[Seen]) -> nn.Module:
     conv.weight.data.copy_(gaussian(size, layer.sigma).expand_as(conv.weight))
     pad = GridPadding(layer.in_type, pads, layer.modes).to(dtype)
     return nn.Sequential(to_plain(pad, set()), conv)
+
+
+@to_plain.register
+def _(layer: GridMask, seen: set[Seen]) -> nn.Module:
+    shape, dtype = _the_only(layer, seen)
+    return plain.traced(plain.Mask(layer.mask(shape).to(dtype)))
 
 
 @to_plain.register

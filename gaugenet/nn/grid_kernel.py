@@ -46,6 +46,8 @@ class GridKernel(Exportable):
             raise ValueError('rings, sigma and max_frequency belong to basis="band_limited"; the complete basis has none')
         self.in_type, self.out_type, self.basis = in_type, out_type, basis
         self.spatial = spatial_axes(in_type)
+        if spatial_axes(out_type) != self.spatial:
+            raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
         self.lattice = Lattice.of(lattice, self.spatial)
         place, self.taps = self.lattice.taps(kernel_size)
         self.kernel_size, self.groups = int(kernel_size), _check_groups(groups, in_type, out_type)

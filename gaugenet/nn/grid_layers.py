@@ -18,11 +18,12 @@ UPSAMPLING = ("nearest", "linear")
 
 
 class GridBlur(Exportable):
-    r"""Antialiased subsampling: a Gaussian low-pass, then every ``stride``-th pixel (Zhang 2019, arXiv 1904.11486).
+    r"""Antialiased subsampling of square pixels: a Gaussian low-pass, then every ``stride``-th (Zhang 2019, arXiv 1904.11486).
 
     Linear and the same for every component, so it is equivariant for every group. The sampled pixels lie in the middle of the
     image whatever its size: an axis whose middle would be missed (an even size with stride 2) is sampled half-way between its
-    pixels, with a kernel of even size. Put it after :class:`GridPool` of size 1 or a nonlinearity for antialiased pooling.
+    pixels, with a kernel of even size. Put it after :class:`GridPool` of stride 1 or a nonlinearity for antialiased
+    pooling. (On hexagons take :class:`GridPool` with overlapping windows, "mean".)
 
     Args:
         type: field type of input and output.
@@ -88,7 +89,7 @@ def gaussian(shape: Sequence[int], sigma: float) -> Tensor:
 class GridUpsample(Exportable):
     """Makes every pixel ``scale`` x ``scale`` pixels, by repetition or by linear interpolation about the middle of pixels.
 
-    The same for every component, so it is equivariant for every group.
+    The same for every component, so it is equivariant for every group. (On hexagons: :class:`GridConvTranspose`.)
 
     Args:
         type: field type of input and output.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..fields import FieldType
 from ..kernels.constants import ConstantModule
+from ..kernels.lattices import Lattice
 from .checks import check_features
 from .exportable import Exportable
 
@@ -98,6 +99,8 @@ class GridPadding(ConstantModule, Exportable):
 
 def spatial_axes(type: FieldType) -> int:
     """Number of spatial axes of images with fields of a type: the dimension of its group, 2 or 3."""
+    if not isinstance(type, FieldType):
+        raise TypeError(f'expected a field type such as FieldType(groups.Cyclic(4), "2x0 + 1xregular"), got {type!r}')
     if type.group.dim not in (2, 3):
         raise ValueError(f"fields on images and volumes have a group of the plane or of space, got {type.group}")
     return type.group.dim
@@ -128,6 +131,45 @@ def check_modes(mode: str | Sequence[str], type: FieldType) -> tuple[str, ...]:
                 f'padding_mode "moebius" turns frames over: it needs a group that contains diag(1, -1), got {type.group}'
             )
     return modes
+
+
+def turned_axes(type: FieldType, lattice: Lattice, modes: Sequence[str]) -> list[bool]:
+    """Which axes the group turns over (or into others), or the seam of a Klein bottle."""
+    return [moved or (axis == 0 and "moebius" in modes) for axis, moved in enumerate(lattice.moved_axes(type.group))]
+
+
+def check_closed(
+    layer: str,
+    type: FieldType,
+    lattice: Lattice,
+    modes: Sequence[str],
+    extent: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+    *,
+    only_turned: bool = False,
+) -> None:
+    """Raise ValueError when windows of ``extent`` pixels that begin ``padding`` pixels before a closed axis do not fit it.
+
+    Where the group turns the axis over, windows have to lie about the first pixel (extent = 2 padding + 1) or about the middle
+    of the axis (extent = 2 padding + stride); beyond the seam of a Klein bottle the y axis is turned over about its middle.
+    """
+    turned = turned_axes(type, lattice, modes)
+    for axis, mode in enumerate(modes):
+        if mode not in CLOSED or (only_turned and not turned[axis]):
+            continue
+        rest, step = extent[axis] - 2 * padding[axis], stride[axis]
+        if axis == 0 and "moebius" in modes:
+            fits, wanted = rest == step, f"2 padding + {step}"
+        elif turned[axis]:
+            fits, wanted = rest in (1, step), f"2 padding + 1{f' or + {step}' if step > 1 else ''}"
+        else:
+            fits, wanted = 1 <= rest <= step, f"2 padding + 1{f' to + {step}' if step > 1 else ''}"
+        if not fits:
+            raise ValueError(
+                f"{layer} with {extent[axis]} pixels, padding {padding[axis]} and stride {step} does not go evenly round the "
+                f"{mode} axis {axis} over {type.group}: take {wanted} pixels"
+            )
 
 
 def _flip() -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from .checks import check_features
+from .checks import check_features, room_for_squares
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -81,6 +81,7 @@ class NormNonlinearity(nn.Module):
         check_features(x, self.in_type, self.bias, "NormNonlinearity")
         if all(self._pointwise):
             return self.act(x)
+        dtype, x = x.dtype, room_for_squares(x)
         parts, start = [], 0
         for (mul, rep), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
             if pointwise:
@@ -95,7 +96,8 @@ class NormNonlinearity(nn.Module):
             shifted = norm if self.bias is None else norm + self.bias[start : start + mul]
             parts.append((self.act(shifted) / floor * block).flatten(1, 2))
             start += mul
-        return self.in_type.join(parts)
+        out = self.in_type.join(parts)
+        return out.to(dtype) if dtype == torch.float16 else out
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}, smooth={self.smooth}"

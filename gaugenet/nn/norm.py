@@ -11,7 +11,7 @@ from ..fields import FieldType
 from ..kernels.constants import ConstantModule
 from ..ops.columns import column_moments, scale_columns
 from .bias import FieldBias
-from .checks import check_features
+from .checks import check_features, room_for_squares
 
 
 class FieldNorm(ConstantModule):
@@ -68,6 +68,12 @@ class FieldNorm(ConstantModule):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.gamma, "FieldNorm")
+        if x.dtype == torch.float16:
+            with torch.autocast(x.device.type, enabled=False):
+                return self._normalised(room_for_squares(x)).to(x.dtype)
+        return self._normalised(x)
+
+    def _normalised(self, x: Tensor) -> Tensor:
         if self.mode == "batch":
             return self._by_batch(x)
         out = self._by_node(x)
@@ -94,9 +100,9 @@ class FieldNorm(ConstantModule):
                 if row is None:
                     mean = self.running_mean[means].view(vectors.shape[0], -1)
                 else:
-                    mean = vectors @ row[columns].view(rep.dim, mul)
+                    mean = vectors.to(row) @ row[columns].view(rep.dim, mul)
                     self._update(self.running_mean, means, mean)
-                centre = (vectors.t() @ mean).reshape(-1)
+                centre = (vectors.t().to(mean) @ mean).reshape(-1)
             if row is None:
                 var = self.running_var[copies]
             else:  # mean |f - P mu|^2 from the variance about the mean of every column
@@ -118,6 +124,7 @@ class FieldNorm(ConstantModule):
             block = x[:, columns].view(-1, rep.dim, mul)
             if self._invariant_dims[b]:
                 vectors = getattr(self, f"invariant_{b}")  # (k, n)
+                vectors = vectors.to(block)
                 block = block - vectors.t() @ (vectors @ block).mean(-1, keepdim=True)
             scale = (block.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()
             parts.append(block * (scale if self.gamma is None else scale * self.gamma[copies]))

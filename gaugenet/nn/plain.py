@@ -14,7 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
-_TINY = 1e-12
+_TINY = 1e-6
+
+
+def smooth_norm(power: Tensor, eps: float) -> Tensor:
+    """sqrt(power + eps^2). ONNX optimisers take the sum with a tiny constant for the power itself, which divides 0 by 0."""
+    return (power * eps**-2 + 1).sqrt() * eps if eps else power.sqrt()
 
 
 class Block(NamedTuple):
@@ -85,6 +90,17 @@ class Pad(nn.Module):
         return F.pad(x, ends) if any(ends) else x
 
 
+class Mask(nn.Module):
+    """Times a function of the place (H, W)."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+
 class Crop(nn.Module):
     """``layer(pad(x))`` cut to ``scale`` times the size of x along some axes: {axis: first pixel}."""
 
@@ -99,50 +115,77 @@ class Crop(nn.Module):
         return out
 
 
-class _Pool(nn.Module):
-    """Blocks of pixels to one. Of ``spare`` pixels too few along an axis, blocks are laid from either end, and the results
-    averaged."""
+class Narrow(nn.Module):
+    """Part of every axis: (first pixel, number of pixels)."""
 
-    def __init__(self, size: int, spare: Sequence[int]) -> None:
+    def __init__(self, parts: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.size = size
-        ends = [[(0, 0)] if not n else [(n, 0), (0, n)] for n in spare]
-        self.ends = [[*left_right, *top_bottom] for top_bottom in ends[0] for left_right in ends[1]]
+        self.parts = list(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis, (first, count) in enumerate(self.parts):
+            x = x.narrow(2 + axis, first, count)
+        return x
+
+
+class _Pool(nn.Module):
+    """Windows of pixels to one: every ``stride`` pixels, the pixels ``taps`` of ``size`` x ``size``, all ways to lay them
+    (``ends``, as for F.pad) averaged."""
+
+    def __init__(self, size: int, taps: Sequence[tuple[int, int]], stride: int, ends: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.size, self.stride, self.ends, self.whole = size, stride, [list(e) for e in ends], len(taps) == size**2
+        self.register_buffer("select", torch.zeros(len(taps), 1, size, size))
+        for n, (i, j) in enumerate(taps):
+            self.select[n, 0, i, j] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.pooled(x, ends) for ends in self.ends]
         return sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
 
+    def seen(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, T, H', W'): one operation, so that graphs stay small."""
+        return F.conv2d(x.reshape(-1, 1, x.shape[2], x.shape[3]), self.select, stride=self.stride).unflatten(
+            0, (-1, x.shape[1])
+        )
+
 
 class MeanPool(_Pool):
-    """The mean of the pixels that are there."""
+    """The mean of the pixels of a window that ``inside`` (1, 1, H, W) has, or of all of them."""
+
+    def __init__(self, *windows, inside: Tensor | None) -> None:
+        super().__init__(*windows)
+        self.register_buffer("inside", inside)
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
-        there = F.pad(torch.ones_like(x[:1, :1]), ends)
-        return F.avg_pool2d(F.pad(x, ends), self.size) / F.avg_pool2d(there, self.size)
+        seen = self.seen(F.pad(x, ends))
+        return seen.mean(2) if self.inside is None else seen.sum(2) / self.seen(F.pad(self.inside, ends)).sum(2)
 
 
 class LargestPool(_Pool):
     """The largest value of each channel, or of every copy the member of largest norm (the mean of ties)."""
 
-    def __init__(self, blocks: Sequence[Block], size: int, spare: Sequence[int], eps: float) -> None:
-        super().__init__(size, spare)
+    def __init__(self, *windows, blocks: Sequence[Block], eps: float) -> None:
+        super().__init__(*windows)
         self.blocks, self.eps = list(blocks), eps
 
     def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
         parts = []
         for block in self.blocks:
             part = block.of(x).flatten(1, 2)
-            if block.pointwise:
-                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size))
+            if block.pointwise and self.whole:
+                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size, self.stride))
                 continue
-            part = F.pad(part, ends).unflatten(1, (block.n, block.mul))
-            power = part.square().sum(1)  # (B, mul, H, W)
-            best = F.max_pool2d(power, self.size) * (1 - self.eps)
-            best = best.repeat_interleave(self.size, 2).repeat_interleave(self.size, 3)
-            chosen = (power >= best).to(x.dtype)
-            kept = F.avg_pool2d((part * chosen.unsqueeze(1)).flatten(1, 2), self.size).unflatten(1, (block.n, block.mul))
-            parts.append((kept / F.avg_pool2d(chosen, self.size).unsqueeze(1)).flatten(1, 2))
+            part = F.pad(part, ends)
+            members = self.seen(part)
+            if block.pointwise:
+                parts.append(members.amax(2))
+                continue
+            members = members.unflatten(1, (block.n, block.mul))
+            power = self.seen(part.unflatten(1, (block.n, block.mul)).square().sum(1)).unsqueeze(1)
+            most = power.amax(3, keepdim=True)
+            chosen = (most - power <= most * self.eps).to(x.dtype)
+            parts.append(((members * chosen).sum(3) / chosen.sum(3)).flatten(1, 2))
         return torch.cat(parts, 1)
 
 
@@ -165,13 +208,14 @@ class Norms(nn.Module):
                 continue
             part = part.unflatten(1, (block.parts, block.n // block.parts))
             power = part.square().sum(2)  # (B, parts, mul, ...)
-            if self.smooth:
-                norm = floor = (power + self.eps**2).sqrt()
-            else:
-                norm = power.sqrt()
-                floor = norm + self.eps
+            norm = smooth_norm(power, self.eps) if self.smooth else power.sqrt()
             shifted = norm if self.bias is None else norm + self.bias[:, start : start + block.mul].unsqueeze(1)
-            parts.append(((self.act(shifted) / floor).unsqueeze(2) * part).flatten(1, 3))
+            scale = self.act(shifted)
+            if self.smooth or not self.eps:
+                scale = scale / norm
+            else:  # over norm + eps, which would lose a tiny eps in ONNX
+                scale = scale / self.eps / (norm / self.eps + 1)
+            parts.append((scale.unsqueeze(2) * part).flatten(1, 3))
             start += block.mul
         return torch.cat(parts, 1)
 
@@ -217,8 +261,11 @@ class Circle(nn.Module):
         if self.n:
             padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
             f = padded.index_select(1, self.place).unflatten(1, (self.n, self.width)).flatten(2)  # (B, n, width * pixels)
-            norm = (f.square().sum(1, keepdim=True) + _TINY).sqrt() if self.scaled else 1.0
-            values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+            if self.scaled:
+                norm = smooth_norm(f.square().sum(1, keepdim=True), _TINY)
+                values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+            else:
+                values = self.act(torch.matmul(self.synthesis, f))
             f = torch.matmul(self.synthesis.t() / self.synthesis.shape[0], values)
             results = f.reshape(x.shape[0], self.n * self.width, x.shape[2], x.shape[3])
             out = torch.cat([results, out], 1).index_select(1, self.back)
@@ -259,7 +306,7 @@ class LayerNorm(nn.Module):
             mean = part.mean(2)  # (B, n, ...)
             mean = torch.matmul(getattr(self, f"projector_{b}"), mean.flatten(2)).reshape(mean.shape)
             part = part - mean.unsqueeze(2)
-            parts.append((part * (part.square().mean((1, 2), keepdim=True) + self.eps).rsqrt()).flatten(1, 2))
+            parts.append((part / smooth_norm(part.square().mean((1, 2), keepdim=True), self.eps**0.5)).flatten(1, 2))
         return torch.cat(parts, 1) * self.gamma + self.beta
 
 
@@ -275,7 +322,7 @@ class Products(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         f = x.unflatten(1, (self.n, self.mul)).flatten(3)  # (B, n, mul, pixels)
-        size = (f.square().mean(1, keepdim=True) + self.eps**2).sqrt()
+        size = smooth_norm(f.square().mean(1, keepdim=True), self.eps)
         products = (f / size).index_select(1, self.first) * f.index_select(1, self.second)
         products = torch.matmul(self.maps, products.transpose(1, 2)).transpose(1, 2)
         return (products + f * self.gain).reshape(x.shape)
@@ -297,5 +344,5 @@ class Invariants(nn.Module):
             elif self.reduce == "mean" or block.pointwise:
                 parts.append(part.mean(1))
             else:
-                parts.append((part.square().sum(1) + self.eps**2).sqrt() - self.eps)
+                parts.append(smooth_norm(part.square().sum(1), self.eps) - self.eps)
         return torch.cat(parts, 1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..ops import Carrier, EdgePlan, carry_sum, make_sum_plan
-from .checks import check_features, check_transport, count_copies, kept
+from .checks import check_features, check_transport, count_copies, kept, room_for_squares
 
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
@@ -140,7 +140,8 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     parts = []
     for (_, rep), block in zip(type.blocks, type.split(x)):
         trivial = rep == type.group.trivial
-        parts.append(block[:, 0] if trivial else (block.square().sum(1) + eps**2).sqrt() - eps)
+        power = None if trivial else room_for_squares(block).square().sum(1)
+        parts.append(block[:, 0] if trivial else ((power + eps**2).sqrt() - eps).to(x.dtype))
     return torch.cat(parts, -1)
 
 

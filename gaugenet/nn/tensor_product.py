@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from ..fields import FieldType
 from ..kernels.clebsch_gordan import clebsch_gordan
 from ..kernels.constants import ConstantModule
-from .checks import check_features
+from .checks import check_features, room_for_squares
 
 MODES = ("uvw", "uvu", "uuu")
 # Bytes of products held at a time: they should stay in the cache between the steps.
@@ -202,8 +202,8 @@ class TensorNonlinearity(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.gain, "TensorNonlinearity")
         copies = x.unflatten(1, (-1, self.copies))  # equal multiplicities: one row for every component
-        size = (copies.square().mean(1, keepdim=True) + self.eps**2).sqrt()
-        return torch.addcmul(self.product((copies / size).flatten(1), x), x, self.gain.repeat(copies.shape[1]))
+        size = (room_for_squares(copies).square().mean(1, keepdim=True) + self.eps**2).sqrt()
+        return torch.addcmul(self.product((copies / size).to(x.dtype).flatten(1), x), x, self.gain.repeat(copies.shape[1]))
 
 
 def _starts(type: FieldType) -> list[int]:

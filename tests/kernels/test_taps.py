@@ -39,10 +39,35 @@ def test_kernels(group, taps, a, b, count):
     kernels = basis.coefficients
     assert len(basis) == count and kernels.shape == (count, rep_out.dim, rep_in.dim, len(taps))
     flat = kernels.flatten(1)
-    assert torch.allclose(flat @ flat.T, torch.eye(count, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(flat @ flat.T, torch.eye(count, dtype=torch.float64), rtol=1e-12, atol=1e-12)
     for g, place in zip(group.elements, tap_permutation(group, taps)):
         expected = torch.einsum("ij,kjlt,ml->kimt", rep_out(g), kernels, rep_in(g))
-        assert torch.allclose(kernels[..., place], expected, atol=1e-12)
+        assert torch.allclose(kernels[..., place], expected, rtol=1e-12, atol=1e-12)
+
+
+def _all_representations(group):
+    """Irreps, regular, quotient and induced ones by every cyclic subgroup of the plane that there is."""
+    reps = [*group.irreps(), group.regular]
+    for n in (2, 3, 4):
+        smaller = groups.Cyclic(n)
+        if bool(group.contains(smaller.elements).all()):
+            reps += [group.quotient(smaller), *map(group.induced, smaller.irreps())]
+    return [rep for rep in reps if rep.dim <= 8]
+
+
+@pytest.mark.parametrize(("taps", "finite"), [
+    *[(square_taps(k), (groups.Trivial(), flip, groups.Cyclic(2), C4, groups.Dihedral(2), D4)) for k in (2, 3, 4, 5)],
+    *[(hexagonal_taps(k), (groups.Cyclic(2), groups.Cyclic(3), C6, flip, groups.Dihedral(3), D6)) for k in (1, 2)],
+], ids=lambda value: str(len(value)))  # fmt: skip
+def test_number_of_kernels_is_that_of_the_characters(taps, finite):
+    """dim Hom_G(R^taps (x) rho_in, rho_out) = mean over g of (taps that g keeps) tr rho_in(g) tr rho_out(g)."""
+    for group in finite:
+        kept = torch.from_numpy((tap_permutation(group, taps) == np.arange(len(taps))).sum(1)).double()
+        reps = _all_representations(group)
+        traces = [rep(group.elements).diagonal(dim1=1, dim2=2).sum(1) for rep in reps]
+        for a, trace_in in zip(reps, traces):
+            for b, trace_out in zip(reps, traces):
+                assert len(TapBasis(a, b, taps)) == pytest.approx(float((kept * trace_in * trace_out).mean()), abs=1e-9)
 
 
 def test_taps_lie_as_the_weights_of_a_convolution():
@@ -100,7 +125,7 @@ def test_expansion_meets_the_constraint(group, taps, a, b):
     assert kernel.shape == (len(taps), in_type.dim, out_type.dim)
     for g, place in zip(group.elements, tap_permutation(group, taps)):
         expected = torch.einsum("ij,tkj,lk->tli", out_type(g), kernel, in_type(g))
-        assert torch.allclose(kernel[place], expected, atol=1e-12)
+        assert torch.allclose(kernel[place], expected, rtol=1e-12, atol=1e-12)
     if expansion.num_weights:  # every weight counts, and no two do the same
         jacobian = torch.autograd.functional.jacobian(expansion, torch.zeros(expansion.num_weights, dtype=torch.float64))
         assert torch.linalg.matrix_rank(jacobian.reshape(-1, expansion.num_weights)) == expansion.num_weights

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gaugenet import FieldType, groups
+from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import GaugeConv
 from tests.nn.test_gauge_conv import randomise
 
@@ -59,3 +59,33 @@ def test_equals_conv2d(group, a, b, backend):
     plane = torch.nn.functional.conv2d(image, weight, padding=2)
     expected = conv.bias(plane.reshape(out_type.dim, -1).T)
     assert torch.allclose(conv(x, graph), expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize(
+    ("group", "a", "b"),
+    [
+        (groups.Trivial(), "2x0", "3x0"),
+        (groups.Reflection(), "2x0 + 1x0-", "1xregular + 1x0-"),
+        (groups.Cyclic(8), "1xregular", "1xregular + 1x1"),
+        (groups.Dihedral(4), "1xregular + 1x1", "1xregular"),
+        (groups.SO2(), "2x0 + 2x1", "1x0 + 2x1 + 1x2"),
+        (groups.O2(), "1x0 + 1x0- + 1x1", "1x0- + 1x2"),
+    ],
+    ids=str,
+)
+def test_message_passing_on_the_grid_equals_conv2d(group, a, b, periodic):
+    """The layer for meshes on geometry.grid: its kernel, sampled at the offsets in units of the radius, run by conv2d."""
+    in_type, out_type = FieldType(group, a), FieldType(group, b)
+    conv = randomise(GaugeConv(in_type, out_type, quadrature=None)).double()
+    graph = geometry.grid((7, 9), 5, periodic).to_graph(torch.float64)
+    (cell,), (radius,) = graph.weight.unique(), graph.radius.unique()
+    steps = torch.arange(-2.0, 3.0, dtype=torch.float64)
+    offsets = torch.stack(torch.meshgrid(steps, -steps, indexing="xy"), -1).reshape(-1, 2)
+    weight = cell * conv.kernel(offsets / radius).detach().permute(1, 2, 0).unflatten(2, (5, 5)).contiguous()
+    weight[:, :, 2, 2] += conv.self_interaction.expansion(conv.self_interaction.weight)[0, 0].T.detach()
+    x = torch.randn(1, in_type.dim, 7, 9, dtype=torch.float64)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="circular" if periodic else "constant")
+    plane = torch.nn.functional.conv2d(padded, weight)[0].flatten(1).T
+    out = conv(x[0].flatten(1).T, graph)
+    assert torch.allclose(out, plane if conv.bias is None else conv.bias(plane), rtol=1e-11, atol=1e-11)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.nn import GridConv, LatticeConv
+from gaugenet.data import moebius_shift
+from gaugenet.nn import GridConv, GridConvTranspose, GridPool, LatticeConv
 from gaugenet.testing import grid_symmetry_error
 from tests.nn.test_gauge_conv import randomise
+from tests.nn.test_grid_conv import MessagePassing
 
 ONE, FLIP, C4, D4, C8 = groups.Trivial(), groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8)
 SO2, O2, C6, D6 = groups.SO2(), groups.O2(), groups.Cyclic(6), groups.Dihedral(6)
@@ -67,7 +71,7 @@ def test_padding_modes(group, mode):
     x = torch.randn(1, conv.in_type.dim, 6, 5, dtype=torch.float64)
     padded = F.pad(x, (2, 2, 2, 2), mode="constant" if mode == "zeros" else mode)
     bias = conv.bias.row()
-    assert torch.allclose(conv(x), F.conv2d(padded, conv.kernel(), bias), atol=1e-12)
+    assert torch.allclose(conv(x), F.conv2d(padded, conv.kernel(), bias), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": 1, "stride": 2, "padding_mode": "replicate"}, {"bias": False}], ids=str)
@@ -87,7 +91,7 @@ def test_groups(groups_, options):
         blocks = [block.unflatten(-1, (groups_, -1))[..., j, :] for block in conv.in_type.split(x.movedim(1, -1))]
         parts.append(small.out_type.split(small(small.in_type.join(blocks).movedim(-1, 1)).movedim(1, -1)))
     expected = conv.out_type.join([torch.cat(blocks, -1) for blocks in zip(*parts)]).movedim(-1, 1)
-    assert torch.allclose(out, expected, atol=1e-12)
+    assert torch.allclose(out, expected, rtol=1e-12, atol=1e-12)
     plain, deep = torch.nn.Conv2d(4, 8, 3, groups=2, dtype=torch.float64), conv_on(ONE, "4x0", "8x0", groups=2)
     with torch.no_grad():
         plain.weight.copy_(deep.kernel())
@@ -97,20 +101,27 @@ def test_groups(groups_, options):
     assert torch.allclose(plain(x), deep(x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("basis", ["complete", "band_limited"])
-@pytest.mark.parametrize("lattice", ["square", "hexagonal"])
+@pytest.mark.parametrize(("lattice", "group", "basis"), [
+    *[("square", group, basis) for group in (ONE, FLIP, C4, D4) for basis in ("complete", "band_limited")],
+    *[("square", group, "band_limited") for group in (C8, SO2, O2)],
+    *[("hexagonal", group, basis) for group in (groups.Cyclic(3), C6, D6) for basis in ("complete", "band_limited")],
+], ids=str)  # fmt: skip
 @pytest.mark.parametrize("periodic", [False, True])
-def test_equals_message_passing(lattice, periodic, basis):
-    """LatticeConv with the same state_dict on the graph of the pixels."""
-    group = D4 if lattice == "square" else D6
+def test_equals_message_passing(lattice, group, basis, periodic):
+    """The definition, edge by edge, and LatticeConv with the same state_dict on the graph of the pixels."""
     mode = "circular" if periodic else "zeros"
-    conv = conv_on(group, "1x0 + 1xregular", "1xregular", 5, padding=2, lattice=lattice, basis=basis, padding_mode=mode)
+    a, b = ("1x0 + 1xregular", "1xregular") if group.order else ("1x0 + 1x1", "1x2 + 1x1 + 1x0")
+    conv = conv_on(group, a, b, 5, padding=2, lattice=lattice, basis=basis, padding_mode=mode)
     build = geometry.grid if lattice == "square" else geometry.hexagonal
     graph = build((6, 7), 5 if lattice == "square" else 2, periodic).to_graph()
-    on_graph = LatticeConv(conv.in_type, conv.out_type, conv.taps, rings=conv.rings).double()
-    on_graph.load_state_dict(conv.state_dict())
     x = torch.randn(1, conv.in_type.dim, 6, 7, dtype=torch.float64)
-    assert torch.allclose(conv(x)[0].flatten(1).T, on_graph(x[0].flatten(1).T, graph), rtol=1e-12, atol=1e-12)
+    pixels, expected = x[0].flatten(1).T, conv(x)[0].flatten(1).T
+    if lattice == "square":
+        assert torch.allclose(MessagePassing(conv)(pixels, graph), expected, rtol=1e-12, atol=1e-12)
+    if group not in (C8, SO2, O2):  # LatticeConv takes groups of the taps
+        on_graph = LatticeConv(conv.in_type, conv.out_type, conv.taps, rings=conv.rings).double()
+        on_graph.load_state_dict(conv.state_dict())
+        assert torch.allclose(on_graph(pixels, graph), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +208,64 @@ def test_hazards():
     with pytest.raises(ValueError, match="off its middle"):
         strided(C6, 11, 3, 1, lattice="hexagonal")  # six sampled rows: no pixel in the middle
     assert strided(C6, 9, 3, 1, lattice="hexagonal")[0].shape[-1] == 5
+
+
+def _evenly(make, group, steps: int, up: bool = False) -> bool:
+    """Whether a layer on the torus has the symmetries about the middle or about the first pixel, and leaves a torus."""
+    type = FieldType(group, "1x0 + 1x1" if group != FLIP else "1x0 + 1x0-")
+    layer = randomise(make(type)).double()
+    n = 6 if up else 6 * steps
+    if layer(torch.zeros(1, type.dim, n, n, dtype=torch.float64)).shape[2:] != (6 * steps if up else 6,) * 2:
+        return False
+    errors = [grid_symmetry_error(layer, (n, n), type, type, periodic=True, centre=c) for c in ("middle", "pixel")]
+    return min(errors) < 1e-10
+
+
+@pytest.mark.parametrize("group", [D4, FLIP], ids=str)
+@pytest.mark.parametrize("layer", [GridConv, GridConvTranspose, GridPool])
+def test_closed_axes_are_gone_round_evenly(layer, group, monkeypatch):
+    """What is refused at construction is what breaks the symmetry of a torus, and nothing else."""
+    options = {"padding_mode": "circular"} | ({"reduce": "mean"} if layer is GridPool else {})
+    taken = 0
+    for size, padding, stride in itertools.product(range(1, 5), range(4), (1, 2, 3)):
+        if padding >= size or (layer is GridPool and stride > size):
+            continue
+        types = (lambda t: (t,)) if layer is GridPool else (lambda t: (t, t))
+        make = lambda t: layer(*types(t), size, stride=stride, padding=padding, **options)  # noqa: B023, E731
+        try:
+            make(FieldType(group, "1x0"))
+        except ValueError as error:
+            assert "evenly" in str(error)
+            with monkeypatch.context() as patch:
+                patch.setattr(sys.modules[layer.__module__], "check_closed", lambda *args, **options: None)
+                assert not _evenly(make, group, stride, layer is GridConvTranspose), (size, padding, stride)
+        else:
+            taken += 1
+            assert _evenly(make, group, stride, layer is GridConvTranspose), (size, padding, stride)
+    assert taken >= 6
+
+
+def test_klein_bottle_with_strides():
+    """Beyond the seam y is turned over about its middle: kernels about a pixel would miss the sampled pixels there."""
+    type, klein = FieldType(FLIP, "1x0 + 1xregular"), {"padding_mode": ("circular", "moebius")}
+    x = torch.randn(1, type.dim, 6, 8, dtype=torch.float64)
+    for layer, up in [
+        (GridConv(type, type, 4, 1, stride=2, **klein), 1 / 2),
+        (GridConvTranspose(type, type, 4, 1, stride=2, **klein), 2),
+        (GridPool(type, 4, stride=2, padding=1, **klein), 1 / 2),
+    ]:
+        layer = randomise(layer).double()
+        moved = layer(moebius_shift(x, 2, type))
+        assert torch.allclose(moved, moebius_shift(layer(x), int(2 * up), type), rtol=1e-12, atol=1e-12)
+    for make in (
+        lambda: GridConv(type, type, 3, 1, stride=2, **klein),
+        lambda: GridConvTranspose(type, type, 3, 1, stride=2, **klein),
+        lambda: GridPool(type, 3, stride=2, padding=1, **klein),
+    ):
+        with pytest.raises(ValueError, match="evenly"):
+            make()
+    with pytest.raises(ValueError, match="no multiple"):
+        GridPool(type, **klein)(torch.zeros(1, type.dim, 5, 8))
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_commutes_with_the_isometries_of_the_strip(group, mode):
     x = image(conv, 6, 5)
     for shift in (1, 5, 7, torch.tensor([3, 9])):
         moved = conv(moebius_shift(x, shift, conv.in_type))
-        assert torch.allclose(moved, moebius_shift(conv(x), shift, conv.out_type), atol=1e-11)
+        assert torch.allclose(moved, moebius_shift(conv(x), shift, conv.out_type), rtol=1e-11, atol=1e-11)
     cut_open = conv_on(group, "2x0 + 1xregular + 2x0-", "1xregular + 1x0-", 5, padding=None)
     assert not torch.allclose(cut_open(moebius_shift(x, 1, conv.in_type)), moebius_shift(cut_open(x), 1, conv.out_type))
 
@@ -195,10 +195,12 @@ def test_strided_strip():
     conv = conv_on(FLIP, "1x0 + 1xregular", "2xregular", 3, padding=(1, 1), stride=2, padding_mode="moebius")
     x = image(conv, 5, 8)
     expected = moebius_shift(conv(x), 1, conv.out_type)
-    assert torch.allclose(conv(moebius_shift(x, 2, conv.in_type)), expected, atol=1e-12)
+    assert torch.allclose(conv(moebius_shift(x, 2, conv.in_type)), expected, rtol=1e-12, atol=1e-12)
     wide = conv_on(FLIP, "1x0 + 1xregular", "2xregular", 3, padding=None, dilation=(1, 3), padding_mode="moebius")
     assert wide.padding == (1, 3) and wide(x).shape[2:] == x.shape[2:]
-    assert torch.allclose(wide(moebius_shift(x, 11, wide.in_type)), moebius_shift(wide(x), 11, wide.out_type), atol=1e-12)
+    assert torch.allclose(
+        wide(moebius_shift(x, 11, wide.in_type)), moebius_shift(wide(x), 11, wide.out_type), rtol=1e-12, atol=1e-12
+    )
     with pytest.raises(ValueError, match="stride"):
         conv(image(conv, 5, 7))
 
@@ -275,6 +277,9 @@ ZERO, TWO = FieldType(FLIP, "1x0"), FieldType(FLIP, "2x0")
         (ValueError, "does not map", lambda: GridConv(*[FieldType(groups.Cyclic(6), "1x0")] * 2, 3)),
         (ValueError, "B, 2, H, W", lambda: GridConv(TWO, ZERO, 3)(torch.zeros(1, 3, 5, 5))),
         (ValueError, "B, 2, H, W", lambda: GridConv(TWO, ZERO, 3)(torch.zeros(5, 2))),
+        (ValueError, "kernel of", lambda: GridConv(TWO, ZERO, 3, dilation=2)(torch.zeros(1, 2, 4, 5))),
+        (TypeError, "expected a field type", lambda: GridConv("2x0", ZERO, 3)),
+        (TypeError, "expected a field type", lambda: GridConv(TWO, "1x0", 3)),
         (TypeError, "float64", lambda: GridConv(TWO, ZERO, 3).double()(torch.zeros(1, 2, 5, 5))),
     ],
 )

@@ -172,12 +172,12 @@ def test_torus_and_taps_without_a_centre():
     x = torch.randn(20, a.dim, dtype=torch.float64)
     image = F.pad(x.T.reshape(1, a.dim, 4, 5), (1, 1, 1, 1), mode="circular")
     expected = F.conv2d(image, full.kernel().permute(1, 2, 0).unflatten(2, (3, 3)), full.bias.row())
-    assert torch.allclose(full(x, graph), expected[0].flatten(1).T, atol=1e-12)
+    assert torch.allclose(full(x, graph), expected[0].flatten(1).T, rtol=1e-12, atol=1e-12)
     cross = torch.zeros(a.dim, a.dim, 3, 3, dtype=torch.float64)
     for k, (dx, dy) in enumerate(taps):
         cross[..., 1 - dy, 1 + dx] = conv.kernel()[k].detach()
     expected = F.conv2d(image, cross, conv.bias.row())
-    assert conv.centre is None and torch.allclose(conv(x, graph), expected[0].flatten(1).T, atol=1e-12)
+    assert conv.centre is None and torch.allclose(conv(x, graph), expected[0].flatten(1).T, rtol=1e-12, atol=1e-12)
 
 
 def test_bias_and_counts():
@@ -195,7 +195,7 @@ def test_a_batch_is_its_parts(ico):
     graphs = [ico.to_graph(), geometry.icosahedron(1).to_graph(), square(3, 4)[0]]
     x = [torch.randn(g.num_nodes, a.dim, dtype=torch.float64) for g in graphs[:2]]
     both = conv(torch.cat(x), Batch.from_data_list(graphs[:2]))
-    assert torch.allclose(both, torch.cat([conv(f, g) for f, g in zip(x, graphs)]), atol=1e-13)
+    assert torch.allclose(both, torch.cat([conv(f, g) for f, g in zip(x, graphs)]), rtol=1e-13, atol=1e-13)
 
 
 def test_plans_are_shared(ico):

@@ -54,7 +54,7 @@ def set_kernel(conv: GridConv, kernel: torch.Tensor) -> None:
         (conv.kernel() * kernel).sum().backward()
     del conv.weight
     conv.weight = torch.nn.Parameter(weight.grad.to(plain))
-    assert torch.allclose(conv.kernel(), kernel, atol=1e-12)
+    assert torch.allclose(conv.kernel(), kernel, rtol=1e-12, atol=1e-12)
 
 
 def network(arrays, group, lattice):
@@ -99,8 +99,8 @@ def test_every_transformed_pair(shared, prefix, group):
         assert torch.equal(moved, ours(arrays[f"gx_{k}"]))
         y = conv(torch.relu(lift(moved)))
         expected = ours(arrays[f"gy_{k}"], order)
-        assert torch.allclose(y, expected, atol=1e-10)
-        assert torch.allclose(transform_image(conv(torch.relu(lift(x))), types[2], element), expected, atol=1e-10)
+        assert torch.allclose(y, expected, rtol=1e-10, atol=1e-10)
+        assert torch.allclose(transform_image(conv(torch.relu(lift(x))), types[2], element), expected, rtol=1e-10, atol=1e-10)
 
 
 def turned_filters(w, lifting: bool) -> np.ndarray:
@@ -119,12 +119,12 @@ def test_cyclic_slicing_and_pooling(shared):
     set_kernel(lift, our_filter(turned_filters(arrays["w0"], True), order))
     set_kernel(conv, our_filter(turned_filters(arrays["w1"], False), order, order))
     y = conv(torch.relu(lift(torch.from_numpy(arrays["x"]))))
-    assert torch.allclose(y, ours(arrays["aligned"], order), atol=1e-10)
+    assert torch.allclose(y, ours(arrays["aligned"], order), rtol=1e-10, atol=1e-10)
     components = y.unflatten(1, (4, 4))
     for k, element in enumerate(C4.elements):  # a path saw the image turned back by its element
         path = transform_image(components[:, k], FieldType(C4, "4x0"), element.T)
-        assert torch.allclose(path, torch.from_numpy(arrays["paths"][:, :, order[k]]), atol=1e-10)
-    assert torch.allclose(OnGrid(GroupPool(out, "mean"))(y), torch.from_numpy(arrays["pooled"]), atol=1e-10)
+        assert torch.allclose(path, torch.from_numpy(arrays["paths"][:, :, order[k]]), rtol=1e-10, atol=1e-10)
+    assert torch.allclose(OnGrid(GroupPool(out, "mean"))(y), torch.from_numpy(arrays["pooled"]), rtol=1e-10, atol=1e-10)
 
 
 def change_of_basis(rep, theirs: np.ndarray, g: torch.Tensor) -> np.ndarray:

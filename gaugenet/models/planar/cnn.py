@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...groups import Cyclic, Group
-from ...nn import FieldDropout, FieldNorm, GridConv, GridPool, GroupPool, OnGrid, ToScalars, export
+from ...kernels.lattices import Lattice
+from ...nn import FieldDropout, FieldNorm, GridConv, GridMask, GridPool, GroupPool, OnGrid, ToScalars, export
 from ...nn.blocks import make_nonlinearity
 from .interpolated import InterpolatedConv
 
@@ -28,6 +29,7 @@ class PlanarCNN(nn.Module):
     ========================================== =================================================================
     plain CNN                                  ``PlanarCNN(groups.Trivial())``
     p4-CNN, p4m-CNN                            ``groups.Cyclic(4)``, ``groups.Dihedral(4)``
+    p6, p6m (HexaConv)                         ``groups.Cyclic(6), lattice="hexagonal"``, ``groups.Dihedral(6), ...``
     steerable filter CNN                       ``groups.Cyclic(8), basis="band_limited"``
     SE(2,N) with interpolated kernels          ``groups.Cyclic(8), basis="interpolated"``
     E(2)-CNN, irreps                           ``groups.O2(), "1x0 + 1x0- + 1x1 + 1x2", basis="band_limited"``
@@ -49,10 +51,13 @@ class PlanarCNN(nn.Module):
         nonlinearity, activation: see :func:`gaugenet.nn.blocks.make_nonlinearity`; by default "norm", which is pointwise, for
             fields whose components the group permutes, otherwise "gated".
         norm: "batch", "layer" or None.
-        pool: pixels a side of the blocks that are pooled to one; 1 for none.
+        pool: pixels a side of the blocks that are pooled to one; 1 for none. On hexagons the blocks are hexagons ``pool``
+            pixels apart, which have to fit about the middle: two poolings by 2 take images of 8 k + 1 pixels a side.
         reduce: "max" or "mean", of these blocks.
         readout: "mean" or "max" over the image.
         dropout: probability of dropping a copy after every nonlinearity.
+        lattice: see :class:`gaugenet.nn.GridConv`; on hexagons features outside of the largest hexagon of the array are zero
+            (:class:`gaugenet.nn.GridMask`).
 
     Shapes:
         (B, in_channels, H, W) -> (B, num_classes).
@@ -78,6 +83,7 @@ class PlanarCNN(nn.Module):
         reduce: str = "max",
         readout: str = "mean",
         dropout: float = 0.0,
+        lattice: str | Lattice = "square",
     ) -> None:
         super().__init__()
         group = Cyclic(4) if group is None else group
@@ -92,19 +98,27 @@ class PlanarCNN(nn.Module):
             raise ValueError(f"PlanarCNN expected widths of at least 1, got {widths!r}")
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
+        lattice = Lattice.of(lattice)
+        options = {} if lattice.is_square else {"lattice": lattice}
+        if options and basis == "interpolated":
+            raise ValueError('basis="interpolated" is for square pixels')
+        window = {} if lattice.is_square else {"stride": pool, "padding": pool // 2, **options}
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
         types = [self.in_type, *(FieldType(group, [(mul * w, rep) for mul, rep in unit.blocks]) for w in widths)]
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(pairwise(types), start=1):
             act = make_nonlinearity(b, nonlinearity, activation)
-            layers.append(_convolution(basis, a, act.in_type, kernel_size))
+            layers += [GridMask(a, **options)] if options else []
+            layers.append(_convolution(basis, a, act.in_type, kernel_size, options))
             if norm is not None:
                 layers.append(OnGrid(FieldNorm(act.in_type, norm)))
             layers.append(OnGrid(act))
             if dropout:
                 layers.append(OnGrid(FieldDropout(b, dropout)))
             if number % 2 == 0 and number < len(widths) and pool > 1:
-                layers.append(GridPool(b, pool, reduce))
+                layers += [GridMask(b, **options)] if options else []
+                layers.append(GridPool(b, pool if lattice.is_square else 2 * (pool // 2) + 1, reduce, **window))
+        layers += [GridMask(types[-1], **options)] if options else []
         self.body = nn.Sequential(*layers)
         self.hidden_type = types[-1]
         permuted = all(rep.is_permutation for _, rep in self.hidden_type.blocks)
@@ -124,10 +138,10 @@ class PlanarCNN(nn.Module):
         return export(nn.Sequential(self.body, self.invariants, self.readout, self.head).train(self.training), example)
 
 
-def _convolution(basis: str | Callable, in_type: FieldType, out_type: FieldType, kernel_size: int) -> nn.Module:
+def _convolution(basis: str | Callable, in_type: FieldType, out_type: FieldType, kernel_size: int, options: dict) -> nn.Module:
     """A convolution that keeps the size of the image."""
     if callable(basis):
         return basis(in_type, out_type)
     if basis == "interpolated":
         return InterpolatedConv(in_type, out_type, kernel_size)
-    return GridConv(in_type, out_type, kernel_size, padding=None, basis=basis)
+    return GridConv(in_type, out_type, kernel_size, padding=None, basis=basis, **options)

@@ -11,7 +11,7 @@ from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.circular_filters import circular_filters
 from ...nn import FieldNorm, GridPool, OnGrid, export
-from ...nn.checks import check_features
+from ...nn.checks import check_features, room_for_squares
 from ...nn.exportable import Exportable
 from ...nn.grid_export import to_plain
 from ...nn.nonlinearities import activation_function
@@ -146,9 +146,9 @@ class MagnitudeNonlinearity(Exportable):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.bias, "MagnitudeNonlinearity", x.dim() if x.dim() in (4, 5) else 2)
         z = x.unflatten(1, (len(self.bias), 2, -1))
-        modulus = z.square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
+        modulus = room_for_squares(z).square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
         bias = self.bias.view(1, len(self.bias), 1, -1, *[1] * (x.dim() - 2))
-        return (self.act(modulus + bias) / modulus * z).flatten(1, 3)
+        return (self.act(modulus + bias) / modulus * z).flatten(1, 3).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}"

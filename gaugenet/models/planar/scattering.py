@@ -92,13 +92,13 @@ class Scattering(ConstantModule, Exportable):
 
     def transform(self, x: Tensor) -> Tensor:
         """`forward` without its checks."""
-        image = torch.fft.fft2(F.pad(x, self.ends, mode="reflect"))  # (B, C, h, w)
+        image = self._spectrum(F.pad(x, self.ends, mode="reflect"), 0)  # (B, C, h, w)
         first, second = [], []
         for j in range(self.J):
-            inner = torch.fft.fft2(self._modulus(image[:, :, None], j, 0))  # (B, C, L, h, w) at every 2^j pixels
+            inner = self._spectrum(self._modulus(image.unsqueeze(-3), j, 0), j)  # (B, C, L, h, w) at every 2^j pixels
             first.append(self._low_pass(inner, j))
             for k in range(j + 1, self.J):
-                second.append(self._low_pass(torch.fft.fft2(self._modulus(inner[:, :, :, None], k, j)), k))
+                second.append(self._low_pass(self._spectrum(self._modulus(inner.unsqueeze(-3), k, j), k), k))
         parts = [self._low_pass(image, 0)]
         # (B, C, scales, angles ..., h, w) -> components first, then copies
         parts.append(torch.stack(first, 2).permute(0, 3, 1, 2, 4, 5).flatten(1, 3))
@@ -109,12 +109,21 @@ class Scattering(ConstantModule, Exportable):
     def _modulus(self, spectrum: Tensor, j: int, level: int) -> Tensor:
         """|psi_j * f| at every 2^j pixels, of the spectrum of f at every 2^level pixels: (..., h, w) -> (..., L, h', w')."""
         product = spectrum * getattr(self, f"psi_{j}_{level}")
-        return torch.fft.ifft2(self._folded(product, level, j) / 4 ** (j - level)).abs()
+        return self._inverse_modulus(self._folded(product, level, j) / 4 ** (j - level), j)
 
     def _low_pass(self, spectrum: Tensor, level: int) -> Tensor:
         """phi * f at every 2^J pixels inside the image."""
         product = spectrum * getattr(self, f"phi_{level}")
-        return torch.fft.ifft2(self._folded(product, level, self.J) / 4 ** (self.J - level)).real[..., 1:-1, 1:-1]
+        return self._inverse_real(self._folded(product, level, self.J) / 4 ** (self.J - level), self.J)[..., 1:-1, 1:-1]
+
+    def _spectrum(self, x: Tensor, level: int) -> Tensor:
+        return torch.fft.fft2(x)
+
+    def _inverse_modulus(self, spectrum: Tensor, level: int) -> Tensor:
+        return torch.fft.ifft2(spectrum).abs()
+
+    def _inverse_real(self, spectrum: Tensor, level: int) -> Tensor:
+        return torch.fft.ifft2(spectrum).real
 
     def _folded(self, spectrum: Tensor, level: int, to: int) -> Tensor:
         """Sum over the aliases of sampling every 2^to pixels instead of every 2^level: (..., h, w) -> (..., h', w')."""
@@ -157,16 +166,48 @@ def _low_band(spectrum: Tensor, level: int) -> Tensor:
 
 
 class _PlainScattering(nn.Module):
-    """:class:`Scattering` without checks and field types; its constants are buffers here."""
+    """:class:`Scattering` without checks and field types; its constants are buffers here.
+
+    ONNX has no complex numbers: real and imaginary parts are stacked in front, and Fourier transforms, which are small, are
+    products with matrices of cosines and sines.
+    """
 
     def __init__(self, layer: Scattering) -> None:
         super().__init__()
         self.J, self.padded, self.ends = layer.J, layer.padded, layer.ends
         for name, value in layer.named_buffers(recurse=False):
             self.register_buffer(name, value.clone())
+        for level in range(self.J + 1):
+            for axis, n in zip("yx", self.padded):
+                n //= 2**level
+                turns = torch.outer(torch.arange(n), torch.arange(n)) % n
+                angle = turns.double() * (2 * torch.pi / n)
+                self.register_buffer(f"cos_{axis}_{level}", angle.cos().to(layer.phi_0))
+                self.register_buffer(f"sin_{axis}_{level}", angle.sin().to(layer.phi_0))
 
     forward = Scattering.transform
     _modulus, _low_pass, _folded = Scattering._modulus, Scattering._low_pass, Scattering._folded
+
+    def _turned(self, real: Tensor, imaginary: Tensor, level: int, sign: float) -> tuple[Tensor, Tensor]:
+        """The sums with exp(sign i angle) over both axes."""
+        cos, sin = getattr(self, f"cos_x_{level}"), sign * getattr(self, f"sin_x_{level}")
+        real, imaginary = real @ cos - imaginary @ sin, real @ sin + imaginary @ cos
+        cos, sin = getattr(self, f"cos_y_{level}"), sign * getattr(self, f"sin_y_{level}")
+        return cos @ real - sin @ imaginary, sin @ real + cos @ imaginary
+
+    def _spectrum(self, x: Tensor, level: int) -> Tensor:
+        return torch.stack(self._turned(x, torch.zeros_like(x), level, -1.0))
+
+    def _inverse(self, spectrum: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        pixels = self.padded[0] * self.padded[1] // 4**level
+        return self._turned(spectrum[0] / pixels, spectrum[1] / pixels, level, 1.0)
+
+    def _inverse_modulus(self, spectrum: Tensor, level: int) -> Tensor:
+        real, imaginary = self._inverse(spectrum, level)
+        return (real.square() + imaginary.square()).sqrt()
+
+    def _inverse_real(self, spectrum: Tensor, level: int) -> Tensor:
+        return self._inverse(spectrum, level)[0]
 
 
 to_plain.register(Scattering, lambda layer, shape: traced(_PlainScattering(layer)))

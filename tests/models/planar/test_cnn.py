@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from gaugenet import FieldType, groups
 from gaugenet.models import InterpolatedConv, PlanarCNN, ScaleConv
 from gaugenet.nn import GridConv, GridPool, NormNonlinearity
+from gaugenet.testing import grid_symmetry_error
 from tests.models.test_models import with_statistics
 
 SMALL = {"widths": (2, 2, 3), "kernel_size": 3, "num_classes": 4}
@@ -71,13 +72,28 @@ def test_invariant_under_all_elements_as_shipped(name, dtype, size):
         assert max(map(change, D4.elements[~group.contains(D4.elements)])) > 0.05
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("group", "fields", "options"), [
+    (groups.Cyclic(3), None, {}), (groups.Cyclic(6), None, {"reduce": "mean"}), (groups.Dihedral(6), None, {"norm": "layer"}),
+    (groups.Dihedral(6), "1x0 + 1x1 + 1x2", {"basis": "band_limited"}), (groups.O2(), "1x0 + 1x1", {"basis": "band_limited"}),
+    (groups.Cyclic(6), None, {"pool": 3}), (groups.Cyclic(6), None, {"pool": 1}),
+], ids=str)  # fmt: skip
+def test_hexagons(group, fields, options, dtype):
+    """p6 and p6m with zero padding, pooling and biases: all elements exact."""
+    torch.manual_seed(0)
+    net = stirred(PlanarCNN(group, fields, **{**SMALL, "widths": (2, 2, 2, 2, 2), "lattice": "hexagonal", **options})).to(dtype)
+    side = {1: 9, 2: 17, 3: 19}[options.get("pool", 2)]
+    error = grid_symmetry_error(net, (side, side), net.in_type, lattice="hexagonal")
+    assert error < (1e-10 if dtype == torch.float64 else 1e-4)
+
+
 @pytest.mark.parametrize("order", [4, 8])
 def test_interpolated_kernels(order):
     """SE(2,N): invariant under quarter turns whatever N."""
     torch.manual_seed(0)
     net = stirred(PlanarCNN(groups.Cyclic(order), basis="interpolated", **SMALL)).double().eval()
     x = image()
-    assert torch.allclose(net(torch.rot90(x, 1, (2, 3))), net(x), atol=1e-10)
+    assert torch.allclose(net(torch.rot90(x, 1, (2, 3))), net(x), rtol=1e-10, atol=1e-10)
     assert isinstance(net.body[0], InterpolatedConv)
 
 
@@ -151,7 +167,7 @@ def test_trivial_group_is_a_plain_network():
         else:
             n = layer.layer
             y = F.batch_norm(y, n.running_mean, n.running_var, n.gamma, n.beta.row())
-    assert torch.allclose(net(x), net.head(y.mean((2, 3))), atol=1e-12)
+    assert torch.allclose(net(x), net.head(y.mean((2, 3))), rtol=1e-12, atol=1e-12)
 
 
 def test_steps_of_training_change_the_running_averages_only_in_training():
@@ -196,6 +212,10 @@ def test_refuses():
     for bad in ({"readout": "sum"}, {"widths": ()}, {"widths": (0,)}, {"basis": "fancy"}, {"nonlinearity": "fancy"}):
         with pytest.raises(ValueError):
             PlanarCNN(**bad)
+    with pytest.raises(ValueError, match="square pixels"):
+        PlanarCNN(groups.Cyclic(6), basis="interpolated", lattice="hexagonal")
+    with pytest.raises(ValueError, match="odd"):
+        PlanarCNN(groups.Cyclic(6), lattice="hexagonal")(image(size=16, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("name", ["p4", "p4m irreps"])

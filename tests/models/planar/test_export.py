@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import pytest
@@ -25,6 +26,7 @@ C8, O2, SCALES = groups.Cyclic(8), groups.O2(), groups.Scaling((1.0, 1.5))
 NETWORKS = {
     "p4m": PlanarCNN(groups.Dihedral(4), **SMALL),
     "max": PlanarCNN(groups.Cyclic(4), readout="max", **SMALL),
+    "hexagons": PlanarCNN(groups.Dihedral(6), lattice="hexagonal", pool=1, **SMALL),
     "interpolated": PlanarCNN(C8, basis="interpolated", **SMALL),
     "irreps": PlanarCNN(O2, "1x0 + 1x0- + 1x1", basis="band_limited", **SMALL),
     "induced": PlanarCNN(
@@ -52,17 +54,30 @@ def is_plain(module) -> bool:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name):
     net = stirred(NETWORKS[name]).double().eval()
-    x = image()
+    x = image(size=13 if name == "hexagons" else 12)
     plain = net.export(x)
-    assert is_plain(plain) and torch.allclose(plain(x), net(x), atol=1e-10)
+    assert is_plain(plain) and torch.allclose(plain(x), net(x), rtol=1e-12, atol=1e-12)
     program = torch.export.export(plain, (x,))
-    assert torch.allclose(program.module()(x), net(x), atol=1e-10)
+    assert torch.allclose(program.module()(x), net(x), rtol=1e-12, atol=1e-12)
     whole = export(net, x)  # keeps the class, with plain layers inside
-    assert torch.allclose(whole(x), net(x), atol=1e-10)
+    assert torch.allclose(whole(x), net(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name):
-    layer = randomise(LAYERS[name]).double()
+    layer = randomise(copy.deepcopy(LAYERS[name])).double()
     plain, x = layer.export(), image(layer.in_type.dim)
-    assert is_plain(plain) and torch.allclose(plain(x), layer(x), atol=1e-10)
+    assert is_plain(plain) and torch.allclose(plain(x), layer(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "harmonic", "scales"])
+def test_onnx(name):
+    pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    reference = pytest.importorskip("onnx.reference", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    net = copy.deepcopy({**LAYERS, **NETWORKS}[name]).float()
+    net, x = randomise(net).eval(), image(net.in_type.dim).float()
+    x[0] = 0.0  # norms of zero
+    program = torch.export.export(net.export(x), (x,))
+    model = torch.onnx.export(program, dynamo=True, verbose=False).model_proto
+    (y,) = reference.ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x.numpy()})
+    assert torch.allclose(torch.from_numpy(y), net(x), rtol=1e-4, atol=1e-4)

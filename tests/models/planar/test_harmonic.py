@@ -105,7 +105,7 @@ def test_exactly_equivariant_filters():
     filters = circular_filters(5, 3, 4)
     image = filters.reshape(5, 3, 5, 5)
     for m in range(5):
-        assert np.allclose(np.rot90(image[m], 1, (1, 2)), np.exp(-0.5j * np.pi * m) * image[m], atol=1e-10)
+        assert np.allclose(np.rot90(image[m], 1, (1, 2)), np.exp(-0.5j * np.pi * m) * image[m], rtol=1e-10, atol=1e-10)
         assert abs(image[m]).max() > 0.01
     assert not np.allclose(circular_filters(5, 3, 4, bandwidth=0.7), filters)
     assert not np.allclose(circular_filters(5, 3, 4, samples=9), filters)
@@ -125,7 +125,7 @@ def test_is_steerable_with_half_of_the_kernels():
         basis = SteerableBasis(SO2.irrep(i), SO2.irrep(o), max_frequency=4)
         space = basis(taps[on_circle]).transpose(0, 1).flatten(1)  # (kernels, taps x 2 x 2)
         fit = torch.linalg.lstsq(space.T, block[:, None]).solution
-        assert torch.allclose(space.T @ fit, block[:, None], atol=1e-10)
+        assert torch.allclose(space.T @ fit, block[:, None], rtol=1e-10, atol=1e-10)
         assert len(basis) == 4
 
 
