@@ -47,7 +47,7 @@ def test_scalars_and_vectors_of_smooth_fields(sphere, latitude, longitude):
     assert np.abs(got - np.cross([0.5, -1.0, 0.3], points)).max() < 4 * step**2
     assert np.abs((got * points).sum(-1)).max() < 1e-12
     inside = grid.scalars(lat, x[1:-1].reshape(-1, 3))
-    assert np.allclose(inside, lat[1:-1].ravel(), atol=1e-9)  # exact on the grid
+    assert np.allclose(inside, lat[1:-1].ravel(), rtol=1e-9, atol=1e-9)  # exact on the grid
 
 
 @pytest.mark.parametrize("latitude, longitude", GRIDS.values(), ids=GRIDS)
@@ -59,7 +59,7 @@ def test_areas(latitude, longitude):
 
 
 def test_frames_are_those_of_the_geometry(sphere):
-    assert np.allclose(east_north(*angles(sphere.positions)), sphere.frame, atol=1e-12)
+    assert np.allclose(east_north(*angles(sphere.positions)), sphere.frame, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_rotations_are_uniform_and_belong_to_the_image(file, tmp_path, points):
         assert not np.isclose(digits.rotations(), other).all((1, 2)).any()
     np.savez(tmp_path / "many.npz", x=np.zeros((40000, 1, 1), np.uint8), y=np.zeros(40000, np.uint8))
     turns = SphericalDigits(tmp_path / "many.npz").rotations()
-    assert np.allclose(turns @ turns.transpose(0, 2, 1), np.eye(3), atol=1e-12) and (np.linalg.det(turns) > 0).all()
+    assert np.allclose(turns @ turns.transpose(0, 2, 1), np.eye(3), rtol=1e-12, atol=1e-12) and (np.linalg.det(turns) > 0).all()
     # Uniform: the entries have mean 0 and mean square 1/3; five standard errors.
     assert np.abs(turns.mean(0)).max() < 5 * np.sqrt(1 / 3 / 40000)
     assert np.abs((turns**2).mean(0) - 1 / 3).max() < 5 * np.sqrt(4 / 45 / 40000)

@@ -22,18 +22,18 @@ def test_is_the_induced_representation(group, rep):
     induced = group.induced(rep)
     g, h = group.sample(8), group.sample(8)
     assert induced.dim == rep.dim * group.order // rep.group.order
-    assert torch.allclose(induced(g) @ induced(h), induced(g @ h), atol=1e-12)
+    assert torch.allclose(induced(g) @ induced(h), induced(g @ h), rtol=1e-12, atol=1e-12)
     eye = torch.eye(induced.dim, dtype=torch.float64)
-    assert torch.allclose(induced(g).mT @ induced(g), eye.expand(8, -1, -1), atol=1e-12)
+    assert torch.allclose(induced(g).mT @ induced(g), eye.expand(8, -1, -1), rtol=1e-12, atol=1e-12)
     # Frobenius: the first coset carries rep itself, and the character is the mean of that of rep over conjugates.
     inside = rep.group.elements
-    assert torch.allclose(induced(inside)[:, : rep.dim, : rep.dim], rep(inside), atol=1e-12)
+    assert torch.allclose(induced(inside)[:, : rep.dim, : rep.dim], rep(inside), rtol=1e-12, atol=1e-12)
     members, trace = rep.group.contains, lambda m: m.diagonal(dim1=-2, dim2=-1).sum(-1)
     for g in group.elements:
         conjugates = group.elements.mT @ g @ group.elements
         conjugates = conjugates[members(conjugates)]
         expected = trace(rep(conjugates)).sum() / rep.group.order if len(conjugates) else torch.tensor(0.0).double()
-        assert torch.allclose(trace(induced(g)), expected, atol=1e-12)
+        assert torch.allclose(trace(induced(g)), expected, rtol=1e-12, atol=1e-12)
     assert pickle.loads(pickle.dumps(induced)) == copy.copy(induced) == induced and str(rep.group) in induced.name
 
 

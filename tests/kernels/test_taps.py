@@ -161,7 +161,7 @@ def test_expansion_is_the_sum_of_weights_times_kernels(group, a, b, rings):
         rows.append(torch.cat(row, 2))
     assert start == expansion.num_weights
     kernel = expansion(weight)
-    assert torch.allclose(kernel, torch.cat(rows, 1), atol=1e-13)
+    assert torch.allclose(kernel, torch.cat(rows, 1), rtol=1e-13, atol=1e-13)
     # In memory as conv2d wants it for images in channels_last.
     assert kernel.permute(2, 0, 1).is_contiguous()
 

@@ -56,7 +56,7 @@ def set_kernels(conv: GaugeConv, kernel) -> None:
         for ring in range(3):
             wanted = kernel(ring, i, o, theta).permute(0, 2, 4, 3, 1).reshape(matrix.shape[0], -1)
             solution = torch.linalg.lstsq(matrix, wanted).solution
-            assert torch.allclose(matrix @ solution, wanted, atol=1e-12), "the published kernel is outside our span"
+            assert torch.allclose(matrix @ solution, wanted, rtol=1e-12, atol=1e-12), "the published kernel is outside our span"
             weights.append(solution.view(-1, mul_in, mul_out))
         with torch.no_grad():
             conv.weight[start:stop] = torch.stack(weights).flatten()
@@ -123,4 +123,6 @@ def test_action_of_irreps(shared):
     case = np.load(shared / "oracles" / "gem" / "rep_act.npz")
     angle = torch.from_numpy(case["theta"])
     ft = FieldType(SO2, "3x0 + 3x1 + 3x2 + 3x3 + 3x4")
-    assert torch.allclose(ft.transform(rotations(angle), component_major(case["x"])), component_major(case["y"]), atol=1e-12)
+    assert torch.allclose(
+        ft.transform(rotations(angle), component_major(case["x"])), component_major(case["y"]), rtol=1e-12, atol=1e-12
+    )

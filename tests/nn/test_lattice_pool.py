@@ -54,10 +54,10 @@ def test_values(ico):
     near = [[c, *graph.edge_index[0][graph.edge_index[1] == c].tolist()] for c in range(42)]
     mean = torch.stack([x[n].mean(0) for n in near])
     pooled = LatticePool(a)(x, graph)
-    assert torch.allclose(pooled[12:], mean[12:], atol=1e-14)
+    assert torch.allclose(pooled[12:], mean[12:], rtol=1e-14, atol=1e-14)
     full_turn = torch.stack([(x[c] + 6 * x[near[c][1:]].mean(0)) / 7 for c in range(12)])
-    assert torch.allclose(pooled[:12], full_turn, atol=1e-14)
-    assert torch.allclose(LatticePool(a, "max")(x, graph), torch.stack([x[n].amax(0) for n in near]), atol=1e-14)
+    assert torch.allclose(pooled[:12], full_turn, rtol=1e-14, atol=1e-14)
+    assert torch.allclose(LatticePool(a, "max")(x, graph), torch.stack([x[n].amax(0) for n in near]), rtol=1e-14, atol=1e-14)
     assert torch.equal(LatticePool(a, "stride")(x, graph), x[:42])
     assert torch.equal(LatticePool(a, taps=hexagonal_taps(0))(x, graph), x[:42])
     assert (LatticePool(a, corners="zero")(x, graph)[:12] == 0).all()
@@ -70,7 +70,7 @@ def test_batches_copies_and_plans(ico):
     a, graph = FieldType(C6, "1xregular"), ico.to_graph()
     pool, x = LatticePool(a).double(), torch.randn(2, 162, 6, dtype=torch.float64)
     expected = torch.cat([pool(f, graph) for f in x])
-    assert torch.allclose(pool(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()])), expected, atol=1e-14)
+    assert torch.allclose(pool(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()])), expected, rtol=1e-14, atol=1e-14)
     for other in (copy.deepcopy(pool), pickle.loads(pickle.dumps(pool))):
         assert torch.equal(other(x[0], graph, pool.plan(graph)), expected[:42])
     assert not pool.state_dict() and "mean" in repr(pool)

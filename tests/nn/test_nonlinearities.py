@@ -86,7 +86,7 @@ def test_regular_equals_the_definition_with_uneven_multiplicities():
     f = (x[:, :1] + 2**0.5 * (x[:, 3:4] * angle.cos() + x[:, 4:5] * angle.sin())).relu()
     expected = [f.mean(1), x[:, 1].relu(), x[:, 2].relu()]
     expected += [(f * angle.cos()).mean(1) * 2**0.5, (f * angle.sin()).mean(1) * 2**0.5]
-    assert torch.allclose(out, torch.stack(expected, 1), atol=1e-13)
+    assert torch.allclose(out, torch.stack(expected, 1), rtol=1e-13, atol=1e-13)
 
 
 def test_polynomial_tends_to_the_activation():

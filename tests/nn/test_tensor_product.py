@@ -32,9 +32,9 @@ def test_coefficients_are_all_equivariant_products(group):
     for triple in itertools.product(reps, repeat=3):
         c = clebsch_gordan(*triple)
         (r1, r2, out), k = (rep(g) for rep in triple), len(c)
-        assert torch.allclose(torch.einsum("koab,loab->kl", c, c), torch.eye(k, dtype=c.dtype), atol=1e-12)
+        assert torch.allclose(torch.einsum("koab,loab->kl", c, c), torch.eye(k, dtype=c.dtype), rtol=1e-12, atol=1e-12)
         moved = torch.einsum("koab,gax,gby->gkoxy", c, r1, r2)
-        assert torch.allclose(moved, torch.einsum("gop,kpxy->gkoxy", out, c), atol=1e-12)
+        assert torch.allclose(moved, torch.einsum("gop,kpxy->gkoxy", out, c), rtol=1e-12, atol=1e-12)
         elements, weights = group.quadrature(sum(rep.degree for rep in triple))
         traces = torch.stack([rep(elements).diagonal(dim1=-2, dim2=-1).sum(-1) for rep in triple]).prod(0)
         assert k == round(float(weights @ traces))
@@ -86,7 +86,7 @@ def _lie_in(theirs: torch.Tensor, ours: torch.Tensor) -> None:
     rows = theirs.flatten(1)
     assert rows.norm() > 0.9
     inside = rows @ ours.flatten(1).T @ ours.flatten(1)
-    assert torch.allclose(inside, rows, atol=1e-10)
+    assert torch.allclose(inside, rows, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("mode", module.MODES)
@@ -113,7 +113,7 @@ def test_product_is_the_sum_over_paths(mode):
         weight = layer.weight[start:stop].view(len(c), *[2] * len({"uvw": "uvw", "uvu": "uv", "uuu": "u"}[mode]))
         form = {"uvw": "koab,nau,nbv,kuvw->now", "uvu": "koab,nau,nbv,kuv->nou", "uuu": "koab,nau,nbu,ku->nou"}[mode]
         expected[o] += torch.einsum(form, c, a.split(x)[i], b.split(y)[j], weight)
-    assert torch.allclose(layer(x, y), out.join(expected), atol=1e-12)
+    assert torch.allclose(layer(x, y), out.join(expected), rtol=1e-12, atol=1e-12)
 
 
 def test_against_e3nn_fully_connected(shared):
@@ -138,7 +138,7 @@ def test_against_e3nn_fully_connected(shared):
         layer.weight.copy_(flat)
         ours = layer(_to_ours(types[0], x), _to_ours(types[1], y))
     assert start == len(weight) == len(flat)
-    assert torch.allclose(ours, _to_ours(types[2], expected), atol=1e-10)
+    assert torch.allclose(ours, _to_ours(types[2], expected), rtol=1e-10, atol=1e-10)
 
 
 def _to_ours(type: FieldType, x: torch.Tensor) -> torch.Tensor:
@@ -160,7 +160,7 @@ def test_chunks_do_not_matter(mode, monkeypatch):
     whole = run()
     monkeypatch.setattr(module, "_CHUNK_BYTES", 1)
     for a, b in zip(run(), whole):
-        assert torch.allclose(a, b, atol=1e-12)
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_arguments_matter():
@@ -199,7 +199,7 @@ def test_nonlinearity_is_equivariant_and_homogeneous(case):
     ft = FieldType(*case)
     act = randomise(TensorNonlinearity(ft)).double()
     x, h = torch.randn(50, ft.dim, dtype=torch.float64), case[0].sample(50)
-    assert torch.allclose(act(ft.transform(h, x)), ft.transform(h, act(x)), atol=1e-10)
+    assert torch.allclose(act(ft.transform(h, x)), ft.transform(h, act(x)), rtol=1e-10, atol=1e-10)
     assert torch.allclose(act(1e3 * x), 1e3 * act(x), rtol=1e-4)
     assert not torch.allclose(act(-x), -act(x))
     zero = torch.zeros(1, ft.dim, dtype=torch.float64, requires_grad=True)
