@@ -5,7 +5,7 @@
     python examples/rotated_digits.py --table --plot                      # table and pictures of the results that are there
 
 Every image is turned once, by an angle of its own; all networks have the same architecture and about as many parameters, and
-train for the same number of steps. The augmented CNN turns its images by new angles in every step. Nothing is chosen on the
+train for the same number of steps. Augmented ones turn their images by new angles in every step. Nothing is chosen on the
 test images: the error is that of the last step. A run that is in the results file with the same settings is not repeated.
 Beside the error: the largest change of the logits under a quarter turn, and their change under any angle.
 """
@@ -45,6 +45,7 @@ MODELS = {
     "CNN, augmented": (partial(_CNN, groups.Trivial()), True),
     "CNN, augmented, no dropout": (partial(PlanarCNN, groups.Trivial(), reduce="max", dropout=0.0), True),
     "p4": (partial(_CNN, groups.Cyclic(4)), False),
+    "p4, augmented": (partial(_CNN, groups.Cyclic(4)), True),
     "p4m": (partial(_CNN, groups.Dihedral(4)), False),
     "C_8": (partial(_CNN, groups.Cyclic(8), basis="band_limited"), False),
     "C_8, augmented": (partial(_CNN, groups.Cyclic(8), basis="band_limited"), True),
