@@ -212,16 +212,23 @@ def plot(results: dict, folder: Path) -> None:
     names = [name for name in MODELS if any(r["model"] == name for r in results["runs"])]
     most = max(r["size"] for r in results["runs"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    colours = dict(zip(names, plt.colormaps["tab20"].colors))
     for name in names:
         runs = [r for r in results["runs"] if r["model"] == name]
         sizes = sorted({r["size"] for r in runs})
-        left.plot(sizes, [np.mean([r["test error"] for r in runs if r["size"] == s]) for s in sizes], "o-", label=name)
+        left.plot(
+            sizes,
+            [np.mean([r["test error"] for r in runs if r["size"] == s]) for s in sizes],
+            "o-",
+            color=colours[name],
+            label=name,
+        )
         curves = [r["change under angles"] for r in runs if r["size"] == most]
         if curves:
-            right.plot(ANGLES, np.maximum(np.mean(curves, 0), 1e-7), label=name)
+            right.plot(ANGLES, np.mean(curves, 0), color=colours[name])
     left.set(xscale="log", yscale="log", xlabel="training images", ylabel="test error, %")
-    right.set(yscale="log", xlabel="angle, degrees", ylabel="change of the logits / their spread")
-    left.legend(fontsize=8)
+    right.set(ylim=(0, None), xlabel="angle, degrees", ylabel="change of the logits / their spread")
+    figure.legend(loc="outside right upper", fontsize=8)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "rotated_digits.png", dpi=110)
     plt.close(figure)

@@ -22,11 +22,11 @@ def test_examples_run(capsys):
     for example in blocks("python"):
         assert len([line for line in example.splitlines() if line.strip()]) <= 30
         exec(compile(example, "README.md", "exec"), names)
-    shape, error, logits, spherical, symmetry, strip = capsys.readouterr().out.splitlines()
+    shape, error, logits, spherical, symmetry, strip, plain = capsys.readouterr().out.splitlines()
     assert shape == "torch.Size([642, 80]) 80"
     assert float(error) < 1e-12 and float(symmetry) < 1e-12
     assert logits == "torch.Size([1, 10])" and spherical == "torch.Size([8, 10])"
-    assert strip == "torch.Size([2, 8, 28, 28])"
+    assert strip == "torch.Size([2, 8, 28, 28])" and plain == "torch.Size([2, 10])"
 
 
 def test_length_and_links():
