@@ -79,18 +79,16 @@ class GridConv(GridKernel):
         sigma: float | Sequence[float] | None = None,
         max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
     ) -> None:
-        options = {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
-        super().__init__(in_type, out_type, kernel_size, basis=basis, bias=bias, groups=groups, lattice=lattice, **options)
-        self.stride = per_axis("stride", stride, self.spatial, least=1)
-        self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
+        options = {"basis": basis, "bias": bias, "groups": groups, "lattice": lattice}
+        options |= {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
+        super().__init__(in_type, out_type, kernel_size, stride=stride, dilation=dilation, **options)
         if padding is None:
             if self.kernel_size % 2 == 0 or any(s != 1 for s in self.stride):
                 raise ValueError("padding=None keeps the size of the image: it needs an odd kernel_size and stride 1")
             padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
         padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
-        self.check_lattice(modes, self.stride, self.dilation)
-        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
-        check_closed("GridConv", in_type, self.lattice, modes, extent, padding, self.stride)
+        self.check_lattice(modes)
+        check_closed("GridConv", in_type, self.lattice, modes, self.extent, padding, self.stride)
         # conv2d pads with zeros by itself, without a copy of the image.
         self.zeros = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(padding, modes))
         self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
@@ -101,16 +99,17 @@ class GridConv(GridKernel):
 
     def check_shape(self, shape: Sequence[int]) -> None:
         """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep, or too small."""
-        extent = [d * (self.kernel_size - 1) + 1 for d in self.dilation]
-        if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, extent)):
-            raise ValueError(f"GridConv with a kernel of {extent} pixels and padding {self.padding} got {tuple(shape)} pixels")
+        if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, self.extent)):
+            raise ValueError(
+                f"GridConv with a kernel of {list(self.extent)} pixels and padding {self.padding} got {tuple(shape)} pixels"
+            )
         if all(s == 1 for s in self.stride):
             return
         for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
             if mode in CLOSED and shape[axis] % step:
                 raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
         open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
-        self.check_sampling(shape, self.padding, extent, open_stride)
+        self.check_sampling(shape, self.padding, open_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GridConv", 2 + self.spatial)
@@ -120,9 +119,3 @@ class GridConv(GridKernel):
         weight, bias = self.kernel(), self.bias_row()
         out = _CONV[self.spatial](x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)
         return out if self.order_out is None else out[:, self.order_out]
-
-    def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, padding={self.padding}, stride={self.stride}, dilation={self.dilation}, "
-            f"padding_mode={self.pad.modes}"
-        )

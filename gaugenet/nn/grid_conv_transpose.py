@@ -60,19 +60,18 @@ class GridConvTranspose(GridKernel):
         sigma: float | Sequence[float] | None = None,
         max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
     ) -> None:
-        options = {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
-        super().__init__(in_type, out_type, kernel_size, basis=basis, bias=bias, groups=groups, lattice=lattice, **options)
-        self.stride = per_axis("stride", stride, self.spatial, least=1)
-        self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
+        options = {"basis": basis, "bias": bias, "groups": groups, "lattice": lattice}
+        options |= {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
+        super().__init__(in_type, out_type, kernel_size, stride=stride, dilation=dilation, **options)
         self.padding = per_axis("padding", padding, self.spatial, least=0)
         modes = check_modes(padding_mode, in_type)
         if set(modes) & {"reflect", "replicate"}:
             raise ValueError(f'GridConvTranspose has padding_mode "zeros", "circular" and "moebius", got {modes}')
-        self.check_lattice(modes, self.stride, self.dilation)
-        reach = [d * (self.kernel_size - 1) for d in self.dilation]
+        self.check_lattice(modes)
+        reach = [size - 1 for size in self.extent]
         if any(pad > r for pad, r in zip(self.padding, reach)):
             raise ValueError(f"padding {self.padding} is more than dilation * (kernel_size - 1) = {tuple(reach)}")
-        check_closed("GridConvTranspose", in_type, self.lattice, modes, [r + 1 for r in reach], self.padding, self.stride)
+        check_closed("GridConvTranspose", in_type, self.lattice, modes, self.extent, self.padding, self.stride)
         # On a closed axis the pixels before and after the seam reach across it; a kernel smaller than the stride leaves gaps.
         ends = [
             0 if mode == "zeros" else max(-(-r // s), -(-(pad + s - 1 - r) // s))
@@ -97,9 +96,3 @@ class GridConvTranspose(GridKernel):
             if mode != "zeros":
                 out = out.narrow(2 + axis, end * step + pad, shape[axis] * step)
         return out if self.order_out is None else out[:, self.order_out]
-
-    def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, padding={self.padding}, stride={self.stride}, dilation={self.dilation}, "
-            f"padding_mode={self.pad.modes}"
-        )

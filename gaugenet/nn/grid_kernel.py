@@ -17,13 +17,16 @@ from ..kernels.tap_expansion import TapExpansion
 from ..kernels.taps import TapBasis
 from .bias import FieldBias
 from .exportable import Exportable
-from .grid_padding import spatial_axes
+from .grid_padding import GridPadding, per_axis, spatial_axes
 
 BASES = ("complete", "band_limited")
 
 
 class GridKernel(Exportable):
-    """Base of :class:`GridConv` and :class:`GridConvTranspose`; arguments as there."""
+    """Base of :class:`GridConv` and :class:`GridConvTranspose`, which set ``padding`` and ``pad``; arguments as there."""
+
+    padding: tuple[int, ...]
+    pad: GridPadding
 
     def __init__(
         self,
@@ -31,6 +34,8 @@ class GridKernel(Exportable):
         out_type: FieldType,
         kernel_size: int,
         *,
+        stride: int | Sequence[int],
+        dilation: int | Sequence[int],
         basis: str,
         bias: bool,
         groups: int,
@@ -51,6 +56,8 @@ class GridKernel(Exportable):
         self.lattice = Lattice.of(lattice, self.spatial)
         place, self.taps = self.lattice.taps(kernel_size)
         self.kernel_size, self.groups = int(kernel_size), _check_groups(groups, in_type, out_type)
+        self.stride = per_axis("stride", stride, self.spatial, least=1)
+        self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
         self.rings = Rings.of(self.kernel_size, rings, sigma, max_frequency) if basis == "band_limited" else None
         kernels = TapBasis if self.rings is None else partial(RingBasis, rings=self.rings)
         self.expansion = TapExpansion(_share(in_type, self.groups), _share(out_type, self.groups), self.taps, kernels)
@@ -79,9 +86,8 @@ class GridKernel(Exportable):
         if self.groups == 1:
             taps = self.expansion(self.weight)  # (T, in, out)
         else:
-            taps = torch.func.vmap(self.expansion.forward, out_dims=1)(
-                self.weight.view(self.groups, -1)
-            )  # (T, groups, in, out)
+            expand = torch.func.vmap(self.expansion.forward, out_dims=1)
+            taps = expand(self.weight.view(self.groups, -1))  # (T, groups, in, out)
             taps = taps.transpose(1, 2).flatten(2)
         weight = taps.permute(2, 0, 1)
         if self.place is not None:
@@ -97,15 +103,18 @@ class GridKernel(Exportable):
         row = self.bias.row()
         return row if self.order_out is None else row[self.order_out.argsort()]
 
-    def check_sampling(
-        self, shape: Sequence[int], padding: Sequence[int], extent: Sequence[int], stride: Sequence[int]
-    ) -> None:
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Pixels that the kernel spans on every axis."""
+        return tuple(d * (self.kernel_size - 1) + 1 for d in self.dilation)
+
+    def check_sampling(self, shape: Sequence[int], padding: Sequence[int], stride: Sequence[int]) -> None:
         """Raise ValueError when a strided axis is sampled off its middle, so that the group does not keep the sampled pixels.
 
         Args:
-            shape: pixels of every axis, padding: pixels of zeros on either side of it. extent: of the kernel, in pixels.
+            shape: pixels of every axis, padding: pixels of zeros on either side of it.
         """
-        for axis, (n, pad, size, step) in enumerate(zip(shape, padding, extent, stride)):
+        for axis, (n, pad, size, step) in enumerate(zip(shape, padding, self.extent, stride)):
             if step == 1 or not self.moved_axes[axis]:
                 continue
             last, spare = divmod(n + 2 * pad - size, step)
@@ -117,14 +126,14 @@ class GridKernel(Exportable):
                     "take one pixel more or fewer, another padding, a kernel_size of the other parity, or GridPool"
                 )
 
-    def check_lattice(self, modes: Sequence[str], stride: Sequence[int], dilation: Sequence[int]) -> None:
+    def check_lattice(self, modes: Sequence[str]) -> None:
         """Raise ValueError for what breaks the symmetry that the group and the lattice have."""
         if not self.lattice.is_square and any(self.moved_axes) and set(modes) - {"zeros", "circular"}:
             raise ValueError(f'padding_mode {modes} is for square lattices: others have "zeros" and "circular"')
-        if self.lattice.mixes_axes(self.in_type.group) and (len(set(stride)) > 1 or len(set(dilation)) > 1):
+        if self.lattice.mixes_axes(self.in_type.group) and (len(set(self.stride)) > 1 or len(set(self.dilation)) > 1):
             raise ValueError(
                 f"{self.in_type.group} turns the axes of the image into each other: it needs one stride and one dilation for "
-                f"them, got stride={tuple(stride)}, dilation={tuple(dilation)}"
+                f"them, got stride={self.stride}, dilation={self.dilation}"
             )
 
     def extra_repr(self) -> str:
@@ -133,7 +142,9 @@ class GridKernel(Exportable):
             parts.append(f"groups={self.groups}")
         if not self.lattice.is_square:
             parts.append(f"lattice={self.lattice.steps}")
-        return ", ".join([*parts, f"basis={self.basis!r}, bias={self.bias is not None}"])
+        parts.append(f"basis={self.basis!r}, bias={self.bias is not None}")
+        parts.append(f"padding={self.padding}, stride={self.stride}, dilation={self.dilation}, padding_mode={self.pad.modes}")
+        return ", ".join(parts)
 
 
 def _check_groups(groups: int, *types: FieldType) -> int:
