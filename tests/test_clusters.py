@@ -68,6 +68,7 @@ def test_slurm_array(meshes, tmp_path):
 def test_dask(meshes, tmp_path, monkeypatch):
     """One bad mesh and one that kills its worker: each costs itself only."""
     distributed = pytest.importorskip("distributed", reason="the recipe is for Dask: pip install 'gaugenet[dask]'")
+    import dask
     from distributed.scheduler import NoWorkerError
 
     for name, value in environment(tmp_path / "hook").items():
@@ -77,12 +78,9 @@ def test_dask(meshes, tmp_path, monkeypatch):
     recipe: dict = {}
     exec(compile(block("python"), "clusters.md", "exec"), recipe)
     params = ProcessParams(rings=1)
-    import dask
-
     # A worker that crashes while Dask still starts it is not started again (seen on a busy machine): then no worker is left.
-    alone = {"distributed.scheduler.no-workers-timeout": "60s"}
     with (
-        dask.config.set(alone),
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "60s"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -103,7 +103,7 @@ def test_one_state_dict_which_is_all(net):
 def test_weights_edited_in_evaluation_count(net):
     x, parameters = images(net), [p for p in net.parameters() if p.numel()]
     if not parameters:
-        pytest.skip("it has no weights")
+        pytest.skip("a fixed transform: there are no weights to edit or to train")
     before = net(x)
     with torch.no_grad():
         parameters[0].add_(0.5)
@@ -146,7 +146,7 @@ def test_an_image_does_not_see_its_batch(net):
 def test_two_steps_of_training_are_repeatable(net):
     """No state but parameters and running averages: from the same start the same steps end alike."""
     if not any(p.numel() for p in net.parameters()):
-        pytest.skip("it has no weights")
+        pytest.skip("a fixed transform: there are no weights to edit or to train")
     ends = []
     for twin in (net, copy.deepcopy(net)):
         torch.manual_seed(0)
