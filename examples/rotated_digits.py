@@ -5,9 +5,9 @@
     python examples/rotated_digits.py --table --plot                      # table and pictures of the results that are there
 
 Every image is turned once, by an angle of its own; all networks have the same architecture and about as many parameters, and
-train for the same number of steps. Augmented ones turn their images by new angles in every step. The error is that
-of the last step; docs/planar.md tells how the settings were chosen. A run that is in the results file with the same settings is not repeated.
-Beside the error: the largest change of the logits under a quarter turn, and their change under any angle.
+train for the same number of steps. Augmented ones turn their images by new angles in every step. The error is that of the
+last step; docs/planar.md tells how the settings were chosen. A run that is in the results file with the same settings is not
+repeated. Beside the error: the largest change of the logits under a quarter turn, and their change under any angle.
 """
 
 from __future__ import annotations
