@@ -38,6 +38,8 @@ ANGLES = np.arange(0, 91, 7.5)
 PATTERN = (1, 1, 2, 2, 2)  # widths of the layers, to one another
 
 _CNN = partial(PlanarCNN, reduce="mean")
+# Regular fields, and functions on the rotations modulo half turns (lines) and quarter turns (Weiler & Cesa 2019, table 3).
+QUOTIENTS = [(2, groups.Cyclic(8).regular)] + [(1, groups.Cyclic(8).quotient(groups.Cyclic(n))) for n in (2, 4)]
 
 #: name: (network of given widths, whether its training images are turned anew in every step)
 MODELS = {
@@ -50,6 +52,7 @@ MODELS = {
     "C_8": (partial(_CNN, groups.Cyclic(8), basis="band_limited"), False),
     "C_8, augmented": (partial(_CNN, groups.Cyclic(8), basis="band_limited"), True),
     "C_8, interpolated": (partial(_CNN, groups.Cyclic(8), basis="interpolated"), False),
+    "C_8, quotients": (partial(_CNN, groups.Cyclic(8), QUOTIENTS, basis="band_limited"), False),
     "SO(2) irreps": (partial(_CNN, groups.SO2(), "1x0 + 1x1 + 1x2", basis="band_limited"), False),
     "O(2) irreps": (partial(_CNN, groups.O2(), "1x0 + 1x0- + 1x1 + 1x2", basis="band_limited"), False),
 }

@@ -35,6 +35,8 @@ from gaugenet.spectral import SpectralPool, SphericalTransform
 # Pooling from one icosphere to the next: band limit, degrees told apart, width of the Gaussian (radians).
 BANDS = {3: (10, 14, 0.05), 2: (5, 8, 0.1)}
 
+FINE = {"spread": 2.0, "channels": (8, 16, 32, 64)}
+
 
 class PointwiseNet(nn.Module):
     """No neighbourhoods at all: a perceptron at every point, the mean over the sphere by area, a perceptron."""
@@ -120,7 +122,8 @@ MODELS = {
     "spherical": lambda args: network(SphericalCNN, args, channels=(12, 24, 32)),
     "spherical, pooled in clusters": lambda args: network(SphericalCNN, args, smooth=False, channels=(12, 24, 32), pool="mean"),
     # For --level 4: four levels, the first of them narrow.
-    "spherical, fine": lambda args: network(SphericalCNN, args, spread=2.0, channels=(8, 16, 32, 64), blocks=(1, 1, 2, 1)),
+    "spherical, fine": lambda args: network(SphericalCNN, args, **FINE, blocks=(1, 1, 2, 1)),
+    "spherical, fine, order 3": lambda args: network(SphericalCNN, args, **FINE, blocks=(1, 1, 2, 2), order=3),
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
