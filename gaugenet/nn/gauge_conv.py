@@ -45,7 +45,7 @@ class GaugeConv(MessagePassing):
         bias: learn a bias on the invariant part of the output.
         quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
         self_interaction: learn the separate weight of the centre, :math:`K_{self}`.
-        backend: of :func:`gaugenet.ops.gauge_convolve`: "auto", "reference", "cpu" or "cuda".
+        backend: of :func:`gaugenet.ops.gauge_convolve`: "auto", "reference", "cpu", "cuda" or "cuda-on-chip".
 
     Shapes:
         x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), weight (E,), radius (N,), and

@@ -49,7 +49,7 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     edges = plan.forward
     learnt = edges.table.requires_grad or edges.transport.requires_grad
     wanted = os.environ.get("GAUGENET_BACKEND", "auto") in ("auto", "cpu")
-    if wanted and cpu.supported(x) and carrier.special and not learnt:
+    if wanted and cpu.supported(x, carrier) and not learnt:
         return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
     fields = x.unflatten(0, (copies, x.shape[0] // copies))
     carried = edges.table.to(x.dtype) * carrier.type.transform(edges.transport.to(x.dtype), fields[:, edges.source])

@@ -46,7 +46,8 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         kernel: the matrices W_j and K_self, how they are laid out, and the bias b.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
-            numba loop), "cuda" (Triton), or "auto", which the environment variable GAUGENET_BACKEND overrides.
+            numba loop), "cuda" (Triton), "cuda-on-chip" (Triton, irreps only), or "auto", which the environment variable
+            GAUGENET_BACKEND overrides.
 
     Returns:
         (B N, D_out).
@@ -59,17 +60,16 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
     layout, transposed = kernel.layouts
-    special = layout.special and transposed.special
     if backend == "auto":
         edges, device = plan.forward, x.device.type
         learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
-        fused = device in operator.LOOPS and operator.LOOPS[device].supported(x) and special and not learnt
+        fused = device in operator.LOOPS and operator.LOOPS[device].supported(x, layout, transposed) and not learnt
         backend = device if fused else "reference"
     if backend != "reference":
-        if not (operator.LOOPS[backend].supported(x) and special):
+        if not operator.LOOPS[backend].supported(x, layout, transposed):
             raise ValueError(
-                f"backend {backend!r} takes irreps of planar groups and permutations, in floating point on its device; "
-                f"got {x.dtype} on {x.device} and features {kernel.in_type}"
+                f"backend {backend!r} takes irreps of planar groups and permutations, in floating point on its device "
+                f"(cuda-on-chip: irreps in at most 32 bits); got {x.dtype} on {x.device} and features {kernel.in_type}"
             )
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
         second = kernel.mixing(True) if needs_grad else x.new_empty(0)

@@ -23,9 +23,9 @@ _REGISTER = 16
 _NUMBA = importlib.util.find_spec("numba") is not None
 
 
-def supported(x: Tensor) -> bool:
-    """Whether the fused loop takes these features."""
-    return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING
+def supported(x: Tensor, *layouts) -> bool:
+    """Whether the fused loop takes these features, of fields with these layouts."""
+    return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING and all(layout.special for layout in layouts)
 
 
 def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:

@@ -20,9 +20,10 @@ _CHANNELS = 64
 _TRITON = importlib.util.find_spec("triton") is not None
 
 
-def supported(x: Tensor) -> bool:
+def supported(x: Tensor, *layouts: Layout) -> bool:
     """Whether the loop takes these features: on a GPU, or anywhere under Triton's interpreter (TRITON_INTERPRET=1)."""
-    return _TRITON and x.dtype in WORKING and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    here = x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    return _TRITON and here and x.dtype in WORKING and all(layout.special for layout in layouts)
 
 
 def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:

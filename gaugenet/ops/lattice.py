@@ -161,7 +161,7 @@ def tap_convolve(
         raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
     if plan.backward is None and backend not in ("auto", "reference"):
         raise ValueError(f"backend {backend!r} needs reversed edges with a tap each; here some share one: use 'reference'")
-    fused = cpu.supported(x) and all(layout.special for layout in layouts)
+    fused = cpu.supported(x, *layouts)
     if backend == "cpu" and not fused:
         raise ValueError(
             f"backend 'cpu' takes irreps of planar groups, regular and quotient fields in floating point on the CPU; "

@@ -7,12 +7,12 @@ import itertools
 import torch
 from torch import Tensor
 
-from . import cpu, cuda, reference
+from . import cpu, cuda, cuda_on_chip, reference
 from .mixing import Layout
 from .plan import EdgeList
 from .precision import WORKING
 
-LOOPS = {"cpu": cpu, "cuda": cuda}
+LOOPS = {"cpu": cpu, "cuda": cuda, "cuda-on-chip": cuda_on_chip}
 
 
 @torch.library.custom_op("gaugenet::convolve", mutates_args=())
@@ -36,7 +36,7 @@ def convolve(
         bias: (D_out,), added to every node.
         weight, transposed_weight: what mixes the combinations, see :class:`gaugenet.ops.Kernel`.
         edges, transposed_edges: fields of an EdgeList. layout, transposed_layout: tensors of a Layout.
-        loop: "cpu" or "cuda".
+        loop: one of LOOPS.
     """
     return LOOPS[loop].convolve(x, bias, weight, EdgeList(*edges), Layout.of(layout))
 

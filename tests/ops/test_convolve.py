@@ -115,7 +115,7 @@ def test_half_precision():
 def test_backends_are_checked():
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a), sphere_graph()
-    with pytest.raises(ValueError, match="auto, reference, cpu, cuda"):
+    with pytest.raises(ValueError, match="auto, reference, cpu, cuda, cuda-on-chip"):
         gauge_convolve(torch.randn(162, 4), Kernel(a, conv.layouts, lambda _: conv.weight, True), conv.plan(graph), "tpu")
 
 
