@@ -37,7 +37,6 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
     x, columns = x.contiguous(), edges.node_table.shape[1]
     runs, parts, terms, factors, channels = tables(layout, columns)
     count = min(_PARTS, len(parts))
-    parts += [(0, 0, 0, 0, 0)] * (-len(parts) % count)
     out = x.new_empty(x.shape[0], bias.shape[0])
     whole = torch.tensor([*sum(runs, ()), *sum(parts, ())], dtype=torch.int64).to(x.device)
     turn, det, table, node_table = (t.contiguous() for t in (edges.turn, edges.det, edges.table, edges.node_table))
@@ -90,7 +89,7 @@ def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, in
     """Runs and parts of :func:`gaugenet.ops.cuda_kernels.mix_on_chip`, its terms and factors, and channels to a run.
 
     A run is one block of the input, so many of its channels and so many of the combinations made of it; a part is so many
-    columns of one block of the result.
+    columns of one block of the result. Empty parts fill the last program.
     """
     import triton
 
@@ -114,24 +113,28 @@ def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, in
                 a = first + channel
                 runs.append((kind, order, a, a + mul * (dim - 1), min(channels, mul - channel), neighbours))
                 rows.append((block, neighbours, begin, channel))
-    padded = len(parts) + -len(parts) % min(_PARTS, len(parts))
-    terms = torch.zeros(len(runs), padded, room, 3, dtype=torch.int64)
-    terms[..., 2] = -1
-    factors = torch.zeros(len(runs), padded, room, 2)
-    for run, (block, neighbours, begin, channel) in enumerate(rows):
-        for part, group in enumerate(group_of):
-            for f, (row, j, factor) in enumerate(pairs.get((block, group, neighbours), ())[begin : begin + room]):
-                terms[run, part, f] = torch.tensor([*j, row + channel])
-                factors[run, part, f] = torch.tensor(factor)
-    return runs, parts, terms, factors, channels
+    fill = -len(parts) % min(_PARTS, len(parts))
+    parts, group_of = parts + [(0, 0, 0, 0, 0)] * fill, group_of + [-1] * fill
+    nothing = (-1, (0, 0), (0.0, 0.0))
+    terms, factors = [], []
+    for block, neighbours, begin, channel in rows:
+        for group in group_of:
+            found = pairs.get((block, group, neighbours), [])[begin : begin + room]
+            for row, j, factor in found + [nothing] * (room - len(found)):
+                terms.append((*j, row + channel if row >= 0 else -1))
+                factors.append(factor)
+    shape = len(runs), len(parts), room
+    terms, factors = torch.tensor(terms, dtype=torch.int64), torch.tensor(factors, dtype=torch.float32)
+    return runs, parts, terms.view(*shape, 3), factors.view(*shape, 2), channels
 
 
 def _combinations(layout: Layout, columns: int) -> dict[tuple[int, int, int], list]:
     """(block of the input, group, whether of neighbours): [(row of the matrix, columns (2,) of the table, factors (2,))]."""
     found: dict[tuple[int, int, int], dict] = {}
-    starts, blocks = layout.groups[:, 0].tolist(), layout.blocks.tolist()
+    starts = {number: first for number, (first, size, *_) in enumerate(layout.groups.tolist()) if size}
+    blocks = layout.blocks.tolist()
     for (z, ja, ca, jb, cb, mul, _), two in zip(layout.entries.tolist(), layout.factors.tolist()):
-        group = max(g for g, start in enumerate(starts) if start <= z and layout.groups[g, 1] > 0)
+        group = max(number for number, first in starts.items() if first <= z)
         for j, c, factor in ((ja, ca, two[0]), (jb, cb, two[1])):
             if not factor:
                 continue

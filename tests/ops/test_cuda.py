@@ -77,6 +77,14 @@ def test_on_chip_equals_the_reference(group, a, b):
     assert (grads[0] - grads[1]).abs().max() <= 1e-5 * grads[0].abs().max()
 
 
+def test_on_chip_without_any_kernel():
+    """No kernel of these frequencies joins the fields: the bias is all there is, and of order 5 there is none."""
+    a, b = FieldType(groups.SO2(), "2x0"), FieldType(groups.SO2(), "1x5")
+    conv = GaugeConv(a, b, max_frequency=1, backend="cuda-on-chip").to(DEVICE)
+    out = conv(torch.randn(20, 2, device=DEVICE), random_graph(groups.SO2(), 20, 4).float().to(DEVICE))
+    assert out.shape == (20, 2) and not out.any()
+
+
 def test_on_chip_takes_irreps_in_32_bits_alone():
     group = groups.Cyclic(4)
     graph = random_graph(group, 20, 4).to(DEVICE)
