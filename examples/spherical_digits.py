@@ -127,6 +127,7 @@ MODELS = {
     "spin": lambda args: network(SpinCNN, args),
     # Order 0 only: the same network without directions.
     "isotropic": lambda args: network(ZonalCNN, args, channels=(24, 48, 96)),
+    "isotropic, fine": lambda args: network(ZonalCNN, args, spread=2.0, channels=(16, 32, 64, 128), blocks=(1, 1, 2, 2)),
     "icosahedral": lambda args: OnIcosahedron(args.level),
     "pointwise": lambda args: PointwiseNet(),
 }
