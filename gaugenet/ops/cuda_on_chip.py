@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import cuda
-from .mixing import COPY, ROTATE, SIGN, Layout
+from .mixing import Layout
 from .plan import EdgeList
 from .precision import WORKING
 
@@ -23,7 +23,7 @@ _PARTS = 4
 
 def supported(x: Tensor, *layouts: Layout) -> bool:
     """Whether the loop takes these features: where :mod:`gaugenet.ops.cuda` does, irreps alone, in at most 32 bits."""
-    irreps = all(set(layout.blocks[:, 0].tolist()) <= {COPY, SIGN, ROTATE} for layout in layouts)
+    irreps = not any(layout.permutations.numel() for layout in layouts)
     return irreps and x.itemsize <= 4 and cuda.supported(x, *layouts)
 
 

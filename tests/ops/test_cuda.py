@@ -77,6 +77,19 @@ def test_on_chip_equals_the_reference(group, a, b):
     assert (grads[0] - grads[1]).abs().max() <= 1e-5 * grads[0].abs().max()
 
 
+@pytest.mark.parametrize("loop", BACKENDS)
+def test_compiles_into_one_graph(loop):
+    a = FieldType(groups.SO2(), "2x0 + 1x1")
+    conv = randomise(GaugeConv(a, a, radial=1, backend=loop)).to(DEVICE)
+    graph, x = random_graph(groups.SO2(), 20, 4).float().to(DEVICE), torch.randn(20, a.dim, device=DEVICE, requires_grad=True)
+    plan, results = conv.plan(graph), []
+    for function in (conv, torch.compile(conv, backend="aot_eager", fullgraph=True)):
+        out = function(x, graph, plan)
+        results.append([out, *torch.autograd.grad(out.sin().sum(), [x, conv.weight])])
+    for eager, compiled in zip(*results):
+        assert (eager - compiled).abs().max() <= 1e-6 * eager.abs().max()
+
+
 def test_on_chip_without_any_kernel():
     """No kernel of these frequencies joins the fields: the bias is all there is, and of order 5 there is none."""
     a, b = FieldType(groups.SO2(), "2x0"), FieldType(groups.SO2(), "1x5")
