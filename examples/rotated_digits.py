@@ -41,8 +41,14 @@ _CNN = partial(PlanarCNN, reduce="mean")
 # Regular fields, and functions on the rotations modulo half turns (lines) and quarter turns (Weiler & Cesa 2019, table 3).
 QUOTIENTS = [(2, groups.Cyclic(8).regular)] + [(1, groups.Cyclic(8).quotient(groups.Cyclic(n))) for n in (2, 4)]
 
+# No learning.
+NEAREST = "nearest image"
+
 #: name: (network of given widths, whether its training images are turned anew in every step)
 MODELS = {
+    NEAREST: (None, False),
+    "pointwise": (partial(_CNN, groups.Trivial(), kernel_size=1), False),  # no convolution
+    "isotropic": (partial(_CNN, groups.SO2(), "1x0", basis="band_limited"), False),  # order 0 alone
     "CNN": (partial(_CNN, groups.Trivial()), False),
     "CNN, augmented": (partial(_CNN, groups.Trivial()), True),
     "CNN, augmented, no dropout": (partial(PlanarCNN, groups.Trivial(), reduce="max", dropout=0.0), True),
@@ -138,6 +144,17 @@ def train(model: nn.Module, data: RotatedDigits, args, seed: int, augmented: boo
 
 
 @torch.no_grad()
+def nearest(images: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, turns: int = 36) -> torch.Tensor:
+    """The label of the training image that a test image, turned by any multiple of 360 / turns degrees, comes nearest to."""
+    known, best, found = images.flatten(1), torch.full((len(test),), torch.inf), torch.empty(len(test), dtype=labels.dtype)
+    for angle in torch.arange(turns) * (2 * torch.pi / turns):
+        distance, index = torch.cdist(turned(test, angle.expand(len(test))).flatten(1), known).min(1)
+        found[distance < best] = labels[index[distance < best]]
+        best = torch.minimum(best, distance)
+    return found
+
+
+@torch.no_grad()
 def logits(model: nn.Module, images: torch.Tensor, args) -> torch.Tensor:
     model.eval()
     return torch.cat([model(part.to(args.device)).cpu() for part in images.split(250)])
@@ -162,6 +179,9 @@ def run(name: str, size: int, seed: int, arrays, args) -> dict:
     chosen = np.random.default_rng(seed).permutation(len(y))[:size]
     data = RotatedDigits(x[chosen], y[chosen], seed=seed, **options)
     test = RotatedDigits(test_x[: args.test], test_y[: args.test], seed=1000 + seed, **options)
+    if name == NEAREST:
+        wrong = nearest(data.images, data.labels, test.images) != test.labels
+        return {"parameters": 0, "seconds": 0.0, "test error": round(100 * float(wrong.double().mean()), 3)}
     torch.manual_seed(seed)
     model = build(name, args.parameters, dropout=args.dropout).to(args.device)
     start = time.perf_counter()
@@ -199,8 +219,8 @@ def table(results: dict) -> str:
         for size in sizes:
             values = [r["test error"] for r in runs if r["size"] == size]
             cells.append(f"{np.mean(values):.2f} ({', '.join(f'{v:.2f}' for v in values)})" if values else "-")
-        worst = max(r["change under 90 degrees"] for r in runs)
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst:.1e} |")
+        worst = "" if name == NEAREST else f"{max(r['change under 90 degrees'] for r in runs):.1e}"
+        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst} |")
     settings = ", ".join(f"{key} {value}" for key, value in results["settings"].items())
     return "\n".join([*lines, "", f"Settings: {settings}.", ""])
 
@@ -226,7 +246,7 @@ def plot(results: dict, folder: Path) -> None:
             color=colours[name],
             label=name,
         )
-        curves = [r["change under angles"] for r in runs if r["size"] == most]
+        curves = [r["change under angles"] for r in runs if r["size"] == most and name != NEAREST]
         if curves:
             right.plot(ANGLES, np.mean(curves, 0), color=colours[name])
     left.set(xscale="log", yscale="log", xlabel="training images", ylabel="test error, %")
