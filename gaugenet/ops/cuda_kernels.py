@@ -85,6 +85,17 @@ def aggregate(
     tl.store(base + columns * width + k, centre, channel)
 
 
+# Functions of our own: those of tl (max, sum, zeros) are compiled ones where Triton was imported before its interpreter was on.
+@triton.jit
+def _larger(a, b):
+    return tl.maximum(a, b)
+
+
+@triton.jit
+def _plus(a, b):
+    return a + b
+
+
 @triton.jit
 def _coefficients(table, row, j, factor, columns, on):
     """factor[f] table[row, j[f]], (nodes, combinations); 0 where not ``on`` and beyond the last column."""
@@ -149,7 +160,7 @@ def mix_on_chip(
     field = p - local
     first = tl.load(rowptr + local, live, other=0)
     degree = tl.load(rowptr + local + 1, live, other=0) - first
-    most = tl.max(degree)
+    most = tl.reduce(degree, 0, _larger)
     begin = tl.program_id(1) * PARTS
     every = tl.num_programs(1) * PARTS
     column, f, k = tl.arange(0, COLUMNS), tl.arange(0, COMBINATIONS), tl.arange(0, CHANNELS)
@@ -159,7 +170,7 @@ def mix_on_chip(
         part = parts + (begin + r) * 5
         shown = column < tl.load(part + 1)
         constant = tl.load(bias + tl.load(part + 4) + column, shown, other=0.0).to(tl.float32)
-        result = result + (tl.zeros([NODES, COLUMNS], tl.float32) + constant[None, :],)
+        result = result + (tl.full([NODES, COLUMNS], 0.0, tl.float32) + constant[None, :],)
 
     for s in range(num_runs):
         run = runs + s * 6
@@ -186,7 +197,7 @@ def mix_on_chip(
             rows = x + q[:, None] * width + k[None, :]
             ya = tl.load(rows + a, on[:, None] & channel[None, :], other=0.0).to(tl.float32)
             yb = tl.load(rows + b, on[:, None] & second[None, :], other=0.0).to(tl.float32)
-            c, sine = tl.full([NODES], 1.0, tl.float32), tl.zeros([NODES], tl.float32)
+            c, sine = tl.full([NODES], 1.0, tl.float32), tl.full([NODES], 0.0, tl.float32)
             if both:
                 cos = tl.load(turn + 2 * edge, on, other=0.0).to(tl.float32)
                 sin = tl.load(turn + 2 * edge + 1, on, other=0.0).to(tl.float32)
@@ -214,7 +225,7 @@ def mix_on_chip(
             for h in range(COMBINATIONS):  # one at a time, or the matrix would fill the registers
                 row = tl.load(terms + 3 * ((s * every + begin + r) * COMBINATIONS + h) + 2)
                 if row >= 0:
-                    one = tl.sum(tl.where((f == h)[None, :, None], z[r], 0.0), 1).to(PRODUCT)
+                    one = tl.reduce(tl.where((f == h)[None, :, None], z[r], 0.0), 1, _plus).to(PRODUCT)
                     entries = matrix + (row + k[:, None]) * stride + column[None, :]
                     w = tl.load(entries, channel[:, None] & shown[None, :], other=0.0).to(PRODUCT)
                     total_r = tl.dot(one, w, total_r, input_precision=PRECISION)
