@@ -95,16 +95,15 @@ def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, in
 
     groups, blocks = layout.groups.tolist(), layout.blocks.tolist()
     pairs = _combinations(layout, columns)
-    parts = [
-        (start, min(_COLUMNS, wide - start), wide, offset, to + start)
-        for _, _, to, wide, offset in groups
-        for start in range(0, wide, _COLUMNS)
-    ]
-    group_of = [number for number, group in enumerate(groups) for _ in range(0, group[3], _COLUMNS)]
+    parts, group_of = [], []
+    for number, (_, _, to, wide, offset) in enumerate(groups):
+        for start in range(0, wide, _COLUMNS):
+            parts.append((start, min(_COLUMNS, wide - start), wide, offset, to + start))
+            group_of.append(number)
     most = max((len(found) for found in pairs.values()), default=1)
     room = min(_COMBINATIONS, triton.next_power_of_2(most))
-    channels = triton.next_power_of_2(min(max(16, _INNER // room), max((block[2] for block in blocks), default=1)))
-    channels = max(16, channels)
+    widest = max((mul for _, _, mul, _, _ in blocks), default=1)
+    channels = max(16, triton.next_power_of_2(min(_INNER // room, widest)))
     runs, rows = [], []
     for block, (kind, order, mul, first, dim) in enumerate(blocks):
         for neighbours in (1, 0):

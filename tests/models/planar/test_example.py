@@ -37,10 +37,13 @@ def test_networks_have_about_as_many_parameters(example):
     for name in example.MODELS.keys() - {example.NEAREST}:
         count = sum(p.numel() for p in example.build(name, 30_000).parameters())
         assert 25_000 < count < 35_000, name
+        if name != "C_8, quotients":  # 22 numbers to a field: too coarse for so few parameters
+            count = sum(p.numel() for p in example.build(name, 10_000).parameters())
+            assert 8_000 < count < 12_500, name
 
 
 def test_nearest_image_is_found_however_it_is_turned(example):
-    """Ten digits are told from each other by themselves, turned by 20 degrees; without turning, most are not."""
+    """Forty images are found again when turned by 20 degrees; upside down, and not turned back, most are not."""
     pytest.importorskip("sklearn", reason="the digits of the example are those of scikit-learn: pip install 'gaugenet[dev]'")
     _, options, (x, y), _ = example.load_arrays(None)
     images = example.RotatedDigits(x[:40], y[:40], angles=np.zeros(40), **options).images
