@@ -125,8 +125,9 @@ class RegularNonlinearity(_CircleNonlinearity):
         return _Chunked.apply(coefficients, self._through_samples, step)
 
     def _through_samples(self, coefficients: Tensor) -> Tensor:
-        # The mean before the sum, which float16 may not hold.
-        return (self.synthesis.t() / self.samples) @ self.act(self.synthesis @ coefficients)
+        # Few long products instead of a small one for each node; the mean before the sum, which float16 may not hold.
+        rows = (self.synthesis.t() / self.samples) @ self.act(self.synthesis @ _rows(coefficients))
+        return _nodes(rows, coefficients)
 
 
 class _Chunked(torch.autograd.Function):
@@ -165,10 +166,10 @@ class _Square(torch.autograd.Function):
         ctx.save_for_backward(x, samples, polynomial, unit)
         ctx.step = step
         if torch.compiler.is_compiling():  # torch.export does not take what is written into views
-            return _square(_rows(x), samples, polynomial, unit).view(*x.shape[1::-1], -1).transpose(0, 1)
+            return _nodes(_square(_rows(x), samples, polynomial, unit), x)
         out = torch.empty_like(x)
         for part, to in zip(x.split(step), out.split(step)):
-            to.copy_(_square(_rows(part), samples, polynomial, unit).view(*part.shape[1::-1], -1).transpose(0, 1))
+            to.copy_(_nodes(_square(_rows(part), samples, polynomial, unit), part))
         return out
 
     @staticmethod
@@ -177,7 +178,7 @@ class _Square(torch.autograd.Function):
         nothing = (None,) * 4
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
             with torch.enable_grad():
-                y = _square(_rows(x), samples, polynomial, unit).view(*x.shape[1::-1], -1).transpose(0, 1)
+                y = _nodes(_square(_rows(x), samples, polynomial, unit), x)
                 return torch.autograd.grad(y, x, grad, create_graph=True)[0], *nothing
         constant, linear, square = polynomial
         square, out = square / samples.shape[0], torch.empty_like(x)
@@ -188,13 +189,18 @@ class _Square(torch.autograd.Function):
             product = values * (samples @ h)
             radial = constant * (unit * h).sum(0) - square * (values * product).sum(0) * inverse.square()
             total = linear * h + ((2 * square * samples.t()) @ product + f * radial) * inverse
-            to.copy_(total.view(*part.shape[1::-1], -1).transpose(0, 1))
+            to.copy_(_nodes(total, part))
         return out, *nothing
 
 
 def _rows(x: Tensor) -> Tensor:
     """(N, n, C) -> (n, N C)."""
     return x.transpose(0, 1).reshape(x.shape[1], -1)
+
+
+def _nodes(rows: Tensor, x: Tensor) -> Tensor:
+    """The way back, (n, N C) -> (N, n, C), with the shape of x."""
+    return rows.view(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
 
 
 def _square(f: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor) -> Tensor:
