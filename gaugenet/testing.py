@@ -60,13 +60,13 @@ def equivariance_error(
     """
     if isinstance(graph, Sequence):
         return grid_symmetry_error(module, graph, in_type, out_type, x=x, seed=seed)
-    like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), graph.log)
+    like = _tensor_of(module, graph.log)
     graph = graph.clone().to(like.device)
     gauge = random_gauge(graph, in_type, seed=seed)
     if x is None:
         generator = torch.Generator().manual_seed(seed + 1)
         nodes = graph.radius.shape[0]
-        x = torch.randn(nodes, in_type.dim, generator=generator, dtype=torch.float64)
+        x = torch.randn(nodes, in_type.dim, generator=generator, dtype=torch.float64, device="cpu")
     x = x.to(like)
     inverse = [h.transpose(-1, -2).to(like) for h in gauge]
     training = module.training
@@ -137,11 +137,11 @@ def symmetry_error(
     Returns:
         The relative error. The module is evaluated in eval mode and put back afterwards.
     """
-    like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), graph.log)
+    like = _tensor_of(module, graph.log)
     graph = graph.clone().to(like.device)
     if x is None:
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(graph.radius.shape[0], in_type.dim, generator=generator, dtype=torch.float64)
+        x = torch.randn(graph.radius.shape[0], in_type.dim, generator=generator, dtype=torch.float64, device="cpu")
     x = x.to(like)
     moves = _as_tensors(isometries, like)
     out_moves = moves if out_isometries is None else _as_tensors(out_isometries, like)
@@ -200,10 +200,10 @@ def grid_symmetry_error(
         ValueError: when no element of the group except 1 keeps the grid.
     """
     lattice = Lattice.of(lattice, len(shape))
-    like = next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), torch.zeros(0).double())
+    like = _tensor_of(module, torch.zeros(0, dtype=torch.float64, device="cpu"))
     if x is None:
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(2, in_type.dim, *shape, generator=generator, dtype=torch.float64)
+        x = torch.randn(2, in_type.dim, *shape, generator=generator, dtype=torch.float64, device="cpu")
     x = x.to(like)
     options = {"lattice": lattice, "periodic": periodic, "centre": centre}
     elements = grid_symmetries(in_type, shape, **options)
@@ -287,9 +287,14 @@ def _sources(lattice: Lattice, shape: tuple[int, ...], m: np.ndarray, periodic: 
     return np.ravel_multi_index(tuple(np.moveaxis(there, -1, 0)), shape), inside
 
 
+def _tensor_of(module: nn.Module, otherwise: Tensor) -> Tensor:
+    """A parameter or buffer, for its dtype and device."""
+    return next((p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()), otherwise)
+
+
 def _as_tensors(isometries: tuple, like: Tensor) -> tuple[Tensor, Tensor]:
-    permutation, change = (torch.as_tensor(part) for part in isometries)
-    return permutation.to(like.device), change.to(like)
+    permutation, change = (torch.as_tensor(part, device=like.device) for part in isometries)
+    return permutation, change.to(like)
 
 
 def _call(module: nn.Module, x: Tensor, graph) -> Tensor:

@@ -120,7 +120,7 @@ class GaugeGraph(Data):
                 if value is not None:
                     setattr(graph, name + suffix, tensor(value))
             if level:
-                setattr(graph, f"batch_{level}", torch.zeros(g.num_nodes, dtype=torch.long))
+                setattr(graph, f"batch_{level}", torch.zeros(g.num_nodes, dtype=torch.long, device="cpu"))
             pooling = g.coarse
         for name, feature in geometry.features.items():
             setattr(graph, f"feature_{name}", tensor(feature.values))

@@ -74,10 +74,9 @@ class MoebiusDigits(torch.utils.data.Dataset):
         self.images = torch.from_numpy(plain.astype(np.float32))
         self.labels = torch.from_numpy(labels.astype(np.int64))
         generator = torch.Generator().manual_seed(seed)
-        self.shifts = (
-            torch.randint(2 * length, (count,), generator=generator) if shifted else torch.zeros(count, dtype=torch.int64)
-        )
+        self.shifts = torch.zeros(count, dtype=torch.int64, device="cpu")
         if shifted:
+            self.shifts = torch.randint(2 * length, (count,), generator=generator, device="cpu")
             self.images = moebius_shift(self.images, self.shifts)
 
     def __len__(self) -> int:

@@ -148,8 +148,11 @@ class ShapeDataset(Dataset):
         graph = GaugeGraph.from_geometry(geometry, dtype=self._dtype)
         graph.name = name
         if self.classes:
-            graph.y = torch.tensor([self.classes.index(name.split("/")[0])])
+            graph.y = torch.tensor([self._class_number(name)], device="cpu")
         return graph
+
+    def _class_number(self, name: str) -> int:
+        return self.classes.index(name.split("/")[0])
 
     def mesh(self, idx: int):
         """The TriangleMesh of file idx as it is on disk, unchecked (idx counts the whole data set)."""
@@ -166,7 +169,7 @@ class ShapeDataset(Dataset):
         """
         if not self.classes:
             raise ValueError("this data set has no class folders")
-        return torch.tensor([self.classes.index(self.names[i].split("/")[0]) for i in self.indices()], dtype=torch.long)
+        return torch.tensor([self._class_number(self.names[i]) for i in self.indices()], dtype=torch.long, device="cpu")
 
     @property
     def num_classes(self) -> int:

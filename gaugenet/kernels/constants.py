@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 import torch
 from torch import Tensor, nn
 
 
-class ConstantModule(nn.Module):
-    """A module with non-persistent constants that are recast from float64 whenever the module changes dtype.
+def _built_on_cpu(init: Callable) -> Callable:
+    """A constructor that works on the CPU, where constants are solved for, then moves the module to torch's default device.
 
-    A plain buffer that went through float32 would keep its rounding after ``.double()`` and spoil exactness.
+    Without it ``torch.set_default_device("cuda")`` and ``with torch.device("meta")`` would mix devices within.
     """
+
+    @wraps(init)
+    def wrapped(self, *args, **kwargs) -> None:
+        device = torch.get_default_device()
+        if device.type == "cpu":
+            return init(self, *args, **kwargs)
+        with torch.device("cpu"):
+            init(self, *args, **kwargs)
+        self.to(device)
+
+    return wrapped
+
+
+class ConstantModule(nn.Module):
+    """A module with non-persistent constants that are made anew, from float64, whenever the module changes dtype or device.
+
+    A plain buffer that went through float32 would keep its rounding after ``.double()`` and spoil exactness, and one that
+    was on the meta device would have no values after ``to_empty``.
+    """
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _built_on_cpu(cls.__init__)
 
     def __init__(self) -> None:
         super().__init__()
         self._exact: dict[str, Tensor] = {}
 
-    def register_constant(self, name: str, value: Tensor) -> None:
-        """Register a float64 tensor; ``getattr(self, name)`` has the dtype and device of the module."""
-        exact = value.detach().to("cpu", torch.float64).clone()
+    def register_constant(self, name: str, value: Tensor | None) -> None:
+        """Register numbers, kept in float64, or indices; ``getattr(self, name)`` has the device and, numbers, the dtype of
+        the module. None registers nothing under the name.
+        """
+        if value is None:
+            return self.register_buffer(name, None)
+        number = value.is_floating_point()
+        exact = value.detach().to("cpu", torch.float64 if number else value.dtype).clone()
         self._exact[name] = exact
-        self.register_buffer(name, exact.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer(name, exact.to(torch.get_default_dtype() if number else exact.dtype), persistent=False)
 
     def constant(self, name: str, like: Tensor) -> Tensor:
         """A constant in the dtype of the features: a module without parameters may not have been cast to it."""

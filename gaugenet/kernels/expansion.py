@@ -55,7 +55,7 @@ class KernelExpansion(ConstantModule):
         for i, o, start, stop in self.paths:
             if stop > start:
                 fan[o] += self.in_type.blocks[i][0] * getattr(self, f"basis_{i}_{o}").shape[0]
-        weight = torch.randn(self.num_weights)
+        weight = torch.randn(self.num_weights, device="cpu")
         for _, o, start, stop in self.paths:
             if stop > start:
                 # A basis element has unit Frobenius norm: sqrt(dim_out) brings each output component to unit variance.

@@ -50,7 +50,7 @@ class MixingWeight(ConstantModule):
         numbers = torch.arange(1, sum(counts) + 1, dtype=torch.float64)
         place = self._mixed(list(numbers.split(counts)), transposed, masks).round().long()
         factor = self._mixed(list(torch.ones_like(numbers).split(counts)), transposed, spreads)
-        self.register_buffer(f"place{int(transposed)}", (place - 1).clamp_min(0), persistent=False)
+        self.register_constant(f"place{int(transposed)}", (place - 1).clamp_min(0))
         self.register_constant(f"factor{int(transposed)}", factor * (place > 0))
         return True
 

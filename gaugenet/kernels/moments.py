@@ -66,7 +66,7 @@ def polynomial_basis(dim: int, degree: int) -> PolynomialBasis:
             columns += [(l + 2 * n, y, row / math.sqrt(mean_square[y])) for n, row in enumerate(radial)]
     columns.sort(key=lambda column: column[:2])
     degrees, harmonic, rows = zip(*columns)
-    return PolynomialBasis(torch.tensor(degrees), torch.tensor(harmonic), torch.tensor(np.stack(rows)))
+    return PolynomialBasis(*(torch.tensor(part, device="cpu") for part in (degrees, harmonic, np.stack(rows))))
 
 
 def _ball_inner(a: np.ndarray, b: np.ndarray, dim: int) -> float:
@@ -79,11 +79,11 @@ def _ball_inner(a: np.ndarray, b: np.ndarray, dim: int) -> float:
 def angular_gram(dim: int, max_frequency: int) -> Tensor:
     """(Y, Y) means over the unit sphere of products of two harmonics, by a quadrature that is exact for them."""
     if dim == 2:
-        angle = torch.arange(4 * max_frequency + 4, dtype=torch.float64) * (2 * math.pi / (4 * max_frequency + 4))
+        angle = torch.arange(4 * max_frequency + 4, dtype=torch.float64, device="cpu") * (2 * math.pi / (4 * max_frequency + 4))
         points, weight = torch.stack([angle.cos(), angle.sin()], -1), torch.ones_like(angle)
     elif dim == 3:
-        z, wz = (torch.tensor(t) for t in np.polynomial.legendre.leggauss(max_frequency + 2))
-        angle = torch.arange(4 * max_frequency + 4, dtype=torch.float64) * (2 * math.pi / (4 * max_frequency + 4))
+        z, wz = (torch.from_numpy(t) for t in np.polynomial.legendre.leggauss(max_frequency + 2))
+        angle = torch.arange(4 * max_frequency + 4, dtype=torch.float64, device="cpu") * (2 * math.pi / (4 * max_frequency + 4))
         z, angle = torch.meshgrid(z, angle, indexing="ij")
         rho = (1 - z**2).sqrt()
         points = torch.stack([rho * angle.cos(), rho * angle.sin(), z], -1).flatten(0, 1)
@@ -102,7 +102,7 @@ def area_element_series(dim: int) -> Tensor:
     product = np.eye(1, _SERIES)[0]
     for _ in range(dim - 1):
         product = np.convolve(product, one)[:_SERIES]
-    return torch.tensor(product)
+    return torch.from_numpy(product)
 
 
 def ball_volume(kappa: Tensor, dim: int) -> Tensor:
@@ -129,7 +129,7 @@ def radial_moments(profile: nn.Module, dim: int, degree: int, device: torch.devi
 
 
 def _breakpoints(profile: nn.Module) -> list[float]:
-    points = torch.as_tensor(getattr(profile, "breakpoints", ()), dtype=torch.float64).flatten().tolist()
+    points = torch.as_tensor(getattr(profile, "breakpoints", ()), dtype=torch.float64, device="cpu").flatten().tolist()
     return sorted({p for p in points if 0 < p < 1})
 
 
@@ -138,7 +138,7 @@ def _radial_rule(breakpoints: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     edges = np.union1d(np.arange(_PANELS + 1) / _PANELS, breakpoints)
     x, w = np.polynomial.legendre.leggauss(_POINTS)
     half = np.diff(edges)[:, None] / 2
-    return torch.tensor((edges[:-1, None] + half * (x + 1)).ravel()), torch.tensor((half * w).ravel())
+    return torch.from_numpy((edges[:-1, None] + half * (x + 1)).ravel()), torch.from_numpy((half * w).ravel())
 
 
 def kernel_moments(moments: Tensor, kappa: Tensor, dim: int, max_frequency: int, degree: int) -> Tensor:

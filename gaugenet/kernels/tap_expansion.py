@@ -76,14 +76,14 @@ class TapExpansion(ConstantModule):
             # The symmetries of the taps repeat the entries of regular fields.
             spread, place = _distinct(spread)
             self.register_constant(f"spread_{name}", spread)
-        self.register_buffer(f"place_{name}", place, persistent=False)
+        self.register_constant(f"place_{name}", place)
 
     def initial_weight(self) -> Tensor:
         """Random weights that keep the variance of the output near that of the input: (num_weights,)."""
         fan = [0] * len(self.out_type.blocks)
         for i, o, count, _ in self.paths:
             fan[o] += self.in_type.blocks[i][0] * count
-        weight = torch.randn(self.num_weights)
+        weight = torch.randn(self.num_weights, device="cpu")
         for i, o, count, start in self.paths:
             (mul_in, _), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
             if count:

@@ -30,7 +30,7 @@ class FieldBias(ConstantModule):
                 place[k, columns] = (count + torch.arange(mul)).repeat(rep.dim)
                 factor[k, columns] = vector.to("cpu", torch.float64).repeat_interleave(mul)
                 count += mul
-        self.register_buffer("place", place, persistent=False)
+        self.register_constant("place", place)
         self.register_constant("factor", factor)
         self.value = nn.Parameter(torch.empty(count))
         self.reset_parameters()

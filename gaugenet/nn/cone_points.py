@@ -100,7 +100,9 @@ class ConePoints(ConstantModule):
         if self.mode == "zero":
             return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))
         blocks = [self.constant(f"projector_{b}", x) for b in range(len(self.in_type.blocks))]
-        spread = [torch.kron(p, torch.eye(mul).to(p)) for p, (mul, _) in zip(blocks, self.in_type.blocks)]
+        spread = [
+            torch.kron(p, torch.eye(mul, dtype=p.dtype, device=p.device)) for p, (mul, _) in zip(blocks, self.in_type.blocks)
+        ]
         return map_rows(x, plan.node, torch.block_diag(*spread))
 
     def project(self, x: Tensor) -> Tensor:

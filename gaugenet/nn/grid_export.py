@@ -71,7 +71,9 @@ def export(network: nn.Module, example: Tensor | None = None) -> nn.Module:
         expected = None if example is None else _record(network, example, seen)
     finally:
         network.train(training)
-    result = _convert(copy.deepcopy(network).eval(), "", seen).eval()
+    tensors = [*network.parameters(), *network.buffers(), *([] if example is None else [example])]
+    with torch.device(tensors[0].device if tensors else torch.get_default_device()):  # where new tensors are made
+        result = _convert(copy.deepcopy(network).eval(), "", seen).eval()
     if example is not None:
         out = result(example)
         tolerance = 1e-9 if example.dtype == torch.float64 else 1e-3
@@ -180,7 +182,7 @@ def _(layer: GridPadding, seen: set[Seen]) -> nn.Module:
     turn = None
     if layer.twisted:
         blocks = [getattr(layer, f"reflection_{b}") for b in range(len(layer.in_type.blocks))]
-        eyes = [torch.eye(mul).to(m) for (mul, _), m in zip(layer.in_type.blocks, blocks)]
+        eyes = [torch.eye(mul, dtype=m.dtype, device=m.device) for (mul, _), m in zip(layer.in_type.blocks, blocks)]
         turn = torch.block_diag(*[torch.kron(m, eye) for m, eye in zip(blocks, eyes)])
     return plain.traced(plain.Pad(layer.padding, layer.modes, turn))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
+from ..kernels.constants import ConstantModule
 from ..kernels.lattices import Lattice
 from ..kernels.rings import RingBasis, Rings
 from ..kernels.tap_expansion import TapExpansion
@@ -22,7 +23,7 @@ from .grid_padding import GridPadding, per_axis, spatial_axes
 BASES = ("complete", "band_limited")
 
 
-class GridKernel(Exportable):
+class GridKernel(ConstantModule, Exportable):
     """Base of :class:`GridConv` and :class:`GridConvTranspose`, which set ``padding`` and ``pad``; arguments as there."""
 
     padding: tuple[int, ...]
@@ -63,10 +64,10 @@ class GridKernel(Exportable):
         self.expansion = TapExpansion(_share(in_type, self.groups), _share(out_type, self.groups), self.taps, kernels)
         # Where the taps are all pixels of the kernel, none has to be put into its place.
         whole = len(place) == self.kernel_size**self.spatial
-        self.register_buffer("place", None if whole else torch.from_numpy(place), persistent=False)
+        self.register_constant("place", None if whole else torch.from_numpy(place))
         for name, type in (("order_in", in_type), ("order_out", out_type)):
             order = None if self.groups == 1 else _by_group(type, self.groups)
-            self.register_buffer(name, order if name == "order_in" or order is None else order.argsort(), persistent=False)
+            self.register_constant(name, order if name == "order_in" or order is None else order.argsort())
         self.moved_axes = self.lattice.moved_axes(in_type.group)
         self.weight = nn.Parameter(torch.empty(self.groups * self.expansion.num_weights))
         self.bias = FieldBias(out_type) if bias else None

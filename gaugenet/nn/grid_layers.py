@@ -79,9 +79,9 @@ class GridBlur(Exportable):
 
 def gaussian(shape: Sequence[int], sigma: float) -> Tensor:
     """Product of Gaussians about the middle of an array, of sum 1, float64."""
-    kernel = torch.ones((), dtype=torch.float64)
+    kernel = torch.ones((), dtype=torch.float64, device="cpu")
     for n in shape:
-        axis = torch.exp(-0.5 * ((torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / sigma) ** 2)
+        axis = torch.exp(-0.5 * ((torch.arange(n, dtype=torch.float64, device="cpu") - (n - 1) / 2) / sigma) ** 2)
         kernel = kernel[..., None] * (axis / axis.sum())
     return kernel
 

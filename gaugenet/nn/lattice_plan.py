@@ -65,7 +65,7 @@ def _taps_of(graph, taps: np.ndarray, layer: str) -> tuple[Tensor, Tensor]:
     length = graph.log.norm(dim=1)
     spacing = length.new_full((graph.radius.shape[0],), torch.inf).scatter_reduce(0, target, length, "amin")
     points = graph.log / spacing[target, None]
-    taps = torch.as_tensor(taps).to(points)
+    taps = torch.from_numpy(taps).to(points)
     edge = (points.norm(dim=1) <= taps.norm(dim=1).max() + TOLERANCE).nonzero()[:, 0]
     found = []
     for part in edge.split(_EDGES):

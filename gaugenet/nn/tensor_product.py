@@ -75,7 +75,7 @@ class TensorProduct(ConstantModule):
             self.weight = nn.Parameter(torch.empty(start))
             self.reset_parameters()
         else:
-            self.register_buffer("weight", self._scale(), persistent=False)
+            self.register_constant("weight", self._scale())
 
     def _scale(self) -> Tensor:
         """Standard deviations of the weights for which unit inputs give unit outputs: (number of weights,)."""
@@ -133,7 +133,7 @@ class TensorProduct(ConstantModule):
             row += len(part)
         pairs = whole.abs().amax((0, 1)).nonzero() if row else torch.zeros(0, 2, dtype=torch.int64)
         self.register_constant("coefficients", whole[:, :, pairs[:, 0], pairs[:, 1]])
-        self.register_buffer("pairs", pairs.t().contiguous(), persistent=False)
+        self.register_constant("pairs", pairs.t().contiguous())
 
     def _by_copy(self, x: Tensor, y: Tensor) -> Tensor:
         """Mode "uuu": for every copy one matrix from the products of components to the output, nodes last."""

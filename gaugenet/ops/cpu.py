@@ -48,7 +48,7 @@ def convolve_backward(
     bounds = _bounds(x.shape[0])
     size = weight.numel() if need_w else 0
     # Every slice has a sum of its own: which thread takes it does not change the result.
-    grad_w = torch.zeros(bounds.numel() - 1, size, dtype=working)
+    grad_w = torch.zeros(bounds.numel() - 1, size, dtype=working, device="cpu")
     head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working)
     arguments = *head, grad_x.numpy(), grad_w.numpy(), bounds.numpy(), _step(layout, working)
     _run("convolve_backward", arguments, bounds.numel() - 1)
@@ -85,7 +85,7 @@ def tap_convolve_backward(
     grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
     bounds = _bounds(x.shape[0])
     (grads, *head), weight, step = _taps(grad, weight, table, layout, working)
-    grad_w = torch.zeros(bounds.numel() - 1, weight.numel() if need_w else 0, dtype=working)
+    grad_w = torch.zeros(bounds.numel() - 1, weight.numel() if need_w else 0, dtype=working, device="cpu")
     arguments = grads, _numpy(x, working), *head, _numpy(weight, working).reshape(-1), grad_x.numpy(), grad_w.numpy()
     _run("tap_convolve_backward", (*arguments, bounds.numpy(), step, table[0].shape[1]), bounds.numel() - 1)
     grad_w = grad_w.sum(0).view(weight.shape)[:, :width] if need_w else grad_w[0]
@@ -134,7 +134,7 @@ def _bounds(num_nodes: int) -> Tensor:
     """Slices of the nodes, first one to last one."""
     threads = torch.get_num_threads()
     count = max(1, min(_SLICES * threads, num_nodes // 256)) if threads > 1 else 1
-    return torch.arange(count + 1) * num_nodes // count
+    return torch.arange(count + 1, device="cpu") * num_nodes // count
 
 
 def _run(name: str, arguments: tuple, count: int) -> None:

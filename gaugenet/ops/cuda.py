@@ -94,7 +94,7 @@ def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
     x = x.contiguous()
     working = WORKING[x.dtype]
     rows, inverses = pieces(layout)
-    places = torch.tensor(rows, dtype=torch.int64).to(x.device)
+    places = torch.tensor(rows, dtype=torch.int64, device=x.device)
     # Once, and not for every chunk.
     inverses = inverses.to(x.device)
     layout = layout._replace(columns=layout.columns.to(x.device), column_factors=layout.column_factors.to(x.device, working))

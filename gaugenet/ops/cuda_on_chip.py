@@ -38,7 +38,7 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
     runs, parts, terms, factors, channels = tables(layout, columns)
     count = min(_PARTS, len(parts))
     out = x.new_empty(x.shape[0], bias.shape[0])
-    whole = torch.tensor([*sum(runs, ()), *sum(parts, ())], dtype=torch.int64).to(x.device)
+    whole = torch.tensor([*sum(runs, ()), *sum(parts, ())], dtype=torch.int64, device=x.device)
     turn, det, table, node_table = (t.contiguous() for t in (edges.turn, edges.det, edges.table, edges.node_table))
     cuda_kernels.mix_on_chip[(triton.cdiv(x.shape[0], _NODES), len(parts) // count)](
         x,
@@ -123,8 +123,9 @@ def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, in
                 terms.append((*j, row + channel if row >= 0 else -1))
                 factors.append(factor)
     shape = len(runs), len(parts), room
-    terms, factors = torch.tensor(terms, dtype=torch.int64), torch.tensor(factors, dtype=torch.float32)
-    return runs, parts, terms.view(*shape, 3), factors.view(*shape, 2), channels
+    terms = torch.tensor(terms, dtype=torch.int64, device="cpu").view(*shape, 3)
+    factors = torch.tensor(factors, dtype=torch.float32, device="cpu").view(*shape, 2)
+    return runs, parts, terms, factors, channels
 
 
 def _combinations(layout: Layout, columns: int) -> dict[tuple[int, int, int], list]:

@@ -74,8 +74,8 @@ class TapLayout(NamedTuple):
             store = permutations if kind == _PERMUTE else matrices
             rows.append((kind, columns.start, rep.dim, mul, sum(part.numel() for part in store), len(matrix)))
             store.append(flat)
-        none = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
-        blocks = torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
+        none = [torch.zeros(0, dtype=dtype, device="cpu") for dtype in (torch.int64, torch.float64)]
+        blocks = torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, 6)
         parts = blocks, torch.cat([none[0], *permutations]), torch.cat([none[1], *matrices])
         carried, moves = carried_blocks(type)
         for block, (_, rep) in zip(carried, type.blocks):

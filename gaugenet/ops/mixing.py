@@ -102,11 +102,11 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
         groups.append((first, z - first, columns.start, width, offset))
         offset += (z - first) * width
     blocks, permutations = carried_blocks(source)
-    group = torch.tensor(groups, dtype=torch.int64).reshape(-1, 5)
-    entry = torch.tensor(entries, dtype=torch.int64).reshape(-1, 7)
-    factor = torch.tensor(factors, dtype=torch.float64).reshape(-1, 2)
+    group = torch.tensor(groups, dtype=torch.int64, device="cpu").reshape(-1, 5)
+    entry = torch.tensor(entries, dtype=torch.int64, device="cpu").reshape(-1, 7)
+    factor = torch.tensor(factors, dtype=torch.float64, device="cpu").reshape(-1, 2)
     mul = entry[:, 5]
-    step = torch.arange(int(mul.sum())) - torch.repeat_interleave(mul.cumsum(0) - mul, mul)
+    step = torch.arange(int(mul.sum()), device="cpu") - torch.repeat_interleave(mul.cumsum(0) - mul, mul)
     places = entry[:, 0], entry[:, 1] * source.dim + entry[:, 2], entry[:, 3] * source.dim + entry[:, 4]
     return Layout(
         blocks,
@@ -158,5 +158,5 @@ def carried_blocks(type: FieldType) -> tuple[Tensor, Tensor]:
         else:
             kind = OTHER
         rows.append((kind, order, mul, columns.start, rep.dim))
-    blocks = torch.tensor(rows, dtype=torch.int64).reshape(-1, 5)
-    return blocks, torch.cat(tables) if tables else torch.zeros(0, dtype=torch.int64)
+    blocks = torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, 5)
+    return blocks, torch.cat(tables) if tables else torch.zeros(0, dtype=torch.int64, device="cpu")

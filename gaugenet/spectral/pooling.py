@@ -54,7 +54,7 @@ class SpectralPool(ConstantModule):
         self.target = FieldTransform(target, lmax, field_type, method="quadrature")
         self.has_gain = gain is not None
         if gain is not None:
-            gain = torch.as_tensor(gain)
+            gain = torch.as_tensor(gain, device="cpu")
             if gain.shape != (lmax + 1,):
                 raise ValueError(f"gain expected shape {(lmax + 1,)}, got {tuple(gain.shape)}")
             self.register_constant("gain", gain)

@@ -32,17 +32,17 @@ class RingTransform(ConstantModule):
         #: (points of a ring, number of rings) of each group of like rings
         self.groups = [(int(n), int(k)) for n, k in zip(*np.unique(rings.count, return_counts=True))]
         for n, _ in self.groups:
-            self.register_buffer(f"bin_{n}", torch.from_numpy(m % n), persistent=False)
+            self.register_constant(f"bin_{n}", torch.from_numpy(m % n))
         inverse = np.argsort(rings.order)
         self.sorted = bool((inverse == np.arange(self.size)).all())
-        self.register_buffer("order", torch.from_numpy(rings.order.copy()), persistent=False)
-        self.register_buffer("place", torch.from_numpy(inverse), persistent=False)
+        self.register_constant("order", torch.from_numpy(rings.order.copy()))
+        self.register_constant("place", torch.from_numpy(inverse))
         phase = (-1j) ** spin * np.exp(1j * m * rings.phi[:, None])
         self.register_constant("phase", torch.view_as_real(torch.from_numpy(phase)))
         self.register_constant("legendre", torch.from_numpy(legendre_table(rings.theta, m, lmax, spin)))
         self.register_constant("turn", torch.from_numpy(np.concatenate([q.ravel() for q in polar_turns(lmax)])))
         for name, matrix in zip(("out", "in"), _two_terms(lmax, spin, m)):
-            self.register_buffer(f"term_{name}", torch.from_numpy(matrix[0]), persistent=False)
+            self.register_constant(f"term_{name}", torch.from_numpy(matrix[0]))
             self.register_constant(f"factor_{name}", torch.from_numpy(matrix[1]))
 
     def adjoint(self, values: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def rotate_field(
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}")
-    rotation = torch.as_tensor(rotation)
+    rotation = torch.as_tensor(rotation, device=x.device)
     samples = Sampling.of(sampling, weights, frames)
     if method != "spectral":
         try:

@@ -80,7 +80,7 @@ def to_complex(coefficients: Tensor, spin: int = 0) -> Tensor:
     )
     parts = []
     for l in range(degree_of(values.shape[-1]) + 1):
-        u = torch.tensor(complex_basis(l)).to(values)
+        u = torch.tensor(complex_basis(l), dtype=values.dtype, device=values.device)
         parts.append(values[..., degree_slice(l)] @ u.mH)
     return torch.cat(parts, -1)
 
@@ -89,7 +89,7 @@ def from_complex(coefficients: Tensor, spin: int = 0) -> Tensor:
     """Inverse of `to_complex`. For scalars what is not the coefficient of a real field is dropped."""
     parts = []
     for l in range(degree_of(coefficients.shape[-1]) + 1):
-        u = torch.tensor(complex_basis(l)).to(coefficients)
+        u = torch.tensor(complex_basis(l), dtype=coefficients.dtype, device=coefficients.device)
         parts.append(coefficients[..., degree_slice(l)] @ u)
     values = torch.cat(parts, -1)
     return torch.view_as_real(values) if spin else values.real
@@ -142,6 +142,7 @@ def _check_rotation(rotation: Tensor) -> None:
         raise TypeError(f"rotations are floating-point tensors (..., 3, 3), got {getattr(rotation, 'shape', rotation)!r}")
     if torch.compiler.is_compiling() or rotation.is_meta:
         return
-    error = (rotation.detach() @ rotation.detach().mT - torch.eye(3).to(rotation)).abs().amax((-1, -2))
+    matrix = rotation.detach()
+    error = (matrix @ matrix.mT - torch.eye(3, dtype=matrix.dtype, device=matrix.device)).abs().amax((-1, -2))
     if not bool((error < 1e-4).all()):
         raise ValueError(f"rotations must be orthogonal; one of them is off by {float(error.max()):.3g}")
