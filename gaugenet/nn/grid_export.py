@@ -235,7 +235,7 @@ def _(layer: GridBlur, seen: set[Seen]) -> nn.Module:
     size, pads, dim = [taps for taps, _ in windows], [pad for _, pad in windows], layer.in_type.dim
     conv = _CONV[layer.spatial](dim, dim, size, layer.stride, groups=dim, bias=False, dtype=dtype)
     conv.weight.data.copy_(gaussian(size, layer.sigma).expand_as(conv.weight))
-    pad = GridPadding(layer.in_type, pads, layer.modes).to(dtype)
+    pad = GridPadding(layer.in_type, pads, layer.pad.modes).to(dtype)
     return nn.Sequential(to_plain(pad, set()), conv)
 
 

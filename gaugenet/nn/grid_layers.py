@@ -48,7 +48,7 @@ class GridBlur(Exportable):
             raise ValueError(f"GridBlur expected a positive sigma, got {sigma!r}")
         self.in_type = self.out_type = type
         self.stride, self.sigma = int(stride), float(stride / 3 if sigma is None else sigma)
-        self.modes = GridPadding(type, 0, padding_mode).modes
+        self.pad = GridPadding(type, 0, padding_mode)
         self.spatial = spatial_axes(type)
         #: pixels on either side of the middle of the kernel
         self.reach = max(int(-(-4 * self.sigma // 1)), self.stride // 2 + 1)
@@ -62,11 +62,11 @@ class GridBlur(Exportable):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridBlur", 2 + self.spatial)
-        for axis, mode in enumerate(self.modes):
+        for axis, mode in enumerate(self.pad.modes):
             if mode in CLOSED and x.shape[2 + axis] % self.stride:
                 raise ValueError(f"GridBlur closes axis {axis} of {x.shape[2 + axis]} pixels, no multiple of {self.stride}")
         windows = [self.window(n) for n in x.shape[2:]]
-        x = GridPadding(self.in_type, [pad for _, pad in windows], self.modes).to(x)(x)
+        x = self.pad.extend(x, [pad for _, pad in windows])
         batch = x.shape[:2]
         x = x.flatten(0, 1).unsqueeze(1)
         kernel = gaussian([taps for taps, _ in windows], self.sigma).to(x)
@@ -74,7 +74,7 @@ class GridBlur(Exportable):
         return out.squeeze(1).unflatten(0, batch)
 
     def extra_repr(self) -> str:
-        return f"{self.in_type}, stride={self.stride}, sigma={self.sigma:.3g}, padding_mode={self.modes}"
+        return f"{self.in_type}, stride={self.stride}, sigma={self.sigma:.3g}, padding_mode={self.pad.modes}"
 
 
 def gaussian(shape: Sequence[int], sigma: float) -> Tensor:

@@ -57,9 +57,12 @@ class GridPadding(ConstantModule, Exportable):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridPadding", 2 + self.spatial)
+        return self.extend(x, self.padding)
+
+    def extend(self, x: Tensor, padding: Sequence[int]) -> Tensor:
+        """The same with so many pixels on either side of every axis."""
         ends: list[int] = []
-        for axis in range(self.spatial):
-            pad, mode = self.padding[axis], self.modes[axis]
+        for axis, (pad, mode) in enumerate(zip(padding, self.modes)):
             ends = [0, 0, *ends] if mode != "zeros" else [pad, pad, *ends]
             if pad and mode != "zeros":
                 x = self._wrap(x, 2 + axis, pad, mode)
@@ -84,11 +87,10 @@ class GridPadding(ConstantModule, Exportable):
         """What stands beyond the seam: (B, type.dim, H, W) turned over, and acted on by the reflection."""
         parts = []
         for b, ((mul, rep), rows) in enumerate(zip(self.in_type.blocks, self.in_type.slices)):
-            block = x[:, rows].flip(2)
+            block, matrix = x[:, rows].flip(2), self.constant(f"reflection_{b}", x)
             if rep.dim == 1:
-                parts.append(block * getattr(self, f"reflection_{b}")[0, 0].to(x.dtype))
+                parts.append(block * matrix[0, 0])
             else:
-                matrix = getattr(self, f"reflection_{b}").to(x.dtype)
                 block = block.unflatten(1, (rep.dim, mul))
                 parts.append(torch.einsum("ij,bj...->bi...", matrix, block).flatten(1, 2))
         return torch.cat(parts, 1) if parts else x
