@@ -43,7 +43,7 @@ def main() -> None:
     text = DOCUMENT.read_text()
     for name in EXAMPLES:
         runs = json.loads((RESULTS / f"{name}.json").read_text())["runs"]
-        dates = ", ".join(sorted({run["machine"] for run in runs}))
+        dates = "; ".join(sorted({run["machine"] for run in runs}))
         seconds = sum(run.get("seconds", 0) for run in runs) / 60
         table = f"{example(name).table(runs)}\n\n{dates}; {seconds:.0f} minutes in all."
         text = insert(text, name, table)
