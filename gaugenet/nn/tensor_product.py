@@ -83,8 +83,10 @@ class TensorProduct(ConstantModule):
         for (i, j, o, *_), count in zip(self.paths, self._counts):
             copies = {"uvw": self.in_type1.blocks[i][0] * self.in_type2.blocks[j][0], "uvu": self.in_type2.blocks[j][0]}
             fan[o] += count * copies.get(self.mode, 1)
-        scales = [torch.full((stop - start,), (self._dim(o) / fan[o]) ** 0.5) for _, _, o, start, stop in self.paths]
-        return torch.cat(scales) if scales else torch.zeros(0)
+        scale = torch.empty(sum(stop - start for *_, start, stop in self.paths), dtype=torch.float64, device="cpu")
+        for _, _, o, start, stop in self.paths:
+            scale[start:stop] = (self._dim(o) / fan[o]) ** 0.5
+        return scale
 
     def _dim(self, o: int) -> int:
         return self.out_type.blocks[o][1].dim
