@@ -182,7 +182,7 @@ def _(layer: GridPadding, seen: set[Seen]) -> nn.Module:
     turn = None
     if layer.twisted:
         blocks = [getattr(layer, f"reflection_{b}") for b in range(len(layer.in_type.blocks))]
-        eyes = [torch.eye(mul, dtype=m.dtype, device=m.device) for (mul, _), m in zip(layer.in_type.blocks, blocks)]
+        eyes = [torch.eye(mul).to(m) for (mul, _), m in zip(layer.in_type.blocks, blocks)]
         turn = torch.block_diag(*[torch.kron(m, eye) for m, eye in zip(blocks, eyes)])
     return plain.traced(plain.Pad(layer.padding, layer.modes, turn))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..fields import FieldType
 from .checks import check_features
 from .exportable import Exportable
-from .grid_padding import CLOSED, GridPadding, spatial_axes
+from .grid_padding import CLOSED, GridPadding, check_modes, spatial_axes
 
 UPSAMPLING = ("nearest", "linear")
 
@@ -111,7 +111,7 @@ class GridUpsample(Exportable):
             raise ValueError(f"GridUpsample expected mode {' or '.join(map(repr, UPSAMPLING))}, got {mode!r}")
         self.in_type = self.out_type = type
         self.scale, self.mode, self.spatial = int(scale), mode, spatial_axes(type)
-        modes = GridPadding(type, 0, padding_mode).modes
+        modes = check_modes(padding_mode, type)
         self.pad = GridPadding(type, [int(m in CLOSED and mode == "linear") for m in modes], modes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ class IteratedRings(QuadratureRings):
         """Random coefficients must come back: the estimated bounds may have missed a lone small eigenvalue."""
         generator = torch.Generator().manual_seed(0)
         shape = (1, (self.lmax + 1) ** 2, 2 if self.spin else 1)
-        random = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+        random = torch.randn(shape, generator=generator, dtype=torch.float64)
         random[:, : self.spin * self.spin] = 0
         error = float((self.analysis(self.synthesis(random)) - random).norm() / random.norm())
         if not error < 1e-9:
@@ -193,7 +193,7 @@ def _spectrum(operator, start: int, stop: int, channels: int) -> tuple[float, fl
 
     @torch.no_grad()
     def apply(x: np.ndarray) -> np.ndarray:
-        full = torch.zeros(x.shape[1], stop, channels, dtype=torch.float64, device="cpu")
+        full = torch.zeros(x.shape[1], stop, channels, dtype=torch.float64)
         full[:, start:] = torch.from_numpy(np.ascontiguousarray(x.T)).reshape(-1, stop - start, channels)
         return operator(full)[:, start:].reshape(len(full), -1).numpy().T
 

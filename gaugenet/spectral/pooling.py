@@ -52,19 +52,18 @@ class SpectralPool(ConstantModule):
         self.source = FieldTransform(source, source_lmax, field_type, **options)
         # Only its synthesis is used: the target need not determine the coefficients.
         self.target = FieldTransform(target, lmax, field_type, method="quadrature")
-        self.has_gain = gain is not None
         if gain is not None:
-            gain = torch.as_tensor(gain, device="cpu")
+            gain = torch.as_tensor(gain)
             if gain.shape != (lmax + 1,):
                 raise ValueError(f"gain expected shape {(lmax + 1,)}, got {tuple(gain.shape)}")
-            self.register_constant("gain", gain)
+        self.register_constant("gain", gain)
 
     def forward(self, x: Tensor) -> Tensor:
         kept = (self.lmax + 1) ** 2
         coefficients = []
         for c, spin in zip(self.source.analysis(x), self.source.spins):
             c = c[..., :kept, :] if spin else c[..., :kept]
-            coefficients.append(scale_degrees(c, self.gain, spin) if self.has_gain else c)
+            coefficients.append(c if self.gain is None else scale_degrees(c, self.gain, spin))
         return self.target.synthesis(coefficients)
 
     def extra_repr(self) -> str:
