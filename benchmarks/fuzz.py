@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz.py --count 10000 --out benchmarks/results/fuzz.md
 
-A mesh that loads is checked too (check_mesh), a record validated. The mutations are those of tests/attacks/mutations.py.
+A mesh that loads is checked too (check_mesh), a record validated. The mutations are those of tests/helpers/mutations.py.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from gaugenet.errors import MeshError, RecordError  # noqa: E402
-from gaugenet.geometry.loading import parse_mesh  # noqa: E402
-from gaugenet.geometry.mesh_checks import check_mesh  # noqa: E402
-from gaugenet.geometry.record import load_record  # noqa: E402
-from gaugenet.geometry.supervisor import supervise  # noqa: E402
-from tests.attacks.mutations import mutated, samples  # noqa: E402
+from gaugenet.geometry.triangles.checks import check_mesh  # noqa: E402
+from gaugenet.io.loading import parse_mesh  # noqa: E402
+from gaugenet.io.records import load_record  # noqa: E402
+from gaugenet.pipeline.supervisor import supervise  # noqa: E402
+from tests.helpers.mutations import mutated, samples  # noqa: E402
 
 SECONDS = 10.0
 MEGABYTES = 2048

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gaugenet import geometry
-from gaugenet.geometry.spherical import great_circle
+from gaugenet.geometry.spheres.spherical import great_circle
 
 
 def errors(geom: geometry.LocalGeometry) -> tuple[float, float]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from gaugenet import geometry
-from gaugenet.geometry.healpix_pixels import healpix_centers
+from gaugenet.geometry.spheres.healpix_pixels import healpix_centers
 from gaugenet.groups import SO3
 from gaugenet.spectral import LatLonGrid, SphericalTransform, rotate_coefficients, tangent_harmonics
 from gaugenet.spectral.sampling import Sampling

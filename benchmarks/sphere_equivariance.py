@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.geometry.great_circle import east_north
+from gaugenet.geometry.spheres.great_circle import east_north
 from gaugenet.nn import GaugeConv
 
 DEGREE = 8

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaugenet.data import SHREC11, EmbeddedShapes, Princeton, ShapeDataset
-from gaugenet.geometry.laplacian import shape_dna
+from gaugenet.geometry.meshes.laplacian import shape_dna
 
 
 def spectral_descriptor(vertices: np.ndarray, faces: np.ndarray, count: int = 20) -> np.ndarray:

@@ -18,8 +18,7 @@ import trimesh
 import gaugenet
 from gaugenet.cli import main
 from gaugenet.geometry import LocalGeometry
-
-from .corpus import cases, moebius, sphere, torus
+from tests.helpers.corpus import cases, moebius, sphere, torus
 
 CASES = cases()
 MODULE = [sys.executable, "-m", "gaugenet.cli"]

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from gaugenet.errors import MeshError
-from gaugenet.geometry.batch import preprocess
-from gaugenet.geometry.process import Processed, ProcessParams
-from gaugenet.geometry.run_report import read_index
-
-from .corpus import cases, sphere
-from .geometry.pathological import ROOT, environment, obj, tree
+from gaugenet.pipeline.batch import preprocess
+from gaugenet.pipeline.process import Processed, ProcessParams
+from gaugenet.pipeline.run_report import read_index
+from tests.helpers.corpus import cases, sphere
+from tests.helpers.pathological import ROOT, environment, obj, tree
 
 TEXT = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from gaugenet import FieldType, groups
-
-from .groups.zoo import seeded
+from tests.helpers.zoo import seeded
 
 TYPES = (
     FieldType(groups.SO2(), "3x0 + 2x1 + 1x2"),

@@ -14,7 +14,7 @@ from gaugenet.testing import (
     symmetry_error,
     transform_image,
 )
-from tests.graphs import sphere_graph, two_level_graph
+from tests.helpers.graphs import sphere_graph, two_level_graph
 
 FT = FieldType(groups.SO2(), "2x0 + 2x1")
 

@@ -18,8 +18,8 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from ..geometry import LocalGeometry
-    from ..geometry.process import ProcessParams, process_one
-    from ..geometry.record import load_record
+    from ..io.records import load_record
+    from ..pipeline.process import ProcessParams, process_one
 
     if Path(arguments.file).suffix == ".safetensors":
         geometry: LocalGeometry = load_record(arguments.file, np.float64)

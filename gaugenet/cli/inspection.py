@@ -33,7 +33,7 @@ def _mesh(path: str) -> tuple[dict, str, bool]:
 
 
 def _record(path: str) -> tuple[dict, str, bool]:
-    from ..geometry.record import load_record, read_record_header
+    from ..io.records import load_record, read_record_header
 
     geometry = load_record(path)
     header = read_record_header(path)

@@ -18,8 +18,8 @@ from . import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 def run(arguments: argparse.Namespace) -> int:
     """Preprocess; a progress bar and a line for every bad mesh on stderr, the summary on stdout."""
-    from ..geometry.process import ProcessParams
-    from ..geometry.sources import find_meshes, parse_shard, take_shard
+    from ..pipeline.process import ProcessParams
+    from ..pipeline.sources import find_meshes, parse_shard, take_shard
 
     try:
         params = ProcessParams(
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params: Any, shard: tuple[int, int] | None) -> int:
     from tqdm import tqdm
 
-    from ..geometry.batch import preprocess
+    from ..pipeline.batch import preprocess
 
     # A log file gets a line now and then, a terminal a moving bar.
     pace = 0.1 if sys.stderr.isatty() else 10.0
@@ -110,7 +110,7 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
 
 def _dry_run(arguments: argparse.Namespace, meshes: Mapping[str, Any], params: Any) -> int:
     """Tell what would be done; writes nothing."""
-    from ..geometry.planning import plan
+    from ..pipeline.planning import plan
 
     counts = dict.fromkeys(("new", "skipped", "stale", "bad"), 0)
     told = []
@@ -155,7 +155,7 @@ def _features(text: str) -> tuple[str, ...]:
     """Names separated by commas, known ones."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if names:
-        from ..geometry.features import parse_feature_names
+        from ..geometry.meshes.features import parse_feature_names
 
         parse_feature_names(names)
     return names

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = None if arguments.path is None else [int(v) for v in _list(arguments.path, int, "--path")]
     up, direction = _vector("--up", arguments.up), _vector("--direction", arguments.direction)
     from ..errors import GaugenetError
-    from ..geometry.durable import write_atomic
+    from ..io.durable import write_atomic
     from ..viz import Camera, default_radius, default_vertex, plot_overview, save_html
     from ..viz.plots import require_matplotlib
 
@@ -68,8 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _geometry(arguments: argparse.Namespace, show: list[str] | None) -> LocalGeometry:
     import numpy as np
 
-    from ..geometry.process import ProcessParams, process_one
-    from ..geometry.record import load_record
+    from ..io.records import load_record
+    from ..pipeline.process import ProcessParams, process_one
 
     if _is_record(arguments):
         for name in ("rings", "levels"):

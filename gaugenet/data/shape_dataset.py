@@ -14,11 +14,11 @@ from torch_geometric.data import Dataset
 
 from ..errors import GaugenetError
 from ..geometry import LocalGeometry
-from ..geometry.batch import preprocess
-from ..geometry.process import ProcessParams, content_sha256, process_one
-from ..geometry.record import load_record, read_record_header, record_name
-from ..geometry.sources import find_meshes
-from .archives import cache_folder
+from ..io.records import load_record, read_record_header, record_name
+from ..pipeline.batch import preprocess
+from ..pipeline.process import ProcessParams, content_sha256, process_one
+from ..pipeline.sources import find_meshes
+from .datasets.archives import cache_folder
 from .graph import GaugeGraph
 from .splits import Split, random_split, split_seed
 

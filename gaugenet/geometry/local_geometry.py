@@ -143,14 +143,14 @@ class LocalGeometry:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors record (int32 indices, float32 geometry), atomically."""
-        from .record import save_record
+        from ..io.records import save_record
 
         save_record(self, path)
 
     @staticmethod
     def load(path: str | os.PathLike) -> LocalGeometry:
         """Read a record; raises RecordError when it is damaged or hostile."""
-        from .record import load_record
+        from ..io.records import load_record
 
         return load_record(path)
 

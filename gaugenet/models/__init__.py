@@ -1,6 +1,7 @@
 """Ready networks."""
 
 from .classifier import GaugeClassifier, MeshClassifier
+from .encoder import GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
@@ -13,7 +14,6 @@ from .planar import (
     Scattering,
 )
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
-from .stages import GaugeEncoder
 from .unet import GaugeUNet, MeshUNet
 
 __all__ = [

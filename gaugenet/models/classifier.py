@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..nn import global_mean, to_scalars
-from .stages import GaugeEncoder
+from .encoder import GaugeEncoder
 
 
 class _MeshNorm(nn.BatchNorm1d):

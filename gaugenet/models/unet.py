@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..nn import GaugeLinear, GaugeUnpool
-from .stages import GaugeEncoder
+from .encoder import GaugeEncoder
 
 
 class GaugeUNet(GaugeEncoder):

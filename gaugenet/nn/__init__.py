@@ -1,28 +1,28 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
-from .bias import FieldBias
-from .blocks import ConvBlock, ResidualBlock
-from .cone_points import ConePoints
-from .gauge_conv import CoefficientTable, GaugeConv
-from .grid_conv import GridConv
-from .grid_conv_transpose import GridConvTranspose
-from .grid_export import export
-from .grid_layers import GridBlur, GridDropout, GridUpsample
-from .grid_mask import GridMask
-from .grid_padding import GridPadding
-from .grid_pooling import GridPool
-from .lattice_conv import LatticeConv
-from .lattice_plan import LatticePlan
-from .lattice_pool import LatticePool
-from .linear import GaugeLinear
-from .nonlinearities import GatedNonlinearity, NormNonlinearity
-from .norm import FieldDropout, FieldNorm
-from .on_grid import OnGrid
-from .pooling import GaugePool, GaugeUnpool, GroupPool, ToScalars, global_mean, to_scalars
-from .regular import PolynomialNonlinearity, RegularNonlinearity
-from .restriction import Restrict
-from .tables import KernelTables
-from .tensor_product import TensorNonlinearity, TensorProduct
+from .exporting.network import export
+from .fields.bias import FieldBias
+from .fields.linear import GaugeLinear
+from .fields.nonlinearities import GatedNonlinearity, NormNonlinearity
+from .fields.norm import FieldDropout, FieldNorm
+from .fields.regular import PolynomialNonlinearity, RegularNonlinearity
+from .fields.restriction import Restrict
+from .fields.tensor_product import TensorNonlinearity, TensorProduct
+from .graph.blocks import ConvBlock, ResidualBlock
+from .graph.cone_points import ConePoints
+from .graph.gauge_conv import CoefficientTable, GaugeConv
+from .graph.lattice_conv import LatticeConv
+from .graph.lattice_plan import LatticePlan
+from .graph.lattice_pool import LatticePool
+from .graph.pooling import GaugePool, GaugeUnpool, GroupPool, ToScalars, global_mean, to_scalars
+from .graph.tables import KernelTables
+from .grid.conv import GridConv
+from .grid.layers import GridBlur, GridDropout, GridUpsample
+from .grid.masks import GridMask
+from .grid.on_grid import OnGrid
+from .grid.padding import GridPadding
+from .grid.pooling import GridPool
+from .grid.transpose import GridConvTranspose
 
 __all__ = [
     "CoefficientTable",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from . import cpu
+from .cpu import driver as cpu
 from .mixing import OTHER, carried_blocks
 from .plan import EdgeList, EdgePlan
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from . import cpu
+from .cpu import driver as cpu
 from .mixing import FLIP, OTHER, carried_blocks
 
 BACKENDS = ("auto", "reference", "gather", "cpu")

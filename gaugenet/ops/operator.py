@@ -7,7 +7,10 @@ import itertools
 import torch
 from torch import Tensor
 
-from . import cpu, cuda, cuda_on_chip, reference
+from . import reference
+from .cpu import driver as cpu
+from .cuda import driver as cuda
+from .cuda import on_chip as cuda_on_chip
 from .mixing import Layout
 from .plan import EdgeList
 from .precision import WORKING

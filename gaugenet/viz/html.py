@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry.durable import write_atomic
 from ..geometry.local_geometry import LocalGeometry
+from ..io.durable import write_atomic
 from .colors import table
 from .lighting import GRAZING, LIGHT
 from .scene import Layer, View

@@ -63,7 +63,7 @@ def check_vertex(geometry: LocalGeometry, vertex: int) -> None:
 
 def _within(geometry: LocalGeometry, vertex: int, radius: float) -> LocalGeometry:
     """The same surface in the same frames, with a neighbourhood of this radius at one vertex and next to none elsewhere."""
-    from ..geometry.surface import mesh
+    from ..geometry.meshes.surface import mesh
 
     if not (np.isfinite(radius) and radius > 0):
         raise ValueError(f"radius must be positive and finite, got {radius}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..geometry.features import area_centroid
 from ..geometry.local_geometry import LocalGeometry
+from ..geometry.meshes.features import area_centroid
 from .neighbourhood import Neighbourhood, check_vertex
 from .scene import Camera, surface_of, tangent_frame
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import GeometryError
-from ..geometry.curvature import max_normals
-from ..geometry.features import outward_normals
 from ..geometry.local_geometry import LocalGeometry
+from ..geometry.meshes.curvature import max_normals
+from ..geometry.meshes.features import outward_normals
 from .colors import ColorScale
 
 # Of the default view: turned so much about the vertical, and seen from so much above.

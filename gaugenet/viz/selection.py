@@ -70,7 +70,7 @@ def select_views(
 
 def principal_directions(geometry: LocalGeometry) -> np.ndarray:
     """(N,) angle of the direction of largest curvature in the frame of every vertex, NaN at umbilics (Rusinkiewicz 2004)."""
-    from ..geometry.features import second_fundamental_form_feature
+    from ..geometry.meshes.features import second_fundamental_form_feature
 
     frame, _ = tangent_frame(geometry)
     traceless = second_fundamental_form_feature(*surface_of(geometry), frame).values[:, 1:]

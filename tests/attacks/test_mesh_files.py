@@ -12,8 +12,8 @@ import pytest
 
 from gaugenet.errors import MeshError
 from gaugenet.geometry import ProcessParams, process_one
-from gaugenet.geometry.loading import EXTENSIONS, load_mesh, parse_mesh
-from tests.attacks.mutations import samples
+from gaugenet.io.loading import EXTENSIONS, load_mesh, parse_mesh
+from tests.helpers.mutations import samples
 
 TRIANGLE = b"v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 PLY_HEAD = b"ply\nformat %s 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\n"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gaugenet.errors import GaugenetError
-from gaugenet.geometry.loading import parse_mesh
-from gaugenet.geometry.mesh_checks import check_mesh
-from gaugenet.geometry.record import load_record
-from tests.attacks.mutations import mutated, samples
+from gaugenet.geometry.triangles.checks import check_mesh
+from gaugenet.io.loading import parse_mesh
+from gaugenet.io.records import load_record
+from tests.helpers.mutations import mutated, samples
 
 COUNT = 300
 

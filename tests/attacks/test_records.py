@@ -1,4 +1,4 @@
-"""Hostile records: a RecordError, soon and in little memory. Damaged ones: tests/geometry/test_record.py."""
+"""Hostile records: a RecordError, soon and in little memory. Damaged ones: tests/io/test_records.py."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from gaugenet.errors import RecordError
-from gaugenet.geometry.durable import write_atomic
-from gaugenet.geometry.record import SCHEMA, load_record, read_record_header, save_record
-from tests.attacks.mutations import samples
+from gaugenet.io.durable import write_atomic
+from gaugenet.io.records import SCHEMA, load_record, read_record_header, save_record
+from tests.helpers.mutations import samples
 
 RECORD = samples("safetensors")[0]
 SIZE = int.from_bytes(RECORD[:8], "little")

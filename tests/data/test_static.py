@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-import gaugenet.nn.gauge_conv as gauge_conv
+import gaugenet.nn.graph.gauge_conv as gauge_conv
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GaugeGraph, StaticGraph
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, LatticeConv, global_mean
-from tests.graphs import icosphere_graph, random_graph
-from tests.nn.test_gauge_conv import randomise
+from tests.helpers.graphs import icosphere_graph, random_graph
+from tests.nn.graph.test_gauge_conv import randomise
 
 SO2 = groups.SO2()
 FT = FieldType(SO2, "3x0 + 2x1 + 2x2")

@@ -8,7 +8,7 @@ import pytest
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
 from gaugenet.geometry import Feature
-from tests.geometry.meshes import bumpy
+from tests.helpers.meshes import bumpy
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import torch
 
 from gaugenet import groups
 from gaugenet.groups.group import closure
-
-from .zoo import ALL, FINITE, INFINITE, seeded
+from tests.helpers.zoo import ALL, FINITE, INFINITE, seeded
 
 
 @pytest.mark.parametrize("group", FINITE, ids=str)

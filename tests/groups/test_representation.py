@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from gaugenet import groups
-
-from .zoo import ALL, FINITE, INFINITE, representations, seeded
+from tests.helpers.zoo import ALL, FINITE, INFINITE, representations, seeded
 
 
 @pytest.mark.parametrize("group", ALL, ids=str)

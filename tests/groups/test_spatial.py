@@ -6,8 +6,7 @@ import torch
 
 from gaugenet import groups
 from gaugenet.kernels import harmonics
-
-from .zoo import seeded
+from tests.helpers.zoo import seeded
 
 
 def test_names():

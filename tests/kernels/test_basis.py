@@ -13,9 +13,9 @@ import torch
 from gaugenet import groups
 from gaugenet.groups.harmonic_action import harmonic_action
 from gaugenet.kernels import SteerableBasis, harmonic_frequencies, self_basis
+from tests.helpers.zoo import ALL, representations, seeded
 
 from ..groups.test_planar import _our_name
-from ..groups.zoo import ALL, representations, seeded
 
 
 @pytest.mark.parametrize("group", [g for g in ALL if g.order is None or g.order <= 24], ids=str)

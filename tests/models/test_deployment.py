@@ -15,7 +15,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from gaugenet import FieldType, groups
 from gaugenet.models import MeshClassifier
 from gaugenet.nn import GaugeConv, KernelTables
-from tests.graphs import sphere_graph, two_level_graph
+from tests.helpers.graphs import sphere_graph, two_level_graph
 
 IN = FieldType(groups.SO2(), "2x0 + 1x1")
 OPTIONS = {"channels": 3, "order": 1, "blocks": (1, 1), "nonlinearity": "norm"}

@@ -11,7 +11,7 @@ from gaugenet import FieldType, geometry, groups
 from gaugenet.models import IcosahedralCNN
 from gaugenet.testing import assert_gauge_equivariant, symmetry_error
 from tests.models.test_models import with_statistics
-from tests.nn.test_gauge_conv import randomise
+from tests.nn.graph.test_gauge_conv import randomise
 
 VARIANTS = [
     {},

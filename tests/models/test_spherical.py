@@ -12,9 +12,9 @@ from gaugenet import FieldType, groups, models
 from gaugenet.data import StaticGraph
 from gaugenet.nn import GaugeConv, RegularNonlinearity
 from gaugenet.testing import assert_gauge_equivariant
-from tests.graphs import icosphere_graph
+from tests.helpers.graphs import icosphere_graph
 from tests.models.test_models import with_statistics
-from tests.nn.test_gauge_conv import randomise
+from tests.nn.graph.test_gauge_conv import randomise
 
 SO2, NONE = groups.SO2(), groups.Trivial()
 SCALAR, FRAMED = FieldType(SO2, "1x0"), FieldType(NONE, "1x0")

@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 
-import gaugenet.ops.cpu as cpu
+import gaugenet.ops.cpu.driver as cpu
 from gaugenet import FieldType, groups, kernels
 from gaugenet.nn import GaugeConv
 from gaugenet.ops import Kernel, gauge_convolve
-from tests.graphs import random_graph, sphere_graph
-from tests.nn.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import random_graph, sphere_graph
+from tests.nn.graph.test_gauge_conv import CASES, randomise
 
 
 def both(conv: GaugeConv, graph, dtype):

@@ -15,13 +15,13 @@ if not torch.cuda.is_available():
 
 pytest.importorskip("triton", reason="the GPU loop is written in Triton, which is released for Linux only")
 
-import gaugenet.ops.cuda as cuda
-import gaugenet.ops.cuda_on_chip as on_chip
+import gaugenet.ops.cuda.driver as cuda
+import gaugenet.ops.cuda.on_chip as on_chip
 from gaugenet import FieldType, groups
 from gaugenet.data import StaticGraph
 from gaugenet.nn import GaugeConv
-from tests.graphs import random_graph, sphere_graph
-from tests.nn.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import random_graph, sphere_graph
+from tests.nn.graph.test_gauge_conv import CASES, randomise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PLANAR = [case for case in CASES if case[0].dim == 2]

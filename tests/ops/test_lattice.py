@@ -7,9 +7,10 @@ import torch
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import LatticeConv
-from gaugenet.ops import TapLayout, cpu, lattice, tap_convolve
-from tests.nn.test_gauge_conv import randomise
-from tests.nn.test_lattice_conv import GRIDS, TYPES, square
+from gaugenet.ops import TapLayout, lattice, tap_convolve
+from gaugenet.ops.cpu.driver import driver as cpu
+from tests.nn.graph.test_gauge_conv import randomise
+from tests.nn.graph.test_lattice_conv import GRIDS, TYPES, square
 
 C6 = groups.Cyclic(6)
 HEXAGONAL = [(C6, *types) for types in TYPES] + [

@@ -9,9 +9,10 @@ from numba import njit
 
 from gaugenet import FieldType, groups
 from gaugenet.nn import GaugeConv
-from gaugenet.ops import cpu_kernels, team
-from tests.graphs import sphere_graph
-from tests.nn.test_gauge_conv import randomise
+from gaugenet.ops.cpu.driver import kernels as cpu_kernels
+from gaugenet.ops.cpu.driver import team
+from tests.helpers.graphs import sphere_graph
+from tests.nn.graph.test_gauge_conv import randomise
 
 
 @njit(nogil=True)

@@ -15,8 +15,7 @@ from gaugenet.kernels import harmonic_frequencies, spherical_harmonics
 from gaugenet.spectral import from_complex, rotate_coefficients, spin_weighted_harmonics, tangent_harmonics, to_complex
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
 from gaugenet.spectral.small_d import small_d
-
-from .samplings import coefficients, random_frames, random_points
+from tests.helpers.samplings import coefficients, random_frames, random_points
 
 POINTS = np.concatenate([random_points(30), [[0, 0, 1], [0, 0, -1], [0, 1, 0], [1e-9, 0, 1]]])
 

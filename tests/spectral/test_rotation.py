@@ -8,12 +8,12 @@ import torch
 
 from gaugenet import FieldType, geometry
 from gaugenet.errors import GeometryError
-from gaugenet.geometry.healpix_pixels import healpix_centers
+from gaugenet.geometry.spheres.healpix_pixels import healpix_centers
 from gaugenet.groups import O2, SO2, SO3, Cyclic, Octahedral
 from gaugenet.spectral import FieldTransform, LatLonGrid, from_complex, rotate_coefficients, rotate_field, sampling_permutation
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
+from tests.helpers.samplings import icosphere_points, random_frames, random_points
 
-from .samplings import icosphere_points, random_frames, random_points
 from .test_transform import healpy_coefficients
 
 TYPE = FieldType(SO2(), "2x0 + 3x1 + 1x2 + 1x4")

@@ -12,7 +12,7 @@ import torch
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
-from gaugenet.geometry.healpix_pixels import healpix_centers
+from gaugenet.geometry.spheres.healpix_pixels import healpix_centers
 from gaugenet.groups import SO3
 from gaugenet.kernels import spherical_harmonics
 from gaugenet.spectral import (
@@ -25,8 +25,7 @@ from gaugenet.spectral import (
 from gaugenet.spectral.analysis import IteratedRings, PointTransform, SeparableRings
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
 from gaugenet.spectral.sampling import Sampling
-
-from .samplings import coefficients, icosphere_points, random_frames, random_points, reduced_rings
+from tests.helpers.samplings import coefficients, icosphere_points, random_frames, random_points, reduced_rings
 
 LMAX = 10
 SAMPLINGS = {

@@ -8,8 +8,7 @@ import torch
 
 from gaugenet.groups import SO3
 from gaugenet.spectral import complex_wigner_matrices, degree_slice, rotate_coefficients, tangent_harmonics, wigner_matrices
-
-from .samplings import coefficients, random_points
+from tests.helpers.samplings import coefficients, random_points
 
 
 def rotations(n: int, seed: int = 0) -> torch.Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gaugenet import geometry
-
-from ..corpus import sphere, torus
+from tests.helpers.corpus import sphere, torus
 
 
 @pytest.fixture(scope="package")

@@ -9,8 +9,7 @@ from gaugenet import geometry
 from gaugenet.errors import GeometryError
 from gaugenet.viz.neighbourhood import LogPatch, carried_along, edge_path, neighbourhood
 from gaugenet.viz.views import transport_view
-
-from ..corpus import moebius, sphere
+from tests.helpers.corpus import moebius, sphere
 
 
 def test_log_lines_are_geodesic_circles_and_rays(ball):

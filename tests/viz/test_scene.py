@@ -10,8 +10,7 @@ from gaugenet.viz.colors import ColorScale, adjacent_colors, table
 from gaugenet.viz.glyphs import ribbons
 from gaugenet.viz.placing import evenly_spaced
 from gaugenet.viz.scene import Camera, is_closed, is_oriented
-
-from ..corpus import moebius, octahedron, plate, sphere, torus
+from tests.helpers.corpus import moebius, octahedron, plate, sphere, torus
 
 
 def test_camera_sees_everything_upright():

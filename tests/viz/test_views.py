@@ -12,8 +12,7 @@ from gaugenet.viz.raster import render
 from gaugenet.viz.scene import Camera
 from gaugenet.viz.selection import principal_directions
 from gaugenet.viz.views import cross_field_view, levels_view, representative_angle, transport_view
-
-from ..corpus import moebius, tetrahedron
+from tests.helpers.corpus import moebius, tetrahedron
 
 FRONT = Camera(np.eye(3), np.zeros(3), 1.0)
 

@@ -11,8 +11,8 @@ from ...fields import FieldType
 from ...groups import Cyclic, Group
 from ...kernels.lattices import Lattice
 from ...nn import FieldDropout, FieldNorm, GridConv, GridMask, GridPool, GroupPool, OnGrid, ToScalars, export
-from ...nn.blocks import make_nonlinearity
-from .interpolated import InterpolatedConv
+from ...nn.graph.blocks import make_nonlinearity
+from ...nn.grid.interpolated import InterpolatedConv
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
@@ -48,8 +48,8 @@ class PlanarCNN(nn.Module):
         kernel_size: pixels a side, odd.
         basis: kernel family of :class:`gaugenet.nn.GridConv`, or "interpolated" (:class:`InterpolatedConv`), or a function
             (in_type, out_type) -> layer, such as ``functools.partial(nn.GridConv, kernel_size=7, padding=None)``.
-        nonlinearity, activation: see :func:`gaugenet.nn.blocks.make_nonlinearity`; by default "norm", which is pointwise, for
-            fields whose components the group permutes, otherwise "gated".
+        nonlinearity, activation: see :func:`gaugenet.nn.graph.blocks.make_nonlinearity`; by default "norm", which is pointwise,
+            for fields whose components the group permutes, otherwise "gated".
         norm: "batch", "layer" or None.
         pool: pixels a side of the blocks that are pooled to one; 1 for none. On hexagons the blocks are hexagons ``pool``
             pixels apart, which have to fit about the middle: two poolings by 2 take images of 8 k + 1 pixels a side.

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...groups import SO2
-from ...kernels.circular_filters import circular_filters
+from ...kernels.published.circular_filters import circular_filters
 from ...nn import FieldNorm, GridPool, OnGrid, export
 from ...nn.checks import check_features, room_for_squares
-from ...nn.exportable import Exportable
-from ...nn.grid_export import to_plain
-from ...nn.nonlinearities import activation_function
-from ...nn.plain import traced
-from .filter_conv import FilterConv, plain_convolution
+from ...nn.exporting.exportable import Exportable
+from ...nn.exporting.network import to_plain
+from ...nn.exporting.plain import traced
+from ...nn.fields.nonlinearities import activation_function
+from ...nn.grid.filter_conv import FilterConv, plain_convolution
 
 
 def stream_type(channels: int, max_order: int) -> FieldType:

@@ -11,10 +11,10 @@ import torch
 
 from gaugenet import groups
 from gaugenet.kernels import SteerableBasis, square_taps
-from gaugenet.kernels.circular_filters import circular_filters
+from gaugenet.kernels.published.circular_filters import circular_filters
 from gaugenet.models.planar import HarmonicConv, HarmonicNetwork, MagnitudeNonlinearity, stream_type
 from tests.models.test_models import with_statistics
-from tests.nn.test_gauge_conv import randomise
+from tests.nn.graph.test_gauge_conv import randomise
 
 SO2 = groups.SO2()
 

@@ -1,0 +1,237 @@
+"""What a mesh is like, sound or not, and what repair would do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...errors import MeshError
+from ...io.loading import load_mesh
+from .checks import check_arrays, check_mesh, drop_faces, zero_area_faces
+from .face_adjacency import EdgeTable, components, corner_fans, edge_table, face_components, orientation
+from .repair import repair_mesh
+from .triangle_mesh import MeshWarning
+
+__all__ = ["MeshReport", "inspect_mesh"]
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """Facts about a mesh; vertices that no face uses and faces that check_mesh drops do not count, except where said.
+
+    Attributes:
+        path: the file, or None.
+        ok: check_mesh accepts it.
+        error: what check_mesh says otherwise, with ``kind``, ``message``, ``count`` and the first ``ids``.
+        warnings: what loading and check_mesh would warn of, as dicts of the same keys.
+        repair: what repair_mesh would do, as such dicts; None when it cannot repair the mesh.
+        vertices, faces: as in the input.
+        edges, components: of what is left; components hang together across edges.
+        manifold, closed, orientable, consistently_wound: of what is left.
+        boundary_loops: number, or None when not manifold.
+        euler: V - E + F.
+        genus: sum over the components when manifold, closed and orientable, else None.
+        gauss_bonnet_residual: |sum of angle defects - 2 pi euler| (radians), which is rounding on a sound mesh; None when
+            not manifold.
+        non_manifold_edges, non_manifold_vertices, zero_area_faces: numbers.
+        edge_length: min, mean, median, max (unit of length).
+        area: (unit of length squared).
+        volume: enclosed, signed as the faces are wound, when closed and consistently wound, else None.
+        bounding_box: [[x, y, z], [x, y, z]].
+    """
+
+    path: str | None
+    ok: bool
+    error: dict | None
+    warnings: list[dict]
+    repair: list[dict] | None
+    vertices: int
+    faces: int
+    edges: int
+    components: int
+    manifold: bool
+    closed: bool
+    orientable: bool
+    consistently_wound: bool
+    boundary_loops: int | None
+    euler: int
+    genus: int | None
+    gauss_bonnet_residual: float | None
+    non_manifold_edges: int
+    non_manifold_vertices: int
+    zero_area_faces: int
+    edge_length: dict[str, float] = field(default_factory=dict)
+    area: float = 0.0
+    volume: float | None = None
+    bounding_box: list[list[float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def __str__(self) -> str:
+        lines = [f"{self.path or 'mesh'}: {'ok' if self.ok else 'not usable: ' + _told(self.error)}"]
+        for name, value in self.to_dict().items():
+            if name in ("path", "ok", "error", "warnings", "repair") or value is None:
+                continue
+            lines.append(f"  {name.replace('_', ' ')}: {_plain(value)}")
+        lines += [f"  warning: {_told(w)}" for w in self.warnings]
+        if self.repair is None:
+            lines.append("  repair: cannot mend this")
+        else:
+            lines += [f"  repair: {_told(a)}" for a in self.repair]
+        return "\n".join(lines)
+
+
+def inspect_mesh(path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None = None) -> MeshReport:
+    """A MeshReport of a file, or of vertices (V, 3) and faces (F, 3); also of a mesh that check_mesh refuses.
+
+    Raises:
+        MeshError: when there is nothing to report on: unreadable, empty, not finite, indices out of range.
+        TypeError: for a wrong combination of arguments.
+    """
+    path, notes = None, []
+    if isinstance(path_or_vertices, (str, os.PathLike)):
+        if faces is not None:
+            raise TypeError("inspect_mesh takes a path, or vertices and faces, not a path and faces")
+        loaded = load_mesh(path_or_vertices)
+        vertices, faces, path, notes = loaded.vertices, loaded.faces, loaded.path, loaded.warnings
+    elif faces is None:
+        raise TypeError("inspect_mesh takes a path, or vertices and faces; faces are missing")
+    else:
+        vertices = path_or_vertices
+    vertices, faces, _ = check_arrays(vertices, faces, path)
+    error, warnings, repair = _verdicts(vertices, faces, path)
+    kept, _ = drop_faces(faces, np.arange(len(faces)), [], path)
+    table = edge_table(kept)
+    return MeshReport(
+        path=path,
+        ok=error is None,
+        error=error,
+        warnings=[w.to_dict() for w in notes + warnings],
+        repair=repair,
+        vertices=vertices.shape[0],
+        faces=faces.shape[0],
+        **_topology(kept, table, vertices),
+        **_measures(vertices, kept, table),
+    )
+
+
+def _verdicts(vertices: np.ndarray, faces: np.ndarray, path: str | None) -> tuple[dict | None, list[MeshWarning], list | None]:
+    """check_mesh's error and warnings, and repair_mesh's actions."""
+    error, warnings, repair = None, [], None
+    try:
+        warnings = check_mesh(vertices, faces, path=path).warnings
+    except MeshError as problem:
+        error = {"kind": problem.kind, "message": problem.message, "count": len(problem.ids), "ids": problem.ids[:8]}
+    try:
+        repair = [action.to_dict() for action in repair_mesh(vertices, faces, path=path)[1]]
+    except MeshError:
+        repair = None
+    return error, warnings, repair
+
+
+def _topology(faces: np.ndarray, table: EdgeTable, vertices: np.ndarray) -> dict:
+    corner = faces.reshape(-1)
+    fans = corner_fans(faces, table)
+    owner = np.zeros(fans.max() + 1, dtype=np.int64)
+    owner[fans] = corner
+    bad_vertices = int((np.bincount(owner) > 1).sum())
+    bad_edges = int((table.valence > 2).sum())
+    part = face_components(faces, table)
+    number = int(part.max()) + 1
+    h, g = table.pairs()
+    rim = table.boundary()
+    conflict = orientation(faces, table, part)[1]
+    manifold = bad_edges == 0 and bad_vertices == 0
+    closed = bool((table.valence >= 2).all())
+    used = int((np.bincount(corner) > 0).sum())
+    euler = used - table.ends.shape[0] + faces.shape[0]
+    facts = {
+        "edges": table.ends.shape[0],
+        "components": number,
+        "manifold": manifold,
+        "closed": closed,
+        "orientable": conflict.size == 0,
+        "consistently_wound": not (corner[h] == corner[g]).any(),
+        "boundary_loops": None,
+        "euler": euler,
+        "genus": None,
+        "gauss_bonnet_residual": None,
+        "non_manifold_edges": bad_edges,
+        "non_manifold_vertices": bad_vertices,
+    }
+    if manifold:
+        facts["boundary_loops"] = _boundary_loops(faces, rim)
+        facts["gauss_bonnet_residual"] = _gauss_bonnet_residual(vertices, faces, rim, euler)
+        if closed and conflict.size == 0:
+            facts["genus"] = (2 * number - euler) // 2
+    return facts
+
+
+def _boundary_loops(faces: np.ndarray, rim: np.ndarray) -> int:
+    """Loops of a manifold boundary: components of the graph of its edges."""
+    if rim.size == 0:
+        return 0
+    tail, head = faces.reshape(-1)[rim], np.roll(faces, -1, axis=1).reshape(-1)[rim]
+    names, ends = np.unique(np.concatenate([tail, head]), return_inverse=True)
+    a, b = ends.reshape(2, -1)
+    return int(components(names.size, a, b).max()) + 1
+
+
+def _gauss_bonnet_residual(vertices: np.ndarray, faces: np.ndarray, rim: np.ndarray, euler: int) -> float:
+    """|sum over interior vertices (2 pi - Theta) + sum over boundary vertices (pi - Theta) - 2 pi euler|."""
+    corners = vertices[faces]
+    total = 0.0
+    for k in range(3):
+        u, w = corners[:, (k + 1) % 3] - corners[:, k], corners[:, (k + 2) % 3] - corners[:, k]
+        total += float(np.arctan2(np.linalg.norm(np.cross(u, w), axis=1), np.einsum("fi,fi->f", u, w)).sum())
+    used = int((np.bincount(faces.reshape(-1)) > 0).sum())
+    on_rim = np.zeros(vertices.shape[0], dtype=bool)
+    on_rim[faces.reshape(-1)[rim]] = True
+    on_rim[np.roll(faces, -1, axis=1).reshape(-1)[rim]] = True
+    return float(abs(2 * np.pi * used - np.pi * on_rim.sum() - total - 2 * np.pi * euler))
+
+
+def _measures(vertices: np.ndarray, faces: np.ndarray, table: EdgeTable) -> dict:
+    length = np.linalg.norm(np.diff(vertices[table.ends], axis=1)[:, 0], axis=1)
+    points = vertices[faces]
+    # Relative to the middle, so that a mesh far from the origin does not lose its volume to rounding.
+    corners = points - points.mean(axis=(0, 1))
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    h, g = table.pairs()
+    corner = faces.reshape(-1)
+    balanced = bool((table.valence == 2).all()) and not (corner[h] == corner[g]).any()
+    volume = float(np.einsum("fi,fi->", corners[:, 0], normal)) / 6.0
+    stats = {"min": length.min(), "mean": length.mean(), "median": np.median(length), "max": length.max()}
+    return {
+        "zero_area_faces": int(zero_area_faces(vertices, faces).size),
+        "edge_length": {name: float(value) for name, value in stats.items()},
+        "area": float(np.linalg.norm(normal, axis=1).sum()) / 2.0,
+        "volume": volume if balanced else None,
+        "bounding_box": [points.min(axis=(0, 1)).tolist(), points.max(axis=(0, 1)).tolist()],
+    }
+
+
+def _told(fact: dict) -> str:
+    """Message and first ids of an error, warning or action."""
+    if not fact["ids"]:
+        return fact["message"]
+    more = ", ..." if fact["count"] > len(fact["ids"]) else ""
+    return f"{fact['message']} (ids {', '.join(map(str, fact['ids']))}{more}; {fact['count']} in all)"
+
+
+def _plain(value) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return " to ".join("(" + ", ".join(f"{x:.6g}" for x in row) + ")" for row in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

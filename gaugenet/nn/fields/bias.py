@@ -1,0 +1,50 @@
+"""Biases only where the type allows: on the invariant subspace."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...kernels.constants import ConstantModule
+
+
+class FieldBias(ConstantModule):
+    r"""Adds a learnt invariant vector: :math:`f \mapsto f + b` with :math:`\rho(h)\, b = b` for every h in G.
+
+    For irreps only the trivial one has such vectors (a bias on a vector field is what makes published blocks not
+    equivariant); a regular representation has one per copy.
+
+    Args:
+        type: field type of the features.
+    """
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__()
+        self.in_type = self.out_type = type
+        count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)
+        # row = sum over k of factor[k] value[place[k]], k counting the invariant vectors of a representation
+        place, factor = torch.zeros(most, type.dim, dtype=torch.int64), torch.zeros(most, type.dim, dtype=torch.float64)
+        for (mul, rep), columns in zip(type.blocks, type.slices):
+            for k, vector in enumerate(rep.invariant_vectors()):
+                place[k, columns] = (count + torch.arange(mul)).repeat(rep.dim)
+                factor[k, columns] = vector.to("cpu", torch.float64).repeat_interleave(mul)
+                count += mul
+        self.register_constant("place", place)
+        self.register_constant("factor", factor)
+        self.value = nn.Parameter(torch.empty(count))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, dim) -> (N, dim)."""
+        return x + self.row() if self.value.numel() else x
+
+    def row(self) -> Tensor:
+        """(dim,): what is added to every node."""
+        return (self.value[self.place] * self.factor).sum(0)
+
+    def extra_repr(self) -> str:
+        return str(self.in_type)

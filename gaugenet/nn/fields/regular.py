@@ -1,0 +1,327 @@
+"""Pointwise nonlinearities on functions over the circle: Fourier to samples, pointwise, back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...kernels.constants import ConstantModule
+from ..checks import check_features, room_for_squares
+from .nonlinearities import activation_function, is_pointwise
+
+# Bytes of samples held at a time: they should stay in the cache between the transforms.
+_CHUNK_BYTES = 1 << 20
+# Keeps the square root of a power differentiable at zero; it is invariant, so that the layer stays exact.
+_TINY = 1e-12
+
+
+class _CircleNonlinearity(ConstantModule):
+    """Shared part: which blocks are functions on the circle, and the isometric transform to S samples and back."""
+
+    def __init__(self, type: FieldType, activation: str | Callable, samples: int | None, name: str) -> None:
+        super().__init__()
+        if type.group.dim != 2:
+            raise TypeError(f"{name} samples functions on the circle: expected a planar group, got {type.group}")
+        self.in_type = self.out_type = type
+        self.activation, self.act, self.name = activation, activation_function(activation), name
+        # [(rep, [(block, mul), ...]), ...]: copies of one irrep may stand in several blocks.
+        self._irreps = _functions_on_circle(type)
+        self._width = max((sum(mul for _, mul in blocks) for _, blocks in self._irreps), default=0)
+        self.samples = self._default_samples() if samples is None else samples
+        if self.samples < 1:
+            raise ValueError(f"{name} expected a positive number of samples, got {samples}")
+        self.register_constant("synthesis", _synthesis([rep for rep, _ in self._irreps], self.samples))
+        # One block for every irrep, all as wide, and nothing else: then x is the array of coefficients as it lies.
+        self._plain = len(self._irreps) == len(type.blocks) and all(
+            merged == [(b, self._width)] for b, (_, merged) in enumerate(self._irreps)
+        )
+
+    def _default_samples(self) -> int:
+        raise NotImplementedError
+
+    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+        """(N, n, width) Fourier coefficients -> the same shape."""
+        raise NotImplementedError
+
+    def _largest_order(self) -> int:
+        return max((rep.degree for rep, _ in self._irreps), default=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, self.name)
+        if self._plain:
+            return self._act_on_coefficients(x.reshape(x.shape[0], -1, self._width)).flatten(1)
+        blocks = self.in_type.split(x)
+        out = list(blocks)
+        in_functions = {b for _, merged in self._irreps for b, _ in merged}
+        for b, block in enumerate(blocks):
+            if b not in in_functions:
+                out[b] = self.act(block)
+        if self._width:
+            rows = []
+            for _, merged in self._irreps:
+                row = torch.cat([blocks[b] for b, _ in merged], -1)
+                rows.append(torch.nn.functional.pad(row, (0, self._width - row.shape[-1])))
+            coefficients = self._act_on_coefficients(torch.cat(rows, 1))
+            start = 0
+            for rep, merged in self._irreps:
+                channel = 0
+                for b, mul in merged:
+                    out[b] = coefficients[:, start : start + rep.dim, channel : channel + mul]
+                    channel += mul
+                start += rep.dim
+        return self.in_type.join(out)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, activation={self.activation!r}, samples={self.samples}"
+
+
+class RegularNonlinearity(_CircleNonlinearity):
+    r"""Reads irreps as Fourier coefficients of functions on the circle and applies a pointwise function to their values.
+
+    .. math:: F(\varphi_s) = \sum_\psi \sqrt{d_\psi}\, \langle \psi(\varphi_s) e_1, f_\psi\rangle, \qquad
+              f_\psi \mapsto \frac{\sqrt{d_\psi}}{S} \sum_s \sigma(F(\varphi_s))\, \psi(\varphi_s) e_1
+
+    (de Haan et al. 2021, arXiv 2003.05425, section 4; the transform is isometric). Copy c of every order makes one
+    function; orders of lower multiplicity are missing from the last ones. Representations that permute their components
+    (regular, quotient) are acted on pointwise.
+
+    Exact under C_N and D_N, whose functions have N values. Under SO(2) and O(2) exact for turns by multiples of 2 pi / S, and
+    for others equivariant up to aliasing, which falls with S; docs/nonlinearities.md has the measured error against S.
+    :class:`PolynomialNonlinearity` is exact for them.
+
+    Args:
+        type: field type of input and output over a planar group.
+        activation: name or callable.
+        samples: number S of samples; by default N for C_N and D_N, and for SO(2) and O(2) with orders up to L the multiple
+            48 L + 12 of 12: exact for the quarter turns of square pixels and turns by 60 degrees of hexagons, and for
+            others a relative equivariance error below 1e-3 with ReLU, the hardest of the named activations.
+
+    Shapes:
+        (N, type.dim) -> (N, type.dim).
+
+    Raises:
+        TypeError: for an irrep that is no function on the circle (the sign representation "0-").
+    """
+
+    def __init__(self, type: FieldType, activation: str | Callable = "relu", samples: int | None = None) -> None:
+        super().__init__(type, activation, samples, "RegularNonlinearity")
+
+    def _default_samples(self) -> int:
+        group = self.in_type.group
+        if group.order is not None:
+            return _num_rotations(group)
+        return 48 * self._largest_order() + 12
+
+    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+        node = self.samples * max(self._width, 1) * coefficients.element_size()
+        step = max(16, _CHUNK_BYTES // node)
+        learnt = isinstance(self.act, nn.Module) and any(p.requires_grad for p in self.act.parameters())
+        if torch.compiler.is_compiling() or learnt or coefficients.shape[0] <= step:  # in this order: sizes may be symbols
+            return self._through_samples(coefficients)
+        return _Chunked.apply(coefficients, self._through_samples, step)
+
+    def _through_samples(self, coefficients: Tensor) -> Tensor:
+        # Few long products instead of a small one for each node; the mean before the sum, which float16 may not hold.
+        rows = (self.synthesis.t() / self.samples) @ self.act(self.synthesis @ _rows(coefficients))
+        return _nodes(rows, coefficients)
+
+
+class _Chunked(torch.autograd.Function):
+    """A function of single nodes, some at a time: the samples stay in the cache, and the backward pass makes them anew."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, function: Callable[[Tensor], Tensor], step: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.function, ctx.step = function, step
+        return torch.cat([function(part) for part in x.split(step)])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (x,) = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            return torch.autograd.grad(ctx.function(x), x, grad, create_graph=True)[0], None, None
+        parts = []
+        for part, upstream in zip(x.split(ctx.step), grad.split(ctx.step)):
+            with torch.enable_grad():
+                leaf = part.detach().requires_grad_()
+                parts.append(torch.autograd.grad(ctx.function(leaf), leaf, upstream)[0])
+        return torch.cat(parts), None, None
+
+
+class _Square(torch.autograd.Function):
+    r"""The polynomial nonlinearity of degree 2, p(t) = c + b t + a t^2, with orthogonal samples T (S, n), T^T T = S.
+
+    .. math:: y = b f + \frac{a}{S |f|} T^T (T f)^2 + c |f| e
+
+    and its derivative in closed form. Some nodes at a time, one row for every component: few long products instead of a small
+    one for each node.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor, step: int) -> Tensor:
+        ctx.save_for_backward(x, samples, polynomial, unit)
+        ctx.step = step
+        if torch.compiler.is_compiling():  # torch.export does not take what is written into views
+            return _nodes(_square(_rows(x), samples, polynomial, unit), x)
+        out = torch.empty_like(x)
+        for part, to in zip(x.split(step), out.split(step)):
+            to.copy_(_nodes(_square(_rows(part), samples, polynomial, unit), part))
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        x, samples, polynomial, unit = ctx.saved_tensors
+        nothing = (None,) * 4
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
+            with torch.enable_grad():
+                y = _nodes(_square(_rows(x), samples, polynomial, unit), x)
+                return torch.autograd.grad(y, x, grad, create_graph=True)[0], *nothing
+        constant, linear, square = polynomial
+        square, out = square / samples.shape[0], torch.empty_like(x)
+        for part, upstream, to in zip(x.split(ctx.step), grad.split(ctx.step), out.split(ctx.step)):
+            f, h = _rows(part), _rows(upstream)
+            inverse = (f.square().sum(0) + _TINY).rsqrt()
+            values = samples @ f
+            product = values * (samples @ h)
+            radial = constant * (unit * h).sum(0) - square * (values * product).sum(0) * inverse.square()
+            total = linear * h + ((2 * square * samples.t()) @ product + f * radial) * inverse
+            to.copy_(_nodes(total, part))
+        return out, *nothing
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, n, C) -> (n, N C)."""
+    return x.transpose(0, 1).reshape(x.shape[1], -1)
+
+
+def _nodes(rows: Tensor, x: Tensor) -> Tensor:
+    """The way back, (n, N C) -> (N, n, C), with the shape of x."""
+    return rows.view(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
+
+
+def _square(f: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor) -> Tensor:
+    constant, linear, square = polynomial
+    norm = (f.square().sum(0) + _TINY).sqrt()
+    out = torch.addcmul(linear * f, (square / samples.shape[0] * samples.t()) @ (samples @ f).square(), 1.0 / norm)
+    return out + (constant * norm) * unit
+
+
+class PolynomialNonlinearity(_CircleNonlinearity):
+    r"""The regular nonlinearity with the activation's Hermite polynomial: *exactly* equivariant under SO(2) and O(2).
+
+    .. math:: F \mapsto \|F\|\, p(F / \|F\|), \qquad p = \sum_{k \le D} \mathbb{E}[\sigma\, He_k]\, He_k / k!
+
+    A polynomial of degree D of a function with orders up to L has orders up to D L, so S > (D + 1) L samples leave no
+    aliasing. Dividing by the power :math:`\|F\|` (an invariant) keeps the layer homogeneous, as ReLU is, and its values near
+    unit variance, where p is close to the activation.
+
+    Args:
+        type: field type of input and output over a planar group.
+        activation: name or callable.
+        degree: degree D of the polynomial.
+
+    Shapes:
+        (N, type.dim) -> (N, type.dim).
+
+    Raises:
+        TypeError: for an irrep that is no function on the circle (the sign representation "0-").
+    """
+
+    def __init__(self, type: FieldType, activation: str | Callable = "relu", degree: int = 2) -> None:
+        if degree < 1:
+            raise ValueError(f"PolynomialNonlinearity expected a degree of at least 1, got {degree}")
+        self.degree = degree
+        super().__init__(type, activation, None, "PolynomialNonlinearity")
+        self.register_constant("polynomial", hermite_projection(self.act, degree))
+        # What a constant function becomes: 1 at the trivial irrep.
+        exact = _synthesis([rep for rep, _ in self._irreps], self.samples)
+        self.register_constant("unit", exact.mean(0)[:, None])
+        gram = exact.t() @ exact / self.samples
+        # With orthogonal samples the constant and the linear term need none.
+        self._orthogonal = bool((gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max() < 1e-12) if len(gram) else False
+
+    def _default_samples(self) -> int:
+        group = self.in_type.group
+        if group.order is not None:
+            return _num_rotations(group)
+        return (self.degree + 1) * self._largest_order() + 1
+
+    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+        if coefficients.dtype == torch.float16:
+            return self._act_on_coefficients(room_for_squares(coefficients)).to(coefficients.dtype)
+        if self._orthogonal and self.degree == 2:
+            node = self.samples * max(self._width, 1) * coefficients.element_size()
+            step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
+            constants = (t.to(coefficients.dtype) for t in (self.synthesis, self.polynomial, self.unit))
+            with torch.autocast(coefficients.device.type, enabled=False):  # as the backward pass, which knows of none
+                return _Square.apply(coefficients, *constants, max(step, 1))
+        norm = (coefficients.square().sum(1, keepdim=True) + _TINY).sqrt()
+        synthesis = self.synthesis.to(coefficients.dtype)
+        values = _horner(synthesis @ (coefficients / norm), self.polynomial) * norm
+        return synthesis.t() @ values / self.samples
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, activation={self.activation!r}, degree={self.degree}"
+
+
+def hermite_projection(act: Callable[[Tensor], Tensor], degree: int) -> Tensor:
+    """Monomial coefficients (degree + 1,) of the L2 projection of an activation under the standard normal law."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+    values = act(torch.from_numpy(nodes)).double().numpy()
+    weights = weights / weights.sum()
+    series, factorial = [], 1.0
+    for k in range(degree + 1):
+        factorial *= max(k, 1)
+        basis = np.polynomial.hermite_e.hermeval(nodes, [0.0] * k + [1.0])
+        series.append(float((weights * values * basis).sum() / factorial))
+    monomials = np.polynomial.hermite_e.herme2poly(series)
+    return torch.from_numpy(np.pad(monomials, (0, degree + 1 - len(monomials))))
+
+
+def _functions_on_circle(type: FieldType) -> list:
+    irreps: dict = {}
+    for b, (mul, rep) in enumerate(type.blocks):
+        if is_pointwise(rep) and rep.dim > 1:
+            continue
+        _check_circle(rep)
+        irreps.setdefault(rep, []).append((b, mul))
+    # Scalars alone are constant functions: pointwise is the same and cheaper.
+    return [] if all(is_pointwise(rep) for rep in irreps) else list(irreps.items())
+
+
+def _check_circle(rep) -> None:
+    """The sampled vector e_1 must be fixed by every element that fixes the point 0 of the circle."""
+    if rep.group.reflects:
+        first = rep(_reflection())[:, 0]
+        expected = torch.zeros_like(first)
+        expected[0] = 1.0
+        if not torch.allclose(first, expected):
+            raise TypeError(f"{rep} is no function on the circle: use NormNonlinearity or GatedNonlinearity for it")
+
+
+def _reflection() -> Tensor:
+    return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
+
+
+def _num_rotations(group) -> int:
+    return max(group.order // 2, 1) if group.reflects else group.order
+
+
+def _synthesis(reps: list, samples: int) -> Tensor:
+    """(S, n): values at S rotations from the coefficients of the irreps."""
+    angle = 2 * torch.pi * torch.arange(samples, dtype=torch.float64) / samples
+    cos, sin = angle.cos(), angle.sin()
+    rotation = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    columns = [rep.dim**0.5 * rep(rotation)[:, :, 0] for rep in reps]
+    return torch.cat(columns, 1) if columns else rotation.new_zeros(samples, 0)
+
+
+def _horner(x: Tensor, coefficients: Tensor) -> Tensor:
+    out = coefficients[-1].expand_as(x)
+    for c in coefficients.flip(0)[1:]:
+        out = out * x + c
+    return out

@@ -1,0 +1,37 @@
+"""Restriction of the structure group half-way through a network."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ...fields import FieldType
+from ...groups import Group
+from ..exporting.exportable import Exportable
+
+
+class Restrict(Exportable):
+    """Looks at the same numbers as fields of a subgroup (Weiler & Cesa 2019, arXiv 1911.08251, section 2.7).
+
+    Layers before it are equivariant under the whole group, layers after it only under the subgroup: digits are classified up
+    to rotations of their strokes, not of themselves.
+
+    Args:
+        type: field type of the input.
+        subgroup: of its group.
+
+    Shapes:
+        x of any shape, unchanged; ``out_type`` is ``type.restrict(subgroup)``.
+
+    Raises:
+        ValueError: when it is no subgroup.
+    """
+
+    def __init__(self, type: FieldType, subgroup: Group) -> None:
+        super().__init__()
+        self.in_type, self.out_type = type, type.restrict(subgroup)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type.group} -> {self.out_type.group}, {self.in_type}"

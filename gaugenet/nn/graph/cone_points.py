@@ -1,0 +1,114 @@
+"""What fields are worth at cone points, where no frame is consistent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...fields import FieldType
+from ...kernels.constants import ConstantModule
+from ...ops import map_rows
+from ..checks import check_features
+
+MODES = ("cone", "zero", "average")
+# Angles within this of 2 pi are full ones: records hold float32.
+_TOLERANCE = 1e-4
+# Distances within this of the shortest, relative, are equal.
+_TIE = 1e-3
+
+
+class ConePlan(NamedTuple):
+    """Cone points of a graph, and their nearest neighbours.
+
+    Attributes:
+        node: (C,) ids. factor: (C,) 2 pi over the angle. source: (K,) ids of nearest neighbours, place: (K,) which cone point
+        they belong to. share: (K,) one over their number.
+    """
+
+    node: Tensor
+    factor: Tensor
+    source: Tensor
+    place: Tensor
+    share: Tensor
+
+
+def cone_plan(graph) -> ConePlan | None:
+    """The cone points of a graph with ``cone_angle`` (N,); None when there are none."""
+    angle = getattr(graph, "cone_angle", None)
+    if angle is None:
+        return None
+    node = ((angle - 2 * torch.pi).abs() > _TOLERANCE).nonzero()[:, 0]
+    if not node.numel():
+        return None
+    number = torch.full_like(angle, -1, dtype=torch.int64)
+    number[node] = torch.arange(node.numel(), device=node.device)
+    source, target = graph.edge_index
+    place = number[target]
+    source, distance, place = source[place >= 0], graph.log[place >= 0].norm(dim=1), place[place >= 0]
+    shortest = distance.new_full((node.numel(),), torch.inf).scatter_reduce(0, place, distance, "amin")
+    near = distance <= shortest[place] * (1 + _TIE)
+    source, place = source[near], place[near]
+    count = angle.new_zeros(node.numel()).index_add(0, place, angle.new_ones(place.numel()))
+    return ConePlan(node, 2 * torch.pi / angle[node].double(), source, place, 1 / count[place])
+
+
+class ConePoints(ConstantModule):
+    r"""Gives features at cone points values that no choice of frame changes; other points keep theirs.
+
+    Carrying a frame once round a cone point of the icosahedron turns it by 60 degrees: a frame at the point itself is one of
+    six equally good ones, and only the part of a feature that C_6 leaves alone has a meaning there. With P the projection of
+    each field on its invariant subspace (a scalar: itself; a regular field: its mean; a vector: zero), and c a cone point,
+
+    - ``"cone"``: f(c) -> P f(c);
+    - ``"zero"``: f(c) -> 0, as Cohen et al. 2019 (arXiv 1902.04615, section 4) pad their charts;
+    - ``"average"``: f(c) -> mean over the nearest neighbours q of P f(q).
+
+    All three commute with the symmetries of the graph. On a graph without ``cone_angle`` nothing happens.
+
+    Args:
+        type: field type of input and output.
+        mode: "cone", "zero" or "average".
+
+    Shapes:
+        x (N, type.dim), graph with edge_index, log and optionally cone_angle (N,); output (N, type.dim).
+    """
+
+    def __init__(self, type: FieldType, mode: str = "cone") -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f"expected one of {', '.join(MODES)} at cone points, got {mode!r}")
+        self.in_type = self.out_type = type
+        self.mode = mode
+        for b, (_, rep) in enumerate(type.blocks):
+            vectors = rep.invariant_vectors()
+            self.register_constant(f"projector_{b}", vectors.t() @ vectors)
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        check_features(x, self.in_type, None, "ConePoints")
+        return self.apply_plan(x, cone_plan(graph))
+
+    def apply_plan(self, x: Tensor, plan: ConePlan | None) -> Tensor:
+        """As ``forward``, with the cone points found before."""
+        if plan is None:
+            return x
+        if self.mode == "average":
+            near = self.project(x[plan.source]) * plan.share.to(x.dtype)[:, None]
+            new = x.new_zeros(plan.node.numel(), x.shape[1]).index_add(0, plan.place, near)
+            return x.index_copy(0, plan.node, new)
+        if self.mode == "zero":
+            return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))
+        blocks = [self.constant(f"projector_{b}", x) for b in range(len(self.in_type.blocks))]
+        spread = [
+            torch.kron(p, torch.eye(mul, dtype=p.dtype, device=p.device)) for p, (mul, _) in zip(blocks, self.in_type.blocks)
+        ]
+        return map_rows(x, plan.node, torch.block_diag(*spread))
+
+    def project(self, x: Tensor) -> Tensor:
+        """P f: (M, type.dim) -> (M, type.dim)."""
+        blocks = self.in_type.split(x)
+        return self.in_type.join([self.constant(f"projector_{b}", x) @ block for b, block in enumerate(blocks)])
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, mode={self.mode!r}"

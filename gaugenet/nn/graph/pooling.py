@@ -1,0 +1,198 @@
+"""Pooling between levels, over the group and over a whole mesh."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...ops import Carrier, EdgePlan, carry_sum, make_sum_plan
+from ..checks import check_features, check_transport, count_copies, kept, room_for_squares
+
+_COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
+
+
+class GaugePool(nn.Module):
+    r"""Carries the features of a cluster into the frame of its coarse node and reduces them.
+
+    .. math:: out(c) = \frac{\sum_{n \in c} a_n\, \rho(g_{cn})\, f(n)}{\sum_{n \in c} a_n}
+
+    with a the cell areas ("mean"), or for every copy the carried feature of the largest norm ("max").
+
+    Args:
+        type: field type of input and output.
+        reduce: "mean" or "max".
+
+    Shapes:
+        x (N, type.dim) and a graph whose ``cluster`` (N,), ``cluster_transport`` (N, d, d), ``area`` (N,) and ``coarse``
+        (M nodes) are set; output (M, type.dim).
+    """
+
+    def __init__(self, type: FieldType, reduce: str = "mean") -> None:
+        super().__init__()
+        if reduce not in ("mean", "max"):
+            raise ValueError(f'GaugePool expected reduce "mean" or "max", got {reduce!r}')
+        self.in_type = self.out_type = type
+        self.reduce, self.carrier = reduce, Carrier.of(type)
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        check_features(x, self.in_type, None, "GaugePool")
+        coarse = graph.coarse
+        if coarse is None:
+            raise ValueError(_COARSE)
+        copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
+        if self.reduce == "mean":
+            plan = kept(graph, ("GaugePool", self.in_type.group), lambda: self._plan(graph))
+            return carry_sum(x, self.carrier, plan, copies)
+        group, num_coarse = self.in_type.group, coarse.radius.shape[0]
+        check_transport(group, graph.cluster_transport, "GaugePool", "cluster_transport")
+        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x.unflatten(0, (copies, -1))).flatten(0, 1)
+        first = torch.arange(copies, device=x.device).unsqueeze(1) * num_coarse
+        cluster = (first + graph.cluster).flatten()
+        return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])
+
+    def _plan(self, graph) -> EdgePlan:
+        check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
+        num_coarse = graph.coarse.radius.shape[0]
+        area = graph.area
+        share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
+        return make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, reduce={self.reduce!r}"
+
+
+class GaugeUnpool(nn.Module):
+    r"""Carries the feature of a coarse node back to the frames of its cluster: :math:`out(n) = \rho(g_{cn})^{-1} f(c)`.
+
+    Args:
+        type: field type of input and output.
+
+    Shapes:
+        x (M, type.dim) and the *fine* graph; output (N, type.dim).
+    """
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__()
+        self.in_type = self.out_type = type
+        self.carrier = Carrier.of(type)
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        check_features(x, self.in_type, None, "GaugeUnpool")
+        if graph.coarse is None:
+            raise ValueError(_COARSE)
+        copies = count_copies(graph, x.shape[0], graph.coarse.radius.shape[0], "GaugeUnpool")
+        plan = kept(graph, ("GaugeUnpool", self.in_type.group), lambda: self._plan(graph))
+        return carry_sum(x, self.carrier, plan, copies)
+
+    def _plan(self, graph) -> EdgePlan:
+        check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
+        share, num_coarse = torch.ones_like(graph.cluster_transport[:, 0, 0]), graph.coarse.radius.shape[0]
+        plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
+        return EdgePlan(plan.backward, plan.forward)
+
+    def extra_repr(self) -> str:
+        return str(self.in_type)
+
+
+class GroupPool(nn.Module):
+    """Pools the components of regular and quotient fields to one scalar a copy (Cohen & Welling 2016, section 6.3).
+
+    Args:
+        type: field type whose representations permute their components.
+        reduce: "max" or "mean".
+
+    Shapes:
+        (N, type.dim) -> (N, out_type.dim), out_type a trivial field per copy.
+    """
+
+    def __init__(self, type: FieldType, reduce: str = "max") -> None:
+        super().__init__()
+        if reduce not in ("max", "mean"):
+            raise ValueError(f'GroupPool expected reduce "max" or "mean", got {reduce!r}')
+        for _, rep in type.blocks:
+            if not rep.is_permutation:
+                raise TypeError(f"GroupPool expected regular, quotient or trivial fields, got {rep}: use to_scalars")
+        self.in_type, self.reduce = type, reduce
+        self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GroupPool")
+        blocks = self.in_type.split(x)
+        return torch.cat([b.amax(1) if self.reduce == "max" else b.mean(1) for b in blocks], -1)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, reduce={self.reduce!r}"
+
+
+def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
+    """Invariants of every copy: a trivial field is itself, any other gives its norm sqrt(|f|^2 + eps^2) - eps.
+
+    Args:
+        x: (N, type.dim).
+        type: field type of x.
+        eps: smooths the norm at zero.
+
+    Returns:
+        (N, number of copies).
+    """
+    check_features(x, type, None, "to_scalars")
+    parts = []
+    for (_, rep), block in zip(type.blocks, type.split(x)):
+        trivial = rep == type.group.trivial
+        power = None if trivial else room_for_squares(block).square().sum(1)
+        parts.append(block[:, 0] if trivial else ((power + eps**2).sqrt() - eps).to(x.dtype))
+    return torch.cat(parts, -1)
+
+
+class ToScalars(nn.Module):
+    """:func:`to_scalars` as a layer, the invariant end of a network with fields of any type.
+
+    Args:
+        type: field type of the input; ``out_type`` has a trivial field per copy.
+        eps: smooths the norm at zero.
+
+    Shapes:
+        (N, type.dim) -> (N, number of copies).
+    """
+
+    def __init__(self, type: FieldType, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.in_type, self.eps = type, eps
+        self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_scalars(x, self.in_type, self.eps)
+
+    def extra_repr(self) -> str:
+        return str(self.in_type)
+
+
+def global_mean(x: Tensor, graph) -> Tensor:
+    """Mean of (N, C) scalars over every mesh of a batch, weighted by cell area where the graph has it: (number of meshes, C).
+
+    On a static graph the mean of every field: (B N, C) to (B, C).
+
+    The weights make the mean an integral over the surface, which does not change when the mesh is refined.
+    """
+    area = getattr(graph, "area", None)
+    num_nodes = graph.num_nodes if getattr(graph, "static", False) else x.shape[0]
+    weight = x.new_ones(num_nodes) if area is None else area.to(x.dtype)
+    batch = getattr(graph, "batch", None)
+    if batch is None:
+        return weight @ x.unflatten(0, (-1, num_nodes)) / weight.sum()
+    num_graphs = graph.num_graphs
+    total = weight.new_zeros(num_graphs).index_add(0, batch, weight)
+    return x.new_zeros(num_graphs, x.shape[1]).index_add(0, batch, x * weight[:, None]) / total[:, None]
+
+
+def _largest_copy(block: Tensor, cluster: Tensor, num_coarse: int) -> Tensor:
+    """(N, n, mul) -> (M, n, mul): for every copy the member of largest norm, the mean of them when several tie."""
+    power = block.square().sum(1)
+    best = power.new_full((num_coarse, power.shape[1]), -1.0)
+    best = best.scatter_reduce(0, cluster[:, None].expand_as(power), power.detach(), "amax")
+    # Ties (mirror symmetry) would flip with rounding if the first one won.
+    chosen = (power.detach() >= best[cluster] * (1 - 1e-6)).to(block.dtype)
+    count = chosen.new_zeros(num_coarse, chosen.shape[1]).index_add(0, cluster, chosen)
+    total = block.new_zeros(num_coarse, *block.shape[1:]).index_add(0, cluster, block * chosen[:, None])
+    return total / count[:, None]

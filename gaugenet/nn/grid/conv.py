@@ -1,0 +1,121 @@
+"""The GM-convolution on images: conv2d with the steerable kernel sampled at the taps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...fields import FieldType
+from ...kernels.lattices import Lattice
+from ..checks import autocast, check_features
+from .kernel import GridKernel
+from .padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
+
+_CONV = {2: F.conv2d, 3: F.conv3d}
+
+
+class GridConv(GridKernel):
+    r"""Gauge-equivariant convolution of an image (Cohen & Welling 2016; Weiler & Cesa 2019; Weiler et al. 2021, section 5).
+
+    .. math:: out(p) = \sum_t K(x_t)\, f(p + x_t) + b, \qquad K(g x) = \rho_{out}(g)\, K(x)\, \rho_{in}(g)^{-1}
+
+    with one matrix K(x_t) at every tap x_t of a square kernel (x to the right, y up), run by conv2d. It gives the numbers of
+    message passing with these taps on :func:`gaugenet.geometry.grid`, :func:`~gaugenet.geometry.cylinder`,
+    :func:`~gaugenet.geometry.moebius` and :func:`~gaugenet.geometry.hexagonal`. On images the frames are those of the pixel
+    grid: gauge changes show as the symmetries of the grid (mirror images, quarter turns) and of the seam.
+
+    There are two bases of kernels:
+
+    - "complete" (:class:`gaugenet.kernels.TapBasis`): a free weight at every tap, tied by the group alone. For finite groups
+      that map taps to taps: {e} (then this is Conv2d), reflections, C_2, C_4, D_4 on squares (p4, p4m), C_3, C_6, D_6 on
+      hexagons (p6, p6m). It has every equivariant kernel, and nothing makes it smooth: take it for exact symmetry of the grid.
+    - "band_limited" (:class:`gaugenet.kernels.RingBasis`): circular harmonics on Gaussian rings, cut off below aliasing. For
+      every group; the only one for SO(2), O(2), C_8, C_16 and other groups that the grid does not have. Exact for the elements
+      that map taps to taps, and for the others as exact as sampling allows: take it for rotations by any angle.
+
+    Args:
+        in_type, out_type: field types over one group of the plane, or of space.
+        kernel_size: pixels a side, odd or even.
+        stride, padding, dilation: as in conv2d, one number or one per axis. ``padding=None`` keeps the size of the image
+            (odd kernels, stride 1).
+        padding_mode: "zeros", "reflect", "replicate", "circular" or "moebius", or one per axis; see :class:`GridPadding`.
+        basis: "complete" or "band_limited".
+        bias: learn a bias on the invariant part of the output.
+        groups: as in conv2d: the copies of every block in as many parts, the j-th parts of the output see those of the input.
+        lattice: "square", "hexagonal" (axial coordinates: columns to the right, rows down and half a pixel to the right), or
+            :class:`gaugenet.kernels.Lattice`. Taps whose images under the symmetries of the lattice leave the array of the
+            kernel are left out: of a hexagonal kernel the hexagon is used.
+        rings, sigma, max_frequency: of the band-limited basis, see :meth:`gaugenet.kernels.Rings.of`.
+
+    Shapes:
+        (B, in_type.dim, H, W) -> (B, out_type.dim, H', W'), as conv2d; (B, in_type.dim, Z, H, W) over groups of space.
+
+    Raises:
+        TypeError: for features of another dtype, types of two groups, infinite groups with the complete basis.
+        ValueError: for arguments and shapes that do not fit; for closed axes that the kernel does not go round evenly, see
+            :func:`~gaugenet.nn.grid.padding.check_closed`, or that are no multiple of the stride; at the first call, which
+            knows the size, for a strided axis that is sampled off its middle, which breaks the symmetry (an even size, an odd
+            kernel and stride 2).
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        kernel_size: int,
+        padding: int | Sequence[int] | None = 0,
+        *,
+        stride: int | Sequence[int] = 1,
+        dilation: int | Sequence[int] = 1,
+        padding_mode: str | Sequence[str] = "zeros",
+        basis: str = "complete",
+        bias: bool = True,
+        groups: int = 1,
+        lattice: str | Lattice | np.ndarray = "square",
+        rings: Sequence[float] | None = None,
+        sigma: float | Sequence[float] | None = None,
+        max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
+    ) -> None:
+        options = {"basis": basis, "bias": bias, "groups": groups, "lattice": lattice}
+        options |= {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
+        super().__init__(in_type, out_type, kernel_size, stride=stride, dilation=dilation, **options)
+        if padding is None:
+            if self.kernel_size % 2 == 0 or any(s != 1 for s in self.stride):
+                raise ValueError("padding=None keeps the size of the image: it needs an odd kernel_size and stride 1")
+            padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
+        padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
+        self.check_lattice(modes)
+        check_closed("GridConv", in_type, self.lattice, modes, self.extent, padding, self.stride)
+        # conv2d pads with zeros by itself, without a copy of the image.
+        self.zeros = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(padding, modes))
+        self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        return tuple(a + b for a, b in zip(self.zeros, self.pad.padding))
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep, or too small."""
+        if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, self.extent)):
+            raise ValueError(
+                f"GridConv with a kernel of {list(self.extent)} pixels and padding {self.padding} got {tuple(shape)} pixels"
+            )
+        if all(s == 1 for s in self.stride):
+            return
+        for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
+            if mode in CLOSED and shape[axis] % step:
+                raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
+        open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
+        self.check_sampling(shape, self.padding, open_stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, self.weight, "GridConv", 2 + self.spatial)
+        self.check_shape(x.shape[2:])
+        x = self.pad(autocast(x))
+        x = x if self.order_in is None else x[:, self.order_in]
+        weight, bias = self.kernel(), self.bias_row()
+        out = _CONV[self.spatial](x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)
+        return out if self.order_out is None else out[:, self.order_out]

@@ -1,0 +1,162 @@
+"""Antialiased subsampling, upsampling and dropout of fields on images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...fields import FieldType
+from ..checks import check_features
+from ..exporting.exportable import Exportable
+from .padding import CLOSED, GridPadding, check_modes, spatial_axes
+
+UPSAMPLING = ("nearest", "linear")
+
+
+class GridBlur(Exportable):
+    r"""Antialiased subsampling of square pixels: a Gaussian low-pass, then every ``stride``-th (Zhang 2019, arXiv 1904.11486).
+
+    Linear and the same for every component, so it is equivariant for every group. The sampled pixels lie in the middle of the
+    image whatever its size: an axis whose middle would be missed (an even size with stride 2) is sampled half-way between its
+    pixels, with a kernel of even size. Put it after :class:`GridPool` of stride 1 or a nonlinearity for antialiased
+    pooling. (On hexagons take :class:`GridPool` with overlapping windows, "mean".)
+
+    Args:
+        type: field type of input and output.
+        stride: s.
+        sigma: of the Gaussian in pixels, by default s / 3.
+        padding_mode: beyond the border, by default "replicate"; see :class:`GridPadding`.
+
+    Shapes:
+        (B, type.dim, H, W) -> (B, type.dim, ceil(H / s), ceil(W / s)); volumes (B, type.dim, Z, H, W) likewise.
+
+    Raises:
+        ValueError: arguments that do not fit; a closed axis that is no multiple of the stride.
+    """
+
+    def __init__(
+        self, type: FieldType, stride: int = 2, sigma: float | None = None, *, padding_mode: str | Sequence[str] = "replicate"
+    ) -> None:
+        super().__init__()
+        if isinstance(stride, bool) or not isinstance(stride, Integral) or stride < 1:
+            raise ValueError(f"GridBlur expected a stride of at least 1, got {stride!r}")
+        if sigma is not None and not (isinstance(sigma, Real) and sigma > 0):
+            raise ValueError(f"GridBlur expected a positive sigma, got {sigma!r}")
+        self.in_type = self.out_type = type
+        self.stride, self.sigma = int(stride), float(stride / 3 if sigma is None else sigma)
+        self.pad = GridPadding(type, 0, padding_mode)
+        self.spatial = spatial_axes(type)
+        #: pixels on either side of the middle of the kernel
+        self.reach = max(int(-(-4 * self.sigma // 1)), self.stride // 2 + 1)
+
+    def window(self, size: int) -> tuple[int, int]:
+        """(pixels of the kernel, pixels of padding on either side) along an axis of ``size`` pixels."""
+        sampled = self.stride * (-(-size // self.stride) - 1) + 1
+        taps = 2 * self.reach
+        taps += (sampled - 1 + taps - size) % 2
+        return taps, (sampled - 1 + taps - size) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GridBlur", 2 + self.spatial)
+        for axis, mode in enumerate(self.pad.modes):
+            if mode in CLOSED and x.shape[2 + axis] % self.stride:
+                raise ValueError(f"GridBlur closes axis {axis} of {x.shape[2 + axis]} pixels, no multiple of {self.stride}")
+        windows = [self.window(n) for n in x.shape[2:]]
+        x = self.pad.extend(x, [pad for _, pad in windows])
+        batch = x.shape[:2]
+        x = x.flatten(0, 1).unsqueeze(1)
+        kernel = gaussian([taps for taps, _ in windows], self.sigma).to(x)
+        out = (F.conv2d if self.spatial == 2 else F.conv3d)(x, kernel[None, None], stride=self.stride)
+        return out.squeeze(1).unflatten(0, batch)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, stride={self.stride}, sigma={self.sigma:.3g}, padding_mode={self.pad.modes}"
+
+
+def gaussian(shape: Sequence[int], sigma: float) -> Tensor:
+    """Product of Gaussians about the middle of an array, of sum 1, float64."""
+    kernel = torch.ones((), dtype=torch.float64, device="cpu")
+    for n in shape:
+        axis = torch.exp(-0.5 * ((torch.arange(n, dtype=torch.float64, device="cpu") - (n - 1) / 2) / sigma) ** 2)
+        kernel = kernel[..., None] * (axis / axis.sum())
+    return kernel
+
+
+class GridUpsample(Exportable):
+    """Makes every pixel ``scale`` x ``scale`` pixels, by repetition or by linear interpolation about the middle of pixels.
+
+    The same for every component, so it is equivariant for every group. (On hexagons: :class:`GridConvTranspose`.)
+
+    Args:
+        type: field type of input and output.
+        scale: an integer.
+        mode: "nearest" or "linear" (bilinear, trilinear).
+        padding_mode: of closed axes, "circular" or "moebius": interpolation goes across the seam; see :class:`GridPadding`.
+
+    Shapes:
+        (B, type.dim, H, W) -> (B, type.dim, scale H, scale W); volumes likewise.
+    """
+
+    def __init__(
+        self, type: FieldType, scale: int = 2, mode: str = "linear", *, padding_mode: str | Sequence[str] = "zeros"
+    ) -> None:
+        super().__init__()
+        if isinstance(scale, bool) or not isinstance(scale, Integral) or scale < 1:
+            raise ValueError(f"GridUpsample expected a scale of at least 1, got {scale!r}")
+        if mode not in UPSAMPLING:
+            raise ValueError(f"GridUpsample expected mode {' or '.join(map(repr, UPSAMPLING))}, got {mode!r}")
+        self.in_type = self.out_type = type
+        self.scale, self.mode, self.spatial = int(scale), mode, spatial_axes(type)
+        modes = check_modes(padding_mode, type)
+        self.pad = GridPadding(type, [int(m in CLOSED and mode == "linear") for m in modes], modes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GridUpsample", 2 + self.spatial)
+        shape = x.shape[2:]
+        mode = "nearest" if self.mode == "nearest" else {2: "bilinear", 3: "trilinear"}[self.spatial]
+        x = F.interpolate(self.pad(x), scale_factor=float(self.scale), mode=mode)
+        for axis, pad in enumerate(self.pad.padding):
+            if pad:
+                x = x.narrow(2 + axis, self.scale, self.scale * shape[axis])
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, scale={self.scale}, mode={self.mode!r}, padding_mode={self.pad.modes}"
+
+
+class GridDropout(Exportable):
+    """Drops whole copies of a field, on the whole image, as Dropout2d drops channels (Tompson et al. 2015).
+
+    ``OnGrid(FieldDropout(type))`` drops them pixel by pixel.
+
+    Args:
+        type: field type of input and output.
+        p: probability of dropping a copy; the others are scaled by 1 / (1 - p).
+
+    Shapes:
+        (B, type.dim, H, W) -> (B, type.dim, H, W); volumes likewise.
+    """
+
+    def __init__(self, type: FieldType, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0.0 <= p < 1.0:
+            raise ValueError(f"GridDropout expected 0 <= p < 1, got {p}")
+        self.in_type = self.out_type = type
+        self.p, self.spatial = p, spatial_axes(type)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, None, "GridDropout", 2 + self.spatial)
+        if not self.training or self.p == 0.0:
+            return x
+        keep = []
+        for mul, rep in self.in_type.blocks:
+            keep.append((torch.rand(x.shape[0], 1, mul, device=x.device) >= self.p).expand(-1, rep.dim, -1).flatten(1))
+        mask = torch.cat(keep, 1).to(x.dtype) / (1.0 - self.p)
+        return x * mask.reshape(*mask.shape, *[1] * self.spatial)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, p={self.p}"

@@ -1,0 +1,152 @@
+"""Driver of the fused CPU loop: arrays for numba, chunks, threads."""
+
+from __future__ import annotations
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from ..mixing import ROTATE, Layout
+from ..plan import EdgeList
+from ..precision import WORKING
+
+# Slices of the nodes to a thread: whoever is done early takes another.
+_SLICES = 2
+# Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
+_CHUNK_BYTES = 1 << 18
+# Floats to a register of the loops (gaugenet.ops.cpu.vector.WIDTH, which imports numba).
+_REGISTER = 16
+
+# Without numba (a machine that only trains on its GPU) the reference path serves.
+_NUMBA = importlib.util.find_spec("numba") is not None
+
+
+def supported(x: Tensor, *layouts) -> bool:
+    """Whether the fused loop takes these features, of fields with these layouts."""
+    return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING and all(layout.special for layout in layouts)
+
+
+def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
+    """(N, D) -> (N, D_out); see :func:`gaugenet.ops.operator.convolve`."""
+    working = WORKING[x.dtype]
+    out = x.new_empty(x.shape[0], bias.shape[0], dtype=working)
+    head = _numpy(x, working), *_arrays(edges, layout, working)
+    arguments = *head, _numpy(weight, working), _numpy(bias, working), out.numpy()
+    bounds = _bounds(x.shape[0])
+    _run("convolve", (*arguments, bounds.numpy(), _step(layout, working)), bounds.numel() - 1)
+    return out.to(x.dtype)
+
+
+def convolve_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool, need_w: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients to the features and to the weight, from one aggregate of ``grad`` over the transposed edges."""
+    working = WORKING[x.dtype]
+    grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
+    bounds = _bounds(x.shape[0])
+    size = weight.numel() if need_w else 0
+    # Every slice has a sum of its own: which thread takes it does not change the result.
+    grad_w = torch.zeros(bounds.numel() - 1, size, dtype=working, device="cpu")
+    head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working)
+    arguments = *head, grad_x.numpy(), grad_w.numpy(), bounds.numpy(), _step(layout, working)
+    _run("convolve_backward", arguments, bounds.numel() - 1)
+    return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
+
+
+def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
+    """(B N, D) -> (B M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
+    working = WORKING[x.dtype]
+    out = x.new_empty(copies * (edges.rowptr.numel() - 1), x.shape[1], dtype=working)
+    bounds = _bounds(out.shape[0])
+    arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
+    arguments = *arguments, x.shape[0] // copies
+    _run("carry_sum", arguments, bounds.numel() - 1)
+    return out.to(x.dtype)
+
+
+def tap_convolve(x: Tensor, weight: Tensor, bias: Tensor, table: list[Tensor], layout: list[Tensor]) -> Tensor:
+    """(N, D) -> (N, D_out); see :func:`gaugenet.ops.lattice.tap_convolve`."""
+    working = WORKING[x.dtype]
+    out = x.new_empty(x.shape[0], weight.shape[2], dtype=working)
+    bounds = _bounds(x.shape[0])
+    head, weight, step = _taps(x, weight, table, layout, working)
+    arguments = *head, _numpy(weight, working).reshape(-1), _numpy(bias, working), out.numpy(), bounds.numpy(), step
+    _run("tap_convolve", (*arguments, table[0].shape[1]), bounds.numel() - 1)
+    return out.to(x.dtype)
+
+
+def tap_convolve_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients to the features and to the weight (T, D_out, D), from ``grad`` gathered over the reversed edges."""
+    working, width = WORKING[x.dtype], weight.shape[1]
+    grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
+    bounds = _bounds(x.shape[0])
+    (grads, *head), weight, step = _taps(grad, weight, table, layout, working)
+    grad_w = torch.zeros(bounds.numel() - 1, weight.numel() if need_w else 0, dtype=working, device="cpu")
+    arguments = grads, _numpy(x, working), *head, _numpy(weight, working).reshape(-1), grad_x.numpy(), grad_w.numpy()
+    _run("tap_convolve_backward", (*arguments, bounds.numpy(), step, table[0].shape[1]), bounds.numel() - 1)
+    grad_w = grad_w.sum(0).view(weight.shape)[:, :width] if need_w else grad_w[0]
+    return grad_x.to(x.dtype), grad_w.contiguous()
+
+
+def _taps(x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], dtype: torch.dtype):
+    """(features, edges, blocks, permutations); the weight with whole registers for rows; nodes to a chunk."""
+    source, element, share = (part.reshape(-1) for part in table)
+    blocks, permutations, turns = layout
+    kinds = blocks[:, 0]
+    turned, signed = bool((kinds == ROTATE).any()), bool((turns[:, 2] < 0).any())
+    turn = turns.to(dtype)[element.long()] if turned or signed else turns.new_zeros(0, 3, dtype=dtype)
+    det = turn[:, 2] if signed else turn[:0, 2]
+    arrays = (source, turn[:, :2].reshape(-1), det.contiguous(), element, share.to(dtype))
+    edges = tuple(part.numpy() for part in arrays)
+    weight = torch.nn.functional.pad(weight, (0, 0, 0, -weight.shape[1] % _REGISTER))
+    step = max(8, _CHUNK_BYTES // (weight.shape[0] * weight.shape[1] * dtype.itemsize) // 8 * 8)
+    return (_numpy(x, dtype), edges, blocks.numpy(), permutations.numpy()), weight, step
+
+
+def _numpy(x: Tensor, dtype: torch.dtype):
+    return x.detach().to(dtype).contiguous().numpy()
+
+
+def _edges(edges: EdgeList, dtype: torch.dtype) -> tuple:
+    """rowptr, source, turn, det, element and table, the floats flat and in ``dtype``."""
+    turn, det, table = (_numpy(t, dtype).reshape(-1) for t in (edges.turn, edges.det, edges.table))
+    return edges.rowptr.numpy(), edges.source.numpy(), turn, det, edges.element.numpy(), table
+
+
+def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
+    return [
+        (*_edges(edges, dtype), _numpy(edges.node_table, dtype)),
+        (*(t.numpy() for t in layout[:3]), _numpy(layout.factors, dtype), layout.groups.numpy()),
+    ]
+
+
+def _step(layout: Layout, dtype: torch.dtype) -> int:
+    """Nodes to a chunk."""
+    width = sum(layout.sizes)
+    return max(16, min(512, _CHUNK_BYTES // max(1, width * dtype.itemsize)) // 8 * 8)
+
+
+def _bounds(num_nodes: int) -> Tensor:
+    """Slices of the nodes, first one to last one."""
+    threads = torch.get_num_threads()
+    count = max(1, min(_SLICES * threads, num_nodes // 256)) if threads > 1 else 1
+    return torch.arange(count + 1, device="cpu") * num_nodes // count
+
+
+def _run(name: str, arguments: tuple, count: int) -> None:
+    """Run a kernel over slices of the nodes on torch's threads; numba lets go of the GIL."""
+    from . import kernels as cpu_kernels
+    from . import team
+
+    kernel, threads, fork = getattr(cpu_kernels, name), min(torch.get_num_threads(), count), team.fork_address()
+    if threads == 1 or fork:
+        failed = kernel(fork, threads, 0, count, arguments)
+    else:  # no OpenMP to be had: threads of our own, one a slice
+        with ThreadPoolExecutor(count) as own:
+            failed = sum(own.map(lambda i: kernel(0, 1, i, i + 1, arguments), range(count)))
+    if failed:
+        raise MemoryError(f"the gauge convolution found no memory for its work space ({failed} of {count} slices)")

@@ -1,0 +1,198 @@
+"""One mesh file -> one LocalGeometry or record: the unit of work of the command line, the transforms and cluster engines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from warnings import warn
+
+import numpy as np
+
+from ..geometry.local_geometry import STRUCTURES, LocalGeometry
+from ..io.records import record_name, save_record
+
+__all__ = ["ProcessParams", "Processed", "content_sha256", "process_one"]
+
+
+@dataclass(frozen=True)
+class ProcessParams:
+    """Everything that decides what a mesh becomes; a value: hashable, picklable, comparable.
+
+    Args:
+        radius: neighbours are the vertices within this geodesic distance (unit of length, after normalization if any).
+        rings: neighbours are the vertices within this many rings. Exactly one of radius and rings is given.
+        normalize: scale every mesh to unit area first, so that one radius fits all of them.
+        method: of geometry.mesh.
+        smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
+        repair: mend the mesh first (repair_mesh) rather than refuse it.
+        renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
+        features: names that compute_features understands.
+        levels: number of coarser levels.
+        structure: of geometry.mesh: "SO2", or "O2", which admits surfaces that are not orientable.
+
+    Raises:
+        ValueError, TypeError: for values out of range or of another type.
+    """
+
+    radius: float | None = None
+    rings: int | None = None
+    normalize: bool = False
+    method: str = "exact"
+    smooth: bool = True
+    repair: bool = False
+    renumber: bool = False
+    features: tuple[str, ...] = ()
+    levels: int = 0
+    structure: str = "SO2"
+
+    def __post_init__(self) -> None:
+        if (self.radius is None) == (self.rings is None):
+            raise ValueError(f"expected one of radius and rings, got radius={self.radius}, rings={self.rings}")
+        if self.radius is not None:
+            object.__setattr__(self, "radius", float(self.radius))
+            if not (math.isfinite(self.radius) and self.radius > 0.0):
+                raise ValueError(f"radius must be positive and finite, got {self.radius}")
+        for name, least in (("rings", 1), ("levels", 0)):
+            value = getattr(self, name)
+            if value is None and name == "rings":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+            object.__setattr__(self, name, int(value))
+        for name in ("normalize", "smooth", "repair", "renumber"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, bool(getattr(self, name)))
+        if self.structure not in STRUCTURES:
+            raise ValueError(f"unknown structure {self.structure!r}: expected one of {', '.join(STRUCTURES)}")
+        if isinstance(self.features, str):
+            raise TypeError(f'features must be a sequence of names such as ("hks",), got {self.features!r}')
+        object.__setattr__(self, "features", tuple(str(name) for name in self.features))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the same for equal parameters."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> ProcessParams:
+        """The inverse of to_dict."""
+        return ProcessParams(**{**values, "features": tuple(values.get("features", ()))})
+
+
+class Processed(NamedTuple):
+    """What process_one tells of a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
+
+    record: str
+    nodes: int
+    edges: int
+    levels: int
+    warnings: list[dict]
+
+
+def process_one(
+    path: str | os.PathLike,
+    params: ProcessParams,
+    destination: str | os.PathLike | None = None,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+    data: bytes | None = None,
+) -> LocalGeometry | Processed:
+    """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
+
+    Args:
+        path: mesh file (.obj, .off, .ply, .stl, .glb).
+        params: what to make of it.
+        destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
+        threads: of geometry.mesh; the result does not depend on it.
+        progress: of geometry.mesh: called with the number of vertices done, and of all.
+        data: the bytes of the file where they are at hand, such as a member of an archive; path only names it then.
+
+    Returns:
+        The LocalGeometry, or with a destination a Processed. The metadata hold ``source`` (the file's name), ``sha256``,
+        ``scale`` (the factor of normalization), ``warnings``, and ``vertex_ids``, the input's number of every node, when
+        vertices were dropped, split, welded or renumbered.
+
+    Raises:
+        MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
+    """
+    from ..geometry.triangles.checks import check_mesh
+    from ..geometry.triangles.repair import repair_mesh
+    from ..io.loading import EXTENSIONS, load_mesh, parse_mesh, read_bytes
+
+    path = Path(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        load_mesh(path)
+    if data is None:
+        data = read_bytes(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
+    del data
+    options = {"path": path, "allow_nonorientable": params.structure == "O2"}
+    if params.repair:
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, **options)
+    else:
+        checked = check_mesh(loaded.vertices, loaded.faces, **options)
+    notes = loaded.warnings + checked.warnings
+    for note in notes:
+        # Of faces without area, mesh warns itself.
+        if note.kind != "zero_area":
+            warn(f"{path}: {note}", stacklevel=2)
+    scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
+    # After the checks: it imports numba, and a bad file need not wait for that.
+    from ..geometry.meshes.surface import mesh
+
+    geometry = mesh(
+        checked.vertices * scale,
+        checked.faces,
+        radius=params.radius,
+        rings=params.rings,
+        method=params.method,
+        smooth=params.smooth,
+        features=params.features,
+        levels=params.levels,
+        structure=params.structure,
+        renumber=params.renumber,
+        threads=threads,
+        # What a record holds; computed in float64 all the same.
+        dtype=np.float64 if destination is None else np.float32,
+        progress=progress,
+    )
+    warnings = [w.to_dict() for w in notes]
+    facts = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
+    ids = checked.vertex_ids[geometry.metadata.get("vertex_ids", slice(None))]
+    if not np.array_equal(ids, np.arange(loaded.num_vertices)):
+        facts["vertex_ids"] = ids.tolist()
+    geometry = geometry.replace(metadata={**geometry.metadata, **facts})
+    if destination is None:
+        return geometry
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / record_name(sha256, params)
+    save_record(geometry, record, parameters=params.to_dict(), source_sha256=sha256)
+    return Processed(os.fspath(record), geometry.num_nodes, geometry.num_edges, len(geometry.levels()), warnings)
+
+
+def content_sha256(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    # A pipe would make open wait for ever, and a device need not end.
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{os.fspath(path)}: not a regular file")
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _area(vertices: np.ndarray, faces: np.ndarray) -> float:
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2.0

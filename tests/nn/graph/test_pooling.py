@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gaugenet import FieldType, groups
+from gaugenet.nn import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
+from gaugenet.testing import equivariance_error
+from tests.helpers.graphs import sphere_graph, two_level_graph
+
+FT = FieldType(groups.SO2(), "3x0 + 2x1 + 2x2")
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_pool_is_equivariant(reduce):
+    graph = two_level_graph()
+    assert equivariance_error(GaugePool(FT, reduce).double(), graph, FT, FT, out_level=1) < 1e-12
+    assert equivariance_error(GaugePool(FT, reduce), graph.float(), FT, FT, out_level=1) < 1e-4
+
+
+def test_unpool_is_equivariant_and_inverts():
+    graph = two_level_graph()
+
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool, self.unpool = GaugePool(FT), GaugeUnpool(FT)
+
+        def forward(self, x, graph):
+            return self.unpool(self.pool(x, graph), graph)
+
+    assert equivariance_error(Both(), graph, FT, FT) < 1e-12
+    coarse = torch.randn(graph.coarse.num_nodes, FT.dim, dtype=torch.float64)
+    again = GaugePool(FT)(GaugeUnpool(FT)(coarse, graph), graph)
+    assert torch.allclose(again, coarse, rtol=1e-12, atol=1e-12)
+
+
+def test_pool_equals_the_definition():
+    graph = two_level_graph()
+    x = torch.randn(graph.num_nodes, FT.dim, dtype=torch.float64)
+    pooled, largest = GaugePool(FT)(x, graph), GaugePool(FT, "max")(x, graph)
+    carried = torch.einsum("nij,nj->ni", FT(graph.cluster_transport), x)
+    for c in (0, 7):
+        members = torch.nonzero(graph.cluster == c)[:, 0]
+        a = graph.area[members]
+        assert torch.allclose(pooled[c], (carried[members] * a[:, None]).sum(0) / a.sum(), rtol=1e-12, atol=1e-12)
+        block = FT.split(carried[members])[1]
+        best = block[block[:, :, 0].norm(dim=1).argmax(), :, 0]
+        assert torch.allclose(FT.split(largest[c : c + 1])[1][0, :, 0], best)
+    assert not torch.allclose(pooled, largest)
+
+
+def test_pool_needs_a_coarse_level():
+    graph = sphere_graph(1)
+    x = torch.randn(graph.num_nodes, FT.dim)
+    for layer in (GaugePool(FT), GaugeUnpool(FT)):
+        with pytest.raises(ValueError, match="levels >= 1"):
+            layer(x, graph)
+    with pytest.raises(ValueError, match="mean"):
+        GaugePool(FT, "sum")
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+def test_group_pool(reduce):
+    group = groups.Dihedral(4)
+    ft = FieldType(group, "3xregular + 2x0")
+    layer = GroupPool(ft, reduce)
+    x = torch.randn(20, ft.dim, dtype=torch.float64)
+    h = group.sample(20, generator=torch.Generator().manual_seed(0))
+    assert layer.out_type == FieldType(group, "3x0 + 2x0")
+    assert torch.allclose(layer(ft.transform(h, x)), layer(x), rtol=1e-12, atol=1e-12)
+    block = ft.split(x)[0]
+    expected = block.amax(1) if reduce == "max" else block.mean(1)
+    assert torch.allclose(layer(x)[:, :3], expected)
+    with pytest.raises(TypeError, match="to_scalars"):
+        GroupPool(FT)
+    with pytest.raises(ValueError, match="max"):
+        GroupPool(ft, "sum")
+
+
+def test_scalars_are_invariant():
+    x = torch.randn(20, FT.dim, dtype=torch.float64)
+    h = groups.SO2().sample(20, generator=torch.Generator().manual_seed(0))
+    s = to_scalars(x, FT)
+    assert s.shape == (20, 7)
+    assert torch.allclose(to_scalars(FT.transform(h, x), FT), s, rtol=1e-12, atol=1e-12)
+    assert torch.equal(s[:, :3], x[:, :3])
+    assert not torch.allclose(to_scalars(x, FT, eps=1.0), s)
+
+
+def test_global_mean_weighs_by_area():
+    graph = two_level_graph()
+    x = torch.randn(graph.num_nodes, 3, dtype=torch.float64)
+    assert torch.allclose(global_mean(x, graph)[0], (x * graph.area[:, None]).sum(0) / graph.area.sum())
+    del graph.area
+    assert torch.allclose(global_mean(x, graph)[0], x.mean(0))
