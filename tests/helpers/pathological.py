@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-m", "gaugenet.cli", "preprocess"]
 HOOK = """
 import ctypes, os, time
 import numpy
-from gaugenet.geometry import loading
+from gaugenet.io import loading
 
 plain = loading.parse_mesh
 

@@ -162,7 +162,7 @@ import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from gaugenet.ops import cuda_kernels
+from gaugenet.ops.cuda import kernels as cuda_kernels
 for x, out, ids in (("*fp32", "*fp32", "*i64"), ("*bf16", "*fp32", "*i32"), ("*fp64", "*fp64", "*i64")):
     signature = dict(x=x, rowptr="*i64", source=ids, turn="*fp32", det="*fp32", element="*i64")
     signature |= dict(table="*fp32", node_table="*fp32", pieces="*i64", inverses="*i64")

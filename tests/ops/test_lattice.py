@@ -8,7 +8,7 @@ import torch
 from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import LatticeConv
 from gaugenet.ops import TapLayout, lattice, tap_convolve
-from gaugenet.ops.cpu.driver import driver as cpu
+from gaugenet.ops.cpu import driver as cpu
 from tests.nn.graph.test_gauge_conv import randomise
 from tests.nn.graph.test_lattice_conv import GRIDS, TYPES, square
 

@@ -9,8 +9,8 @@ from numba import njit
 
 from gaugenet import FieldType, groups
 from gaugenet.nn import GaugeConv
-from gaugenet.ops.cpu.driver import kernels as cpu_kernels
-from gaugenet.ops.cpu.driver import team
+from gaugenet.ops.cpu import kernels as cpu_kernels
+from gaugenet.ops.cpu import team
 from tests.helpers.graphs import sphere_graph
 from tests.nn.graph.test_gauge_conv import randomise
 

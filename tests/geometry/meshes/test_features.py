@@ -82,7 +82,7 @@ def test_unit_sphere_values():
 
 def test_cylinder_principal_direction():
     """The order-2 part of a cylinder points around it, at twice the angle, with length half the curvature."""
-    from tests.helpers.meshes.test_curvature import cylinder
+    from tests.geometry.meshes.test_curvature import cylinder
 
     radius = 0.5
     vertices, faces = cylinder(64, 21, radius)

@@ -15,7 +15,7 @@ from gaugenet.geometry.meshes import hierarchy
 from gaugenet.geometry.triangles.angles import ambient_frames, edge_lengths, ring_angles
 from gaugenet.geometry.triangles.topology import Topology
 from tests.helpers.corpus import joined, sphere, tetrahedron, torus
-from tests.helpers.meshes.test_curvature import cylinder
+from tests.geometry.meshes.test_curvature import cylinder
 
 
 def flat_plate(rows=20, columns=25, seed=0):
