@@ -46,7 +46,7 @@ def _rotate(x: Tensor, type: FieldType, angle: Tensor) -> Tensor:
             parts.append(block)
             continue
         a, b = block[:, :mul], block[:, mul:]
-        cos, sin = (f(int(rep.name) * angle).unsqueeze(1) for f in (torch.cos, torch.sin))
+        cos, sin = (f(rep.rotation_order * angle).unsqueeze(1) for f in (torch.cos, torch.sin))
         parts += [cos * a - sin * b, sin * a + cos * b]
     return torch.cat(parts, 1)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .constants import constant_tensor
+from .harmonic_action import circular_action
 from .invariants import projector_basis
 
 if TYPE_CHECKING:
@@ -95,10 +96,35 @@ class Representation:
         return _restricted_irrep(self, subgroup) or Restriction(self, subgroup)
 
     @property
+    def is_trivial(self) -> bool:
+        """Whether it is one-dimensional with rho(g) = 1: scalars."""
+        return self.dim == 1 and _acts_as(self, "trivial")
+
+    @property
+    def is_sign(self) -> bool:
+        """Whether it is one-dimensional with rho(g) = det g, on a group where that is not always 1: pseudoscalars."""
+        return self.dim == 1 and not self.is_trivial and _acts_as(self, "sign")
+
+    @property
+    def rotation_order(self) -> int | None:
+        """l >= 1 when a planar group (d = 2) acts by rotations by l times the angle and diag(1, -1) by itself, else None.
+
+        Of a reflected g = R(a) diag(1, -1) the angle is a: rho(g) = R(l a) diag(1, -1).
+        """
+        return _rotation_order(self) if self.dim == self.group.dim == 2 else None
+
+    @property
     def is_permutation(self) -> bool:
         """Whether every rho(g) is a permutation matrix: pointwise nonlinearities and one bias per copy are equivariant on
         it."""
         return _is_permutation(self)
+
+    def permutation_table(self) -> torch.Tensor:
+        """(order, dim) int64: rho(g_i) e_j = e_k with k the entry (i, j). ValueError unless a finite group permutes the
+        basis."""
+        if self.group.order is None or not self.is_permutation:
+            raise ValueError(f"{self!r} has no table: that needs a finite group which permutes the basis (is_permutation)")
+        return self(self.group.elements).argmax(-2)
 
     def invariant_vectors(self) -> torch.Tensor:
         """Orthonormal basis (k, dim) float64 of {v : rho(g) v = v for all g}; a bias may live there and nowhere else."""
@@ -135,6 +161,36 @@ def _is_permutation(rep: Representation) -> bool:
     matrices = rep(rep.group.generators)
     zero_or_one = torch.minimum(matrices.abs(), (matrices - 1).abs())
     return bool((zero_or_one < 1e-9).all())
+
+
+@torch.compiler.assume_constant_result  # torch.compile must not trace how it was found
+def _acts_as(rep: Representation, kind: str) -> bool:
+    return _agrees(rep, kind, 0)
+
+
+@lru_cache(maxsize=1024)
+def _agrees(rep: Representation, kind: str, order: int) -> bool:
+    """Whether rho is "trivial", the "sign" or the "rotation" of an order, by its values on the generators."""
+    lie, g = rep.group.lie_generators, rep.group.generators
+    if kind == "rotation":
+        derivatives = [_circular_derivative(order, x) for x in lie]
+        expected = circular_action(order, g)
+    else:
+        derivatives = [torch.zeros_like(x[:1, :1]) for x in lie]
+        expected = torch.linalg.det(g)[:, None, None] if kind == "sign" else torch.ones_like(g[:, :1, :1])
+    pairs = [*((rep.lie(x), y) for x, y in zip(lie, derivatives)), (rep(g), expected)]
+    return all(bool(((found - wanted).abs() < 1e-9).all()) for found, wanted in pairs)
+
+
+def _circular_derivative(order: int, x: torch.Tensor) -> torch.Tensor:
+    """d circular_action(order, exp(t X)) / dt at t = 0."""
+    zero = torch.zeros_like(x[0, 0])
+    return torch.stack([torch.stack([zero, order * x[0, 1]]), torch.stack([order * x[1, 0], zero])])
+
+
+@torch.compiler.assume_constant_result
+def _rotation_order(rep: Representation) -> int | None:
+    return next((l for l in range(1, rep.degree + 1) if _agrees(rep, "rotation", l)), None)
 
 
 @lru_cache(maxsize=1024)
@@ -202,6 +258,10 @@ class Permutation(Representation):
     @property
     def dim(self) -> int:
         return self.group.coset_table(self.subgroup).shape[1]
+
+    def permutation_table(self) -> torch.Tensor:
+        """(order, dim) int64: the coset onto which each element moves each coset."""
+        return self.group.coset_table(self.subgroup)
 
     def _matrix(self, g: torch.Tensor) -> torch.Tensor:
         table = self.group.coset_table(self.subgroup).to(g.device)

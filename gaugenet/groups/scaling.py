@@ -123,6 +123,7 @@ class TruncatedRegular(Representation):
     name = "regular"
     degree = 0
     is_permutation = True  # up to truncation: what acts on every scale alike is as equivariant as the field itself
+    is_trivial = is_sign = False  # nor asked of its derivative, which it does not have
 
     @property
     def dim(self) -> int:

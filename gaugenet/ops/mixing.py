@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from ..groups.representation import Permutation
 
 # What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group.
 COPY, SIGN, ROTATE, PERMUTE, OTHER = 0, 1, 2, 3, 4
@@ -144,16 +143,16 @@ def carried_blocks(type: FieldType) -> tuple[Tensor, Tensor]:
     rows, tables, offset = [], [], 0
     planar = type.group.dim == 2
     for (mul, rep), columns in zip(type.blocks, type.slices):
-        order = 0
-        if rep == type.group.trivial:
+        order = rep.rotation_order or 0
+        if rep.is_trivial:
             kind = COPY
-        elif planar and rep.dim == 2 and rep.name.isdigit():
-            kind, order = ROTATE, int(rep.name)
-        elif planar and rep.dim == 1 and rep.name == "0-":
+        elif order:
+            kind = ROTATE
+        elif planar and rep.is_sign:
             kind = SIGN
-        elif isinstance(rep, Permutation):
+        elif type.group.order is not None and rep.is_permutation:
             kind, order = PERMUTE, offset
-            tables.append(rep.group.coset_table(rep.subgroup).reshape(-1).to("cpu", torch.int64))
+            tables.append(rep.permutation_table().reshape(-1).to("cpu", torch.int64))
             offset += tables[-1].numel()
         else:
             kind = OTHER

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from ..groups import O2, SO2, Irrep
+from ..groups import O2, SO2
 from .transform import SphericalTransform
 from .wigner import rotate_coefficients
 
@@ -61,7 +61,7 @@ class FieldTransform(nn.Module):
         parts = []
         for (_, rep), spin, c in zip(self.field_type.blocks, self.spins, coefficients):
             turned = rotate_coefficients(c, rotation.unsqueeze(-3), spin)
-            parts.append(turned * sign if rep.name == "0-" else turned)
+            parts.append(turned * sign if rep.is_sign else turned)
         return parts
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -70,6 +70,7 @@ class FieldTransform(nn.Module):
 
 
 def _spin(field_type: FieldType, rep) -> int:
-    if field_type.group not in (SO2(), O2()) or not isinstance(rep, Irrep):
+    order = 0 if rep.is_trivial or rep.is_sign else rep.rotation_order
+    if field_type.group not in (SO2(), O2()) or order is None:
         raise TypeError(f"fields on the sphere are irreps of SO(2) or O(2) here, got {rep!r} of {field_type.group}")
-    return rep.degree
+    return order

@@ -225,3 +225,64 @@ def test_under_compile():
 
     for compiled, eager in zip(torch.compile(evaluate, backend="eager", fullgraph=True)(elements), evaluate(elements)):
         torch.testing.assert_close(compiled, eager)
+
+
+@pytest.mark.parametrize("group", ALL, ids=str)
+def test_kinds_are_read_off_the_matrices(group):
+    """Whatever a representation is called: scalars, signs, rotations and permutations by their matrices on random elements."""
+    reps = [*representations(group, 3), group.standard, group.trivial, group.irreps(2)[-1] + group.trivial]
+    reps += [rep * group.trivial for rep in reps if rep.dim < 9]
+    g = torch.cat([group.sample(20, seeded(5)), group.generators])
+    det = torch.linalg.det(g)[:, None, None]
+    for rep in reps:
+        matrix = rep(g)
+        scalar = rep.dim == 1 and bool((matrix - 1).abs().max() < 1e-9)
+        assert rep.is_trivial == scalar
+        assert rep.is_sign == (rep.dim == 1 and not scalar and bool((matrix - det).abs().max() < 1e-9))
+        order = rep.rotation_order
+        turned = [l for l in range(1, rep.degree + 1) if rep.dim == group.dim == 2 and _turns(matrix, g, l)]
+        assert order == (turned[0] if turned else None)
+
+
+def _turns(matrix, g, order) -> bool:
+    det = torch.linalg.det(g)
+    angle = order * torch.atan2(g[:, 1, 0], g[:, 0, 0])
+    columns = [torch.stack([angle.cos(), angle.sin()], -1), torch.stack([-angle.sin(), angle.cos()], -1) * det[:, None]]
+    return bool((matrix - torch.stack(columns, -1)).abs().max() < 1e-9)
+
+
+def test_kinds_of_known_representations():
+    so2, o2, c4, d6 = groups.SO2(), groups.O2(), groups.Cyclic(4), groups.Dihedral(6)
+    assert [rep.rotation_order for rep in (so2.irrep(3), o2.irrep(2), so2.standard, c4.irrep(1), c4.irrep(2))] == [
+        3,
+        2,
+        1,
+        1,
+        None,
+    ]
+    assert [rep.is_sign for rep in (o2.irrep("0-"), d6.irrep("0-"), d6.irrep("3-"), so2.trivial)] == [True, True, False, False]
+    assert groups.O3().irrep("0o").is_sign and groups.Octahedral().irrep(1).rotation_order is None
+    assert so2.irrep(3).restrict(c4).rotation_order == 3 and (c4.irrep(1) + c4.irrep(1)).rotation_order is None
+    assert c4.quotient(c4).is_trivial and not c4.regular.is_trivial
+
+
+@pytest.mark.parametrize("group", FINITE, ids=str)
+def test_permutation_table(group):
+    for rep in [*representations(group), group.trivial + group.trivial]:
+        if not rep.is_permutation:
+            with pytest.raises(ValueError, match="is_permutation"):
+                rep.permutation_table()
+            continue
+        table = rep.permutation_table()
+        wanted = torch.nn.functional.one_hot(table, rep.dim).mT.to(torch.float64)
+        assert table.dtype == torch.int64 and table.shape == (group.order, rep.dim)
+        torch.testing.assert_close(rep(group.elements), wanted, rtol=0, atol=0)
+
+
+def test_kinds_inside_compiled_code():
+    turned, sign, ones = groups.O2().irrep(2), groups.O2().irrep("0-"), groups.O2().trivial
+
+    def kinds(x):
+        return x * (turned.rotation_order + 10 * sign.is_sign + 100 * ones.is_trivial)
+
+    assert torch.compile(kinds, fullgraph=True, backend="eager")(torch.ones(())) == 112

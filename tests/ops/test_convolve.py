@@ -10,6 +10,7 @@ import gaugenet.ops.cpu.driver as cpu
 from gaugenet import FieldType, groups, kernels
 from gaugenet.nn import GaugeConv
 from gaugenet.ops import Kernel, gauge_convolve
+from gaugenet.ops.mixing import OTHER, carried_blocks
 from tests.helpers.graphs import random_graph, sphere_graph
 from tests.nn.graph.test_gauge_conv import CASES, randomise
 
@@ -40,6 +41,22 @@ def test_fused_equals_reference(case, dtype):
     tolerance = 1e-12 if dtype == torch.float64 else 2e-5
     for r, f in zip(*both(conv, random_graph(group), dtype)):
         assert (r - f).abs().max() <= tolerance * r.abs().max()
+
+
+@pytest.mark.parametrize("group", [groups.SO2(), groups.O2(), groups.Cyclic(4), groups.Dihedral(3)], ids=str)
+def test_fused_loops_know_kinds_and_not_names(group):
+    """Products, sums and restrictions that happen to be scalars, signs, rotations or permutations take the fused loop."""
+    larger = {"SO2": groups.O2(), "Cyclic": groups.Dihedral(4)}.get(type(group).__name__)
+    reps = [group.irrep(1) * group.trivial, group.trivial * group.trivial]
+    if larger is not None:
+        reps += [groups.O2().irrep(5).restrict(group), larger.irrep("0-").restrict(group)]
+    if group.order:
+        reps += [group.regular * group.trivial, group.regular + group.trivial]
+    a = FieldType(group, [(2, rep) for rep in reps])
+    assert carried_blocks(a)[0][:, 0].max() < OTHER
+    conv = randomise(GaugeConv(a, a, radial=2)).double()
+    for r, f in zip(*both(conv, random_graph(group), torch.float64)):
+        assert (r - f).abs().max() <= 1e-12 * r.abs().max()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

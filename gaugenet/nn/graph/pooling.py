@@ -139,7 +139,7 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     check_features(x, type, None, "to_scalars")
     parts = []
     for (_, rep), block in zip(type.blocks, type.split(x)):
-        trivial = rep == type.group.trivial
+        trivial = rep.is_trivial
         power = None if trivial else room_for_squares(block).square().sum(1)
         parts.append(block[:, 0] if trivial else ((power + eps**2).sqrt() - eps).to(x.dtype))
     return torch.cat(parts, -1)
