@@ -2,6 +2,8 @@
 
 from .exporting.network import export
 from .fields.bias import FieldBias
+from .fields.by_name import make_nonlinearity
+from .fields.invariants import GroupPool, ToScalars, global_mean, to_scalars
 from .fields.linear import GaugeLinear
 from .fields.nonlinearities import GatedNonlinearity, NormNonlinearity
 from .fields.norm import FieldDropout, FieldNorm
@@ -14,14 +16,17 @@ from .graph.gauge_conv import CoefficientTable, GaugeConv
 from .graph.lattice_conv import LatticeConv
 from .graph.lattice_plan import LatticePlan
 from .graph.lattice_pool import LatticePool
-from .graph.pooling import GaugePool, GaugeUnpool, GroupPool, ToScalars, global_mean, to_scalars
+from .graph.pooling import GaugePool, GaugeUnpool
 from .graph.tables import KernelTables
 from .grid.conv import GridConv
-from .grid.layers import GridBlur, GridDropout, GridUpsample
+from .grid.harmonic_conv import HarmonicConv, MagnitudeNonlinearity, stream_type
+from .grid.interpolated import InterpolatedConv
+from .grid.layers import GridBlur, GridDropout, GridUpsample, OnGrid
 from .grid.masks import GridMask
-from .grid.on_grid import OnGrid
 from .grid.padding import GridPadding
 from .grid.pooling import GridPool
+from .grid.scale import ScaleConv
+from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
 
 __all__ = [
@@ -45,20 +50,27 @@ __all__ = [
     "GridPool",
     "GridUpsample",
     "GroupPool",
+    "HarmonicConv",
+    "InterpolatedConv",
     "KernelTables",
     "LatticeConv",
     "LatticePlan",
     "LatticePool",
+    "MagnitudeNonlinearity",
     "NormNonlinearity",
     "OnGrid",
     "PolynomialNonlinearity",
     "RegularNonlinearity",
     "ResidualBlock",
     "Restrict",
+    "ScaleConv",
+    "Scattering",
     "TensorNonlinearity",
     "TensorProduct",
     "ToScalars",
     "export",
     "global_mean",
+    "make_nonlinearity",
+    "stream_type",
     "to_scalars",
 ]

@@ -1,10 +1,8 @@
 """The published planar networks: choices of group, fields and kernel family over shared layers (docs/planar.md)."""
 
-from ...nn.grid.interpolated import InterpolatedConv
-from ...nn.grid.scale import ScaleConv
-from ...nn.grid.scattering import Scattering
+from ...nn import HarmonicConv, InterpolatedConv, MagnitudeNonlinearity, ScaleConv, Scattering, stream_type
 from .cnn import PlanarCNN
-from .harmonic import HarmonicConv, HarmonicNetwork, MagnitudeNonlinearity, stream_type
+from .harmonic import HarmonicNetwork
 
 __all__ = [
     "HarmonicConv",

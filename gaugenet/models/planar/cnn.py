@@ -10,9 +10,19 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...groups import Cyclic, Group
 from ...kernels.lattices import Lattice
-from ...nn import FieldDropout, FieldNorm, GridConv, GridMask, GridPool, GroupPool, OnGrid, ToScalars, export
-from ...nn.graph.blocks import make_nonlinearity
-from ...nn.grid.interpolated import InterpolatedConv
+from ...nn import (
+    FieldDropout,
+    FieldNorm,
+    GridConv,
+    GridMask,
+    GridPool,
+    GroupPool,
+    InterpolatedConv,
+    OnGrid,
+    ToScalars,
+    export,
+    make_nonlinearity,
+)
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
@@ -48,7 +58,7 @@ class PlanarCNN(nn.Module):
         kernel_size: pixels a side, odd.
         basis: kernel family of :class:`gaugenet.nn.GridConv`, or "interpolated" (:class:`InterpolatedConv`), or a function
             (in_type, out_type) -> layer, such as ``functools.partial(nn.GridConv, kernel_size=7, padding=None)``.
-        nonlinearity, activation: see :func:`gaugenet.nn.graph.blocks.make_nonlinearity`; by default "norm", which is pointwise,
+        nonlinearity, activation: see :func:`gaugenet.nn.make_nonlinearity`; by default "norm", which is pointwise,
             for fields whose components the group permutes, otherwise "gated".
         norm: "batch", "layer" or None.
         pool: pixels a side of the blocks that are pooled to one; 1 for none. On hexagons the blocks are hexagons ``pool``

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ..fields.bias import FieldBias
+from ..fields.invariants import GroupPool, ToScalars
 from ..fields.linear import GaugeLinear
 from ..fields.nonlinearities import GatedNonlinearity, NormNonlinearity, is_pointwise
 from ..fields.norm import FieldDropout, FieldNorm
 from ..fields.regular import PolynomialNonlinearity, RegularNonlinearity
 from ..fields.restriction import Restrict
 from ..fields.tensor_product import TensorNonlinearity
-from ..graph.pooling import GroupPool, ToScalars
 from ..grid.conv import GridConv
-from ..grid.layers import GridBlur, GridDropout, GridUpsample, gaussian
+from ..grid.layers import GridBlur, GridDropout, GridUpsample, OnGrid, gaussian
 from ..grid.masks import GridMask
-from ..grid.on_grid import OnGrid
 from ..grid.padding import CLOSED, GridPadding
 from ..grid.pooling import GridPool, tie_tolerance
 from ..grid.transpose import GridConvTranspose

@@ -8,36 +8,10 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...ops import EdgePlan
+from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
-from ..fields.nonlinearities import GatedNonlinearity, NormNonlinearity
 from ..fields.norm import FieldDropout, FieldNorm
-from ..fields.regular import PolynomialNonlinearity, RegularNonlinearity
-from ..fields.tensor_product import TensorNonlinearity
 from .gauge_conv import GaugeConv
-
-NONLINEARITIES = ("polynomial", "regular", "gated", "norm", "tensor")
-
-
-def make_nonlinearity(
-    type: FieldType, kind: str | Callable[[FieldType], nn.Module], activation: str | Callable[[Tensor], Tensor] = "relu"
-) -> nn.Module:
-    """A nonlinearity with the given output type: one of NONLINEARITIES by name, or what a function makes.
-
-    ``functools.partial(RegularNonlinearity, samples=16)`` is such a function.
-    """
-    if callable(kind):
-        return kind(type)
-    if kind == "polynomial":
-        return PolynomialNonlinearity(type, activation)
-    if kind == "regular":
-        return RegularNonlinearity(type, activation)
-    if kind == "gated":
-        return GatedNonlinearity(type, activation)
-    if kind == "norm":
-        return NormNonlinearity(type, activation)
-    if kind == "tensor":
-        return TensorNonlinearity(type)
-    raise ValueError(f"unknown nonlinearity {kind!r}: expected one of {', '.join(NONLINEARITIES)}")
 
 
 def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:

@@ -1,4 +1,4 @@
-"""Pooling between levels, over the group and over a whole mesh."""
+"""Pooling between the levels of a graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...ops import Carrier, EdgePlan, carry_sum, make_sum_plan
-from ..checks import check_features, check_transport, count_copies, kept, room_for_squares
+from ..checks import check_features, check_transport, count_copies, kept
 
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
@@ -93,97 +93,6 @@ class GaugeUnpool(nn.Module):
 
     def extra_repr(self) -> str:
         return str(self.in_type)
-
-
-class GroupPool(nn.Module):
-    """Pools the components of regular and quotient fields to one scalar a copy (Cohen & Welling 2016, section 6.3).
-
-    Args:
-        type: field type whose representations permute their components.
-        reduce: "max" or "mean".
-
-    Shapes:
-        (N, type.dim) -> (N, out_type.dim), out_type a trivial field per copy.
-    """
-
-    def __init__(self, type: FieldType, reduce: str = "max") -> None:
-        super().__init__()
-        if reduce not in ("max", "mean"):
-            raise ValueError(f'GroupPool expected reduce "max" or "mean", got {reduce!r}')
-        for _, rep in type.blocks:
-            if not rep.is_permutation:
-                raise TypeError(f"GroupPool expected regular, quotient or trivial fields, got {rep}: use to_scalars")
-        self.in_type, self.reduce = type, reduce
-        self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
-
-    def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, None, "GroupPool")
-        blocks = self.in_type.split(x)
-        return torch.cat([b.amax(1) if self.reduce == "max" else b.mean(1) for b in blocks], -1)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_type}, reduce={self.reduce!r}"
-
-
-def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
-    """Invariants of every copy: a trivial field is itself, any other gives its norm sqrt(|f|^2 + eps^2) - eps.
-
-    Args:
-        x: (N, type.dim).
-        type: field type of x.
-        eps: smooths the norm at zero.
-
-    Returns:
-        (N, number of copies).
-    """
-    check_features(x, type, None, "to_scalars")
-    parts = []
-    for (_, rep), block in zip(type.blocks, type.split(x)):
-        trivial = rep.is_trivial
-        power = None if trivial else room_for_squares(block).square().sum(1)
-        parts.append(block[:, 0] if trivial else ((power + eps**2).sqrt() - eps).to(x.dtype))
-    return torch.cat(parts, -1)
-
-
-class ToScalars(nn.Module):
-    """:func:`to_scalars` as a layer, the invariant end of a network with fields of any type.
-
-    Args:
-        type: field type of the input; ``out_type`` has a trivial field per copy.
-        eps: smooths the norm at zero.
-
-    Shapes:
-        (N, type.dim) -> (N, number of copies).
-    """
-
-    def __init__(self, type: FieldType, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.in_type, self.eps = type, eps
-        self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return to_scalars(x, self.in_type, self.eps)
-
-    def extra_repr(self) -> str:
-        return str(self.in_type)
-
-
-def global_mean(x: Tensor, graph) -> Tensor:
-    """Mean of (N, C) scalars over every mesh of a batch, weighted by cell area where the graph has it: (number of meshes, C).
-
-    On a static graph the mean of every field: (B N, C) to (B, C).
-
-    The weights make the mean an integral over the surface, which does not change when the mesh is refined.
-    """
-    area = getattr(graph, "area", None)
-    num_nodes = graph.num_nodes if getattr(graph, "static", False) else x.shape[0]
-    weight = x.new_ones(num_nodes) if area is None else area.to(x.dtype)
-    batch = getattr(graph, "batch", None)
-    if batch is None:
-        return weight @ x.unflatten(0, (-1, num_nodes)) / weight.sum()
-    num_graphs = graph.num_graphs
-    total = weight.new_zeros(num_graphs).index_add(0, batch, weight)
-    return x.new_zeros(num_graphs, x.shape[1]).index_add(0, batch, x * weight[:, None]) / total[:, None]
 
 
 def _largest_copy(block: Tensor, cluster: Tensor, num_coarse: int) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.constants import ConstantModule
-from .. import FieldBias
 from ..checks import autocast, check_features
 from ..exporting.exportable import Exportable
+from ..fields.bias import FieldBias
 from .padding import per_axis
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from gaugenet import FieldType, groups
-from gaugenet.models import InterpolatedConv, PlanarCNN, ScaleConv
-from gaugenet.nn import GridConv, GridPool, NormNonlinearity
+from gaugenet.models import PlanarCNN
+from gaugenet.nn import GridConv, GridPool, InterpolatedConv, NormNonlinearity, ScaleConv
 from gaugenet.testing import grid_symmetry_error
 from tests.models.test_models import with_statistics
 

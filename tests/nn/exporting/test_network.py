@@ -29,12 +29,17 @@ from gaugenet.nn import (
     GridPool,
     GridUpsample,
     GroupPool,
+    HarmonicConv,
+    InterpolatedConv,
     LatticeConv,
+    MagnitudeNonlinearity,
     NormNonlinearity,
     OnGrid,
     PolynomialNonlinearity,
     RegularNonlinearity,
     Restrict,
+    ScaleConv,
+    Scattering,
     TensorNonlinearity,
     ToScalars,
     export,
@@ -82,6 +87,11 @@ LAYERS = {
     "upsample strip": lambda: GridUpsample(SIGNS, **STRIP),
     "map dropout": lambda: GridDropout(MIXED),
     "restriction": lambda: Restrict(MIXED, C4),
+    "circular harmonics": lambda: HarmonicConv(2, 2, 5, in_order=1, out_order=2),
+    "moduli": lambda: MagnitudeNonlinearity(2, 1),
+    "interpolated": lambda: InterpolatedConv(FieldType(C8, "2x0"), FieldType(C8, "2xregular"), 3),
+    "scales": lambda: ScaleConv(*[FieldType(groups.Scaling((1.0, 1.5)), "2xregular")] * 2, 5, effective_size=2),
+    "scattering": lambda: Scattering((8, 8), 2, 4),
     **{
         f"on grid: {name}": lambda make=make: OnGrid(make())
         for name, make in {
@@ -109,6 +119,9 @@ LAYERS = {
 }  # fmt: skip
 
 
+#: images of layers that are made for one size
+SIZES = {"scattering": [(8, 8)]}
+
 #: layers of gaugenet.nn that images do not go through: they take graphs, tables of them, or two fields
 NOT_FOR_IMAGES = {
     "CoefficientTable", "ConePoints", "ConvBlock", "GaugeConv", "GaugePool", "GaugeUnpool", "KernelTables", "LatticeConv",
@@ -132,7 +145,7 @@ def assert_plain(module: nn.Module) -> None:
 def test_every_layer(name, dtype):
     torch.manual_seed(0)
     layer = LAYERS[name]().to(dtype)
-    for shape in [(8, 8), (12, 8)] if "three" not in name else [(8, 7)]:
+    for shape in SIZES.get(name, [(8, 8), (12, 8)] if "three" not in name else [(8, 7)]):
         x = torch.randn(2, layer.in_type.dim, *shape, dtype=dtype)
         trained(layer, x).eval()
         plain = layer.export(x)

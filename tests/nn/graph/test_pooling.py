@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gaugenet import FieldType, groups
-from gaugenet.nn import GaugePool, GaugeUnpool, GroupPool, global_mean, to_scalars
+from gaugenet.nn import GaugePool, GaugeUnpool
 from gaugenet.testing import equivariance_error
 from tests.helpers.graphs import sphere_graph, two_level_graph
 
@@ -58,39 +58,3 @@ def test_pool_needs_a_coarse_level():
             layer(x, graph)
     with pytest.raises(ValueError, match="mean"):
         GaugePool(FT, "sum")
-
-
-@pytest.mark.parametrize("reduce", ["max", "mean"])
-def test_group_pool(reduce):
-    group = groups.Dihedral(4)
-    ft = FieldType(group, "3xregular + 2x0")
-    layer = GroupPool(ft, reduce)
-    x = torch.randn(20, ft.dim, dtype=torch.float64)
-    h = group.sample(20, generator=torch.Generator().manual_seed(0))
-    assert layer.out_type == FieldType(group, "3x0 + 2x0")
-    assert torch.allclose(layer(ft.transform(h, x)), layer(x), rtol=1e-12, atol=1e-12)
-    block = ft.split(x)[0]
-    expected = block.amax(1) if reduce == "max" else block.mean(1)
-    assert torch.allclose(layer(x)[:, :3], expected)
-    with pytest.raises(TypeError, match="to_scalars"):
-        GroupPool(FT)
-    with pytest.raises(ValueError, match="max"):
-        GroupPool(ft, "sum")
-
-
-def test_scalars_are_invariant():
-    x = torch.randn(20, FT.dim, dtype=torch.float64)
-    h = groups.SO2().sample(20, generator=torch.Generator().manual_seed(0))
-    s = to_scalars(x, FT)
-    assert s.shape == (20, 7)
-    assert torch.allclose(to_scalars(FT.transform(h, x), FT), s, rtol=1e-12, atol=1e-12)
-    assert torch.equal(s[:, :3], x[:, :3])
-    assert not torch.allclose(to_scalars(x, FT, eps=1.0), s)
-
-
-def test_global_mean_weighs_by_area():
-    graph = two_level_graph()
-    x = torch.randn(graph.num_nodes, 3, dtype=torch.float64)
-    assert torch.allclose(global_mean(x, graph)[0], (x * graph.area[:, None]).sum(0) / graph.area.sum())
-    del graph.area
-    assert torch.allclose(global_mean(x, graph)[0], x.mean(0))

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from gaugenet import FieldType, groups
 from gaugenet.kernels import square_taps
 from gaugenet.kernels.published.rotated import rotation_operators
-from gaugenet.models.planar import InterpolatedConv
-from gaugenet.nn import GridConv, GroupPool, OnGrid
+from gaugenet.nn import GridConv, GroupPool, InterpolatedConv, OnGrid
 from tests.nn.graph.test_gauge_conv import randomise
 
 

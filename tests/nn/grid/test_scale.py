@@ -12,8 +12,7 @@ import torch.nn.functional as F
 
 from gaugenet import FieldType, groups
 from gaugenet.kernels.published.hermite import hermite_gaussians
-from gaugenet.models.planar import ScaleConv
-from gaugenet.nn import GroupPool, OnGrid
+from gaugenet.nn import GroupPool, OnGrid, ScaleConv
 from tests.nn.graph.test_gauge_conv import randomise
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from gaugenet.kernels.published.morlet import gaussian, morlet
-from gaugenet.models.planar import Scattering
+from gaugenet.nn import Scattering
 
 
 def load(shared):

@@ -1,0 +1,171 @@
+"""Convolution and nonlinearity of Harmonic Networks (Worrall, Garbin, Turmukhambetov & Brostow 2017, arXiv 1612.04642)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...groups import SO2
+from ...kernels.published.circular_filters import circular_filters
+from ..checks import check_features, room_for_squares
+from ..exporting.exportable import Exportable
+from ..exporting.network import to_plain
+from ..exporting.plain import traced
+from ..fields.nonlinearities import activation_function
+from .filter_conv import FilterConv, plain_convolution
+
+
+def stream_type(channels: int, max_order: int) -> FieldType:
+    """Complex fields of the orders 0 .. max_order over SO(2), ``channels`` of each: real parts, then imaginary ones.
+
+    An irrep of order m >= 1 is one complex number z, turned by :math:`e^{i m a}` for a counter-clockwise angle a; the complex
+    numbers of order 0 are pairs of scalars. (The published code keeps the conjugate, :math:`e^{-i m a}`.)
+    """
+    return FieldType(SO2(), [(2 * channels, "0"), *((channels, str(m)) for m in range(1, max_order + 1))])
+
+
+class HarmonicConv(FilterConv):
+    r"""Convolution of complex streams with circular harmonics (Worrall et al. 2017, arXiv 1612.04642, section 4).
+
+    .. math:: out_o(p) = \sum_i \sum_t W_{o-i}(x_t)\, f_i(p + x_t), \qquad
+              W_m(r, \varphi) = R_m(r)\, e^{i (m \varphi + \beta_m)}, \quad W_{-m} = \overline{W_m}
+
+    with the learnt values R_m on rings, a learnt phase offset beta_m for every pair of channels, and one W_m for all pairs of
+    orders with o - i = m, as in the authors' code; there W_0 is real between complex streams, so that its phase acts as
+    cos(beta_0). It is equivariant up to the sampling of the rings on pixels (exactly for turns by 90 degrees).
+    Of the four kernels per ring that SO(2) admits between orders n, m > 0 these are the two that are linear over the complex
+    numbers; :class:`gaugenet.nn.GridConv` has all of them and shares none between orders.
+
+    Args:
+        in_channels, out_channels: of each order.
+        kernel_size: odd, pixels a side.
+        in_order: largest order of the input; None for real images of ``in_channels`` scalar fields.
+        out_order: largest order of the output.
+        rings: number of radii, by default the larger of kernel_size // 2 and 2.
+        phase: learn beta; without it beta = 0.
+        padding, stride: as in conv2d, see :class:`FilterConv`.
+
+    Attributes:
+        radial: (orders, rings, in_channels, out_channels), R; the orders m are 0 .. max(in_order, out_order).
+        offset: (orders, in_channels, out_channels), beta, or None.
+        in_type, out_type: see :func:`stream_type`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 5,
+        *,
+        in_order: int | None = None,
+        out_order: int = 1,
+        rings: int | None = None,
+        phase: bool = True,
+        padding: int | Sequence[int] | None = None,
+        stride: int | Sequence[int] = 1,
+    ) -> None:
+        in_type = FieldType(SO2(), [(in_channels, "0")]) if in_order is None else stream_type(in_channels, in_order)
+        super().__init__(in_type, stream_type(out_channels, out_order), kernel_size, padding, stride=stride, bias=False)
+        self.in_channels, self.out_channels, self.in_order, self.out_order = in_channels, out_channels, in_order, out_order
+        self.rings = max(kernel_size // 2, 2) if rings is None else rings
+        orders = max(in_order or 0, out_order) + 1
+        filters = torch.from_numpy(circular_filters(self.kernel_size, self.rings, orders - 1))
+        self.register_constant("real_filters", filters.real.clone())
+        self.register_constant("imaginary_filters", filters.imag.clone())
+        self.radial = nn.Parameter(torch.empty(orders, self.rings, in_channels, out_channels))
+        self.offset = nn.Parameter(torch.empty(orders, in_channels, out_channels)) if phase else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal values that about keep the variance, uniform phases."""
+        energy = (self.real_filters.square() + self.imaginary_filters.square()).sum(-1).mean().item()
+        streams = 1 if self.in_order is None else self.in_order + 1
+        nn.init.normal_(self.radial, std=(1 / (energy * self.rings * self.in_channels * streams)) ** 0.5)
+        if self.offset is not None:
+            nn.init.uniform_(self.offset, 0, 2 * torch.pi)
+
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Real and imaginary parts of W_m for m = 0, 1, ...: (orders, out, in, kernel_size, kernel_size)."""
+        parts = [
+            torch.einsum("mrt,mrio->moit", part, self.radial).unflatten(-1, (self.kernel_size,) * 2)
+            for part in (self.real_filters, self.imaginary_filters)
+        ]
+        if self.offset is None:
+            return parts[0], parts[1]
+        cos, sin = (f(self.offset).mT[..., None, None] for f in (torch.cos, torch.sin))
+        return cos * parts[0] - sin * parts[1], cos * parts[1] + sin * parts[0]
+
+    def kernel(self) -> Tensor:
+        real, imaginary = self.filters()
+        rows = []
+        for o in range(self.out_order + 1):
+            if self.in_order is None:
+                rows.append(torch.cat([real[o], imaginary[o]]))
+                continue
+            row = []
+            for i in range(self.in_order + 1):
+                m = abs(o - i)
+                a, b = real[m], (imaginary[m] if o > i else -imaginary[m] if o < i else torch.zeros_like(imaginary[m]))
+                row.append(torch.cat([torch.cat([a, -b], 1), torch.cat([b, a], 1)]))
+            rows.append(torch.cat(row, 1))
+        return torch.cat(rows)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, rings={self.rings}, phase={self.offset is not None}"
+
+
+class MagnitudeNonlinearity(Exportable):
+    r"""Acts on the modulus of every complex number, :math:`z \mapsto \sigma(|z| + b)\, z / |z|` (Worrall et al. 2017, eq. 11).
+
+    Of order 0 too, whose complex numbers are pairs of scalars (:class:`gaugenet.nn.NormNonlinearity` takes scalars singly).
+
+    Args:
+        channels, max_order: of the streams, see :func:`stream_type`.
+        activation: name or callable.
+        eps: :math:`|z|^2` is at least eps.
+
+    Attributes:
+        bias: (max_order + 1, channels), b.
+
+    Shapes:
+        (B, C, ...) -> (B, C, ...), C = 2 channels (max_order + 1); nodes or pixels.
+    """
+
+    def __init__(
+        self, channels: int, max_order: int, activation: str | Callable[[Tensor], Tensor] = "relu", *, eps: float = 1e-12
+    ) -> None:
+        super().__init__()
+        self.in_type = self.out_type = stream_type(channels, max_order)
+        self.activation, self.act, self.eps = activation, activation_function(activation), eps
+        self.bias = nn.Parameter(torch.zeros(max_order + 1, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(x, self.in_type, self.bias, "MagnitudeNonlinearity", x.dim() if x.dim() in (4, 5) else 2)
+        z = x.unflatten(1, (len(self.bias), 2, -1))
+        modulus = room_for_squares(z).square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
+        bias = self.bias.view(1, len(self.bias), 1, -1, *[1] * (x.dim() - 2))
+        return (self.act(modulus + bias) / modulus * z).flatten(1, 3).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, activation={self.activation!r}"
+
+
+class _PlainMagnitude(nn.Module):
+    """:class:`MagnitudeNonlinearity` on images of channels."""
+
+    def __init__(self, bias: Tensor, act: Callable[[Tensor], Tensor], eps: float) -> None:
+        super().__init__()
+        self.orders, self.act, self.eps = len(bias), act, eps
+        self.register_buffer("bias", bias.detach().clone()[None, :, None, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.unflatten(1, (self.orders, 2, -1))
+        modulus = z.square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
+        return (self.act(modulus + self.bias) / modulus * z).flatten(1, 3)
+
+
+to_plain.register(HarmonicConv, plain_convolution)
+to_plain.register(MagnitudeNonlinearity, lambda layer, shape: traced(_PlainMagnitude(layer.bias, layer.act, layer.eps)))
