@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from .basis import SteerableBasis, self_basis
 from .clebsch_gordan import clebsch_gordan
+from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
+from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
 from .lattices import Lattice
+from .polar import Polar
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
 from .rings import RingBasis, Rings
+from .tap_kernels import Taps
 from .taps import TapBasis, hexagonal_taps, square_taps
 
 __all__ = [
     "BSpline",
+    "CoefficientTable",
+    "Columns",
+    "FixedColumns",
     "GaussianRings",
+    "KernelExpansion",
+    "KernelFamily",
     "Lattice",
+    "Polar",
     "RadialMLP",
     "RadialProfile",
     "RingBasis",
     "Rings",
     "SteerableBasis",
     "TapBasis",
+    "Taps",
     "circular_harmonics",
     "clebsch_gordan",
     "harmonic_frequencies",

@@ -1,60 +1,124 @@
-"""From weights to kernel matrices: the linear map that every convolution of the library shares."""
+"""From weights to kernel matrices: the one linear map that every convolution of the library shares."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..fields import FieldType
-from .basis import SteerableBasis, self_basis
+from ..groups import Representation
 from .constants import ConstantModule
+from .kernel import Columns, IntertwinerBasis, KernelBasis
 from .reduction import reduction
+
+_ZERO = 1e-12
+# Blocks of as many copies are expanded as one up to this dimension: fewer products, and hardly larger ones.
+_TOGETHER = 8
 
 
 class KernelExpansion(ConstantModule):
-    r"""Expands a flat weight vector into the matrices that act on the aggregate.
+    r"""Expands a flat weight vector into the J matrices that act on the aggregate.
 
-    .. math:: W_{b,y} = \sum_k w_{b,k}\, Q_k[:, :, y], \qquad K(x) = \sum_{b,y} R_b(|x|)\, Y_y(x/|x|)\, W_{b,y}
+    .. math:: W_{(b, y)} = \sum_k w_{b,k}\, Q_k[:, :, y], \qquad K(x) = \sum_j \varphi_j(x)\, W_j, \quad J = B\, Y
 
-    with :math:`Q_k` the steerable basis of every pair of blocks (Weiler et al. 2021, arXiv 2106.06020, eq. 4.41 ff).
-    The flat vector holds, for every pair (in block, out block) in order, an array (B, K, mul_in, mul_out).
+    with Q the basis of every pair of blocks (Weiler et al. 2021, arXiv 2106.06020, eq. 4.41 ff). The flat vector holds, for
+    every pair (in block, out block) in order, an array (B, K, mul_in, mul_out).
 
     Args:
         in_type, out_type: field types over one group.
-        max_frequency: angular cut-off, or None for the self kernel (the centre alone: intertwiners).
+        basis: gives Q for a pair of representations: something with ``coefficients`` (K, dim_out, dim_in, Y) of unit norm.
+        columns: the functions phi on graphs; None for kernels of arrays and of the centre.
         num_radial: number B of radial functions.
+        dense: mix the aggregate with the whole matrices W. Otherwise the combinations that the kernels use are collected first
+            (:mod:`gaugenet.kernels.reduction`), which is less work when Q is sparse.
+
+    Raises:
+        TypeError: types of two groups.
     """
 
-    def __init__(self, in_type: FieldType, out_type: FieldType, max_frequency: int | None, num_radial: int = 1) -> None:
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        basis: Callable[[Representation, Representation], KernelBasis],
+        *,
+        columns: Columns | None = None,
+        num_radial: int = 1,
+        dense: bool = False,
+    ) -> None:
         super().__init__()
         if in_type.group != out_type.group:
             raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
         self.in_type, self.out_type = in_type, out_type
-        self.max_frequency, self.num_radial = max_frequency, num_radial
+        self.columns, self.num_radial, self.dense = columns, num_radial, dense
+        self._bases = {
+            (i, o): basis(rep_in, rep_out)
+            for i, (_, rep_in) in enumerate(in_type.blocks)
+            for o, (_, rep_out) in enumerate(out_type.blocks)
+        }
+        kernels = {pair: found.coefficients for pair, found in self._bases.items()}
+        #: Y, the number of columns per radial function
+        self.num_angular = next((kernel.shape[-1] for kernel in kernels.values()), 1)
         #: (in block, out block, start, stop) in the flat vector
         self.paths: list[tuple[int, int, int, int]] = []
+        self._counts = [len(kernel) for kernel in kernels.values()]
         start = 0
-        for i, (mul_in, rep_in) in enumerate(in_type.blocks):
-            for o, (mul_out, rep_out) in enumerate(out_type.blocks):
-                basis = _basis(rep_in, rep_out, max_frequency)
-                count = num_radial * basis.shape[0] * mul_in * mul_out
-                self.paths.append((i, o, start, start + count))
-                if count:
-                    self.register_constant(f"basis_{i}_{o}", basis)
-                    for transposed in (0, 1):
-                        spread = reduction(rep_in, rep_out, max_frequency, bool(transposed))[1]
-                        self.register_constant(f"spread{transposed}_{i}_{o}", spread)
-                start += count
+        for (i, o), kernel in kernels.items():
+            stop = start + num_radial * len(kernel) * in_type.blocks[i][0] * out_type.blocks[o][0]
+            self.paths.append((i, o, start, stop))
+            start = stop
         self.num_weights = start
-        #: number of harmonics Y: columns per radial function
-        self.num_harmonics = 1 if max_frequency is None else _num_harmonics(in_type.group.dim, max_frequency)
+        self._runs_in, self._runs_out = _runs(in_type), _runs(out_type)
+        for a, run_in in enumerate(self._runs_in):
+            for b, run_out in enumerate(self._runs_out):
+                self._register(f"{a}_{b}", [[kernels[i, o] for o in run_out.blocks] for i in run_in.blocks])
+        #: numbers of weights of one radial function, from every block to every run
+        self._sizes = [
+            sum(len(kernels[i, o]) for o in run.blocks) * mul * run.mul
+            for i, (mul, _) in enumerate(in_type.blocks)
+            for run in self._runs_out
+        ]
+        if not dense:
+            for i, o, start, stop in self.paths:
+                for transposed in (0, 1) if stop > start else ():
+                    self.register_constant(f"spread{transposed}_{i}_{o}", self._reduction(i, o, bool(transposed))[1])
+
+    def _register(self, name: str, kernels: list[list[Tensor]]) -> None:
+        """What spreads the weights of two runs over the columns: (dim_out Y dim_in, K), K over all pairs of their blocks."""
+        dims_in, dims_out = [row[0].shape[2] for row in kernels], [kernel.shape[1] for kernel in kernels[0]]
+        count = sum(len(kernel) for row in kernels for kernel in row)
+        spread = torch.zeros(sum(dims_out), self.num_angular, sum(dims_in), count, dtype=torch.float64, device="cpu")
+        parts = [part.split(dims_out) for part in spread.split(dims_in, 2)]
+        start = 0
+        for row, places in zip(kernels, parts):
+            for kernel, place in zip(row, places):
+                place[..., start : start + len(kernel)] = kernel.permute(1, 3, 2, 0)
+                start += len(kernel)
+        spread = spread.flatten(0, 2)
+        used = spread.abs() > _ZERO
+        if count and used.count_nonzero() <= len(used) and (used.sum(-1) <= 1).all():
+            # With permutations every entry is one weight.
+            place = spread.abs().argmax(-1)
+            self.register_constant(f"factor_{name}", spread.gather(-1, place.unsqueeze(-1)))
+        else:
+            # The symmetries of the taps repeat the entries of regular fields.
+            spread, place = _distinct(spread)
+            self.register_constant(f"spread_{name}", spread)
+        self.register_constant(f"place_{name}", place)
+
+    @property
+    def num_columns(self) -> int:
+        """J."""
+        return self.num_radial * self.num_angular
 
     def initial_weight(self) -> Tensor:
         """Random weights that keep the variance of the output near that of the input: (num_weights,)."""
         fan = [0] * len(self.out_type.blocks)
-        for i, o, start, stop in self.paths:
-            if stop > start:
-                fan[o] += self.in_type.blocks[i][0] * getattr(self, f"basis_{i}_{o}").shape[0]
+        for (i, o, *_), count in zip(self.paths, self._counts):
+            fan[o] += self.in_type.blocks[i][0] * count
         weight = torch.randn(self.num_weights, device="cpu")
         for _, o, start, stop in self.paths:
             if stop > start:
@@ -63,22 +127,41 @@ class KernelExpansion(ConstantModule):
         return weight
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(num_weights,) -> (B, Y, in_type.dim, out_type.dim)."""
-        rows: list[list[Tensor]] = [[] for _ in self.in_type.blocks]
-        for i, o, start, stop in self.paths:
-            (mul_in, rep_in), (mul_out, rep_out) = self.in_type.blocks[i], self.out_type.blocks[o]
-            shape = (self.num_radial, self.num_harmonics, rep_in.dim * mul_in, rep_out.dim * mul_out)
-            if stop == start:
-                rows[i].append(weight.new_zeros(shape))
-                continue
-            basis = getattr(self, f"basis_{i}_{o}")
-            path = weight[start:stop].view(self.num_radial, basis.shape[0], mul_in, mul_out)
-            rows[i].append(torch.einsum("koiy,bkmn->byimon", basis, path).reshape(shape))
-        return torch.cat([torch.cat(row, -1) for row in rows], -2)
+        """(num_weights,) -> (J, in_type.dim, out_type.dim); for B = 1 in memory (out, J, in), channels_last for conv2d."""
+        if self.num_radial == 1:
+            return self._matrices(weight)
+        parts = [weight[start:stop].view(self.num_radial, -1) for _, _, start, stop in self.paths]
+        rows = torch.cat(parts, 1) if parts else weight.view(self.num_radial, 0)
+        return torch.cat([self._matrices(row) for row in rows.unbind(0)])
+
+    def _matrices(self, weight: Tensor) -> Tensor:
+        """The matrices (Y, in_type.dim, out_type.dim) of one radial function."""
+        pieces, rows, stride = weight.split(self._sizes), [], len(self._runs_out)
+        for b, run_out in enumerate(self._runs_out):
+            parts = []
+            for a, run_in in enumerate(self._runs_in):
+                path = _joined([pieces[i * stride + b] for i in run_in.blocks], 0).view(-1, run_in.mul, run_out.mul)
+                parts.append(self._expand(f"{a}_{b}", path, run_in, run_out))
+            rows.append(_joined(parts, -1))
+        return _joined(rows, 0).permute(1, 2, 0)
+
+    def _expand(self, name: str, path: Tensor, run_in: _Run, run_out: _Run) -> Tensor:
+        """(K, mul_in, mul_out) -> (out, Y, in) between two runs."""
+        # The copies of the input last, as in the result: long runs to copy.
+        path = path.transpose(1, 2).flatten(1)
+        spread, place, factor = (getattr(self, f"{kind}_{name}", None) for kind in ("spread", "place", "factor"))
+        entries = path if spread is None else spread @ path
+        entries = entries if place is None else entries.index_select(0, place)
+        entries = entries if factor is None else entries * factor
+        entries = entries.view(run_out.dim, self.num_angular, run_in.dim, run_out.mul, run_in.mul)
+        return entries.permute(0, 3, 1, 2, 4).reshape(run_out.dim * run_out.mul, self.num_angular, -1)
+
+    def _reduction(self, i: int, o: int, transposed: bool) -> tuple[Tensor, Tensor]:
+        return reduction(self._bases[i, o], transposed)
 
     def functionals(self, i: int, o: int, transposed: bool) -> Tensor:
         """What the kernels from block i to block o use of the aggregate: (U, d, Y) float64 on the CPU, see `reduction`."""
-        return reduction(self.in_type.blocks[i][1], self.out_type.blocks[o][1], self.max_frequency, transposed)[0]
+        return self._reduction(i, o, transposed)[0]
 
     def spreads(self, transposed: bool, exact: bool = False) -> list[Tensor | None]:
         """What each weight of a path does to its functionals, see `reduction`; None for a path without kernels.
@@ -99,7 +182,7 @@ class KernelExpansion(ConstantModule):
         blocks = self.in_type.blocks if transposed else self.out_type.blocks
         parts: list[list[Tensor]] = [[] for _ in blocks]
         for (i, o, start, stop), spread in zip(self.paths, spreads):
-            if stop == start:
+            if stop == start or spread is None:
                 continue
             (mul_in, _), (mul_out, _) = self.in_type.blocks[i], self.out_type.blocks[o]
             path = weight[start:stop].view(self.num_radial, spread.shape[1], mul_in, mul_out)
@@ -110,15 +193,46 @@ class KernelExpansion(ConstantModule):
         return [torch.cat(part) if part else weight.new_zeros(0, rep.dim * mul) for part, (mul, rep) in zip(parts, blocks)]
 
     def extra_repr(self) -> str:
-        return f"{self.in_type} -> {self.out_type}, num_weights={self.num_weights}"
+        return f"{self.in_type} -> {self.out_type}, columns={self.num_columns}, num_weights={self.num_weights}"
 
 
-def _basis(rep_in, rep_out, max_frequency: int | None) -> Tensor:
-    """(K, dim_out, dim_in, Y)."""
-    if max_frequency is None:
-        return self_basis(rep_in, rep_out).unsqueeze(-1)
-    return SteerableBasis(rep_in, rep_out, max_frequency).coefficients
+def self_expansion(in_type: FieldType, out_type: FieldType) -> KernelExpansion:
+    """The expansion of the centre's own weight: intertwiners, one matrix."""
+    return KernelExpansion(in_type, out_type, IntertwinerBasis)
 
 
-def _num_harmonics(dim: int, max_frequency: int) -> int:
-    return 2 * max_frequency + 1 if dim == 2 else (max_frequency + 1) ** 2
+class _Run(NamedTuple):
+    """Consecutive blocks of ``mul`` copies each, which lie in memory like ``mul`` copies of their sum of dimension ``dim``."""
+
+    blocks: tuple[int, ...]
+    mul: int
+    dim: int
+
+
+def _runs(type: FieldType) -> list[_Run]:
+    runs: list[_Run] = []
+    for b, (mul, rep) in enumerate(type.blocks):
+        last = runs[-1] if runs else None
+        if last and last.mul == mul and last.dim + rep.dim <= _TOGETHER:
+            runs[-1] = _Run((*last.blocks, b), mul, last.dim + rep.dim)
+        else:
+            runs.append(_Run((b,), mul, rep.dim))
+    return runs
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The different rows of a matrix and the place of every row among them; all rows and None where few are equal."""
+    if not rows.numel():
+        return rows, None
+    # Equal rows have equal products with a vector; that others have not is looked at in the end.
+    generic = torch.arange(1.0, rows.shape[1] + 1, dtype=rows.dtype, device=rows.device).sqrt().cos()
+    _, place = torch.unique((rows @ generic).round(decimals=10), return_inverse=True)
+    number = int(place.max()) + 1
+    distinct = rows.new_zeros(number, rows.shape[1]).index_copy(0, place, rows)
+    if 2 * number > len(rows) or (distinct[place] - rows).abs().max() > _ZERO:
+        return rows, None
+    return distinct, place
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)

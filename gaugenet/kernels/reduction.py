@@ -13,34 +13,30 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..groups import Representation
-from .basis import SteerableBasis, self_basis
+from .kernel import KernelBasis
 
 _ZERO = 1e-9
 
 
 @lru_cache(maxsize=512)
-def reduction(rep_in: Representation, rep_out: Representation, max_frequency: int | None, transposed: bool) -> tuple:
-    r"""Factors of the kernel basis, :math:`Q_k[d_o, d_i, y] = \sum_u S[u, k, d_o]\, F[u, d_i, y]`.
+def reduction(basis: KernelBasis, transposed: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Factors of a kernel basis, :math:`Q_k[d_o, d_i, y] = \sum_u S[u, k, d_o]\, F[u, d_i, y]`.
 
     Rows (k, d_o) of Q that are multiples of one another share one functional F_u. Where that saves nothing (regular
     representations), the F_u are the single entries that the kernel uses.
 
     Args:
-        max_frequency: None for the self kernel, of one harmonic.
+        basis: Q (K, dim_out, dim_in, Y).
         transposed: factorise the transposed kernel, :math:`Q_k[d_o, d_i, y] = \sum_u S[u, k, d_i]\, F[u, d_o, y]`.
 
     Returns:
         F (U, d, Y) and S (U, K, d'), float64 tensors.
     """
-    if max_frequency is None:
-        basis = self_basis(rep_in, rep_out).unsqueeze(-1).cpu().numpy()
-    else:
-        basis = SteerableBasis(rep_in, rep_out, max_frequency).coefficients.cpu().numpy()
+    array = basis.coefficients.cpu().numpy()
     if transposed:
-        basis = basis.swapaxes(1, 2)
-    count, rows, columns, harmonics = basis.shape
-    matrix = basis.reshape(count * rows, columns * harmonics)
+        array = array.swapaxes(1, 2)
+    count, rows, columns, harmonics = array.shape
+    matrix = array.reshape(count * rows, columns * harmonics)
     functionals, place, factor = _distinct_rows(matrix)
     used = np.flatnonzero(np.abs(matrix).max(axis=0, initial=0.0) > _ZERO)
     if len(functionals) < len(used):

@@ -1,8 +1,8 @@
 """The one hot loop: transported neighbours summed against kernel functions, then mixed."""
 
+from .backend import BACKENDS
 from .carrying import Carrier, carry_sum
-from .convolve import BACKENDS, Kernel, gauge_convolve
-from .lattice import TapLayout, TapPlan, TapTable, make_tap_plan, tap_convolve
+from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
 from .rows import map_rows
@@ -14,15 +14,10 @@ __all__ = [
     "EdgePlan",
     "Kernel",
     "Layout",
-    "TapLayout",
-    "TapPlan",
-    "TapTable",
     "carry_sum",
     "gauge_convolve",
     "make_layout",
     "make_plan",
     "make_sum_plan",
-    "make_tap_plan",
     "map_rows",
-    "tap_convolve",
 ]

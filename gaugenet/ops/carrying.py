@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..fields import FieldType
+from .backend import choose
 from .cpu import driver as cpu
 from .mixing import OTHER, carried_blocks
 from .plan import EdgeList, EdgePlan
 
 _EDGES = len(EdgeList._fields)
+_LOOPS = {"cpu": cpu}
 
 
 class Carrier(NamedTuple):
@@ -35,8 +36,8 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
 
     .. math:: out[p] = \sum_{e: q \to p} u_e\, \rho(g_{pq})\, f(q)
 
-    On the CPU one fused loop; the backward pass is the same over the reversed edges. Elsewhere, or where the environment says
-    GAUGENET_BACKEND=reference, plain torch.
+    On the CPU one fused loop, of which the backward pass is the same over the reversed edges; elsewhere plain torch, and where
+    the environment variable GAUGENET_BACKEND says so, see :mod:`gaugenet.ops.backend`.
 
     Args:
         x: (B N, D) features. carrier: of their field type.
@@ -48,8 +49,8 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     """
     edges = plan.forward
     learnt = edges.table.requires_grad or edges.transport.requires_grad
-    wanted = os.environ.get("GAUGENET_BACKEND", "auto") in ("auto", "cpu")
-    if wanted and cpu.supported(x, carrier) and not learnt:
+    loop = choose("auto", x, _LOOPS, lambda loop: loop.supported(x, carrier), learnt=learnt, what=str(carrier.type))
+    if loop == "cpu":
         return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
     fields = x.unflatten(0, (copies, x.shape[0] // copies))
     carried = edges.table.to(x.dtype) * carrier.type.transform(edges.transport.to(x.dtype), fields[:, edges.source])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from ..fields import FieldType
 from . import operator, reference
+from .backend import choose
 from .mixing import Layout
 from .plan import EdgePlan
-
-BACKENDS = ("auto", "reference", *operator.LOOPS)
 
 
 class Kernel(NamedTuple):
@@ -55,28 +53,21 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     Raises:
         ValueError: an unknown backend, or one that cannot take these features.
     """
-    if backend == "auto":
-        backend = os.environ.get("GAUGENET_BACKEND", "auto")
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}")
     layout, transposed = kernel.layouts
-    if backend == "auto":
-        edges, device = plan.forward, x.device.type
-        learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
-        fused = device in operator.LOOPS and operator.LOOPS[device].supported(x, layout, transposed) and not learnt
-        backend = device if fused else "reference"
+    edges = plan.forward
+    learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
+
+    def fits(loop) -> bool:
+        return loop.supported(x, layout, transposed)
+
+    backend = choose(backend, x, operator.LOOPS, fits, learnt=learnt, what=str(kernel.in_type))
     if backend != "reference":
-        if not operator.LOOPS[backend].supported(x, layout, transposed):
-            raise ValueError(
-                f"backend {backend!r} takes irreps of planar groups and permutations, in floating point on its device "
-                f"(cuda-on-chip: irreps in at most 32 bits); got {x.dtype} on {x.device} and features {kernel.in_type}"
-            )
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
         second = kernel.mixing(True) if needs_grad else x.new_empty(0)
         first, forward, backward = kernel.mixing(False), list(plan.forward), list(plan.backward)
         bias = x.new_zeros(layout.width) if kernel.bias is None else kernel.bias
         return operator.convolve(x, bias, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
-    edges, mixing = plan.forward, kernel.mixing(False)
+    mixing = kernel.mixing(False)
     transport = edges.transport.to(x.dtype)
 
     def one(field: Tensor) -> Tensor:

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from ..fields import FieldType
 
-# What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group.
-COPY, SIGN, ROTATE, PERMUTE, OTHER = 0, 1, 2, 3, 4
-# A sign for each element of a finite group, in the place of a permutation; only of the loops over taps.
-FLIP = 5
+# What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group; of FLIP a sign
+# for each element stands in the place of a permutation.
+COPY, SIGN, ROTATE, PERMUTE, OTHER, FLIP = 0, 1, 2, 3, 4, 5
 
 
 class Layout(NamedTuple):
@@ -21,7 +20,8 @@ class Layout(NamedTuple):
 
     Attributes:
         blocks: (K, 5) kind, order (or offset in permutations), mul, first column and dim of every block that is carried.
-        permutations: (P,) for every permutation representation in use: the row to which each element moves each column.
+        permutations: (P,) for every permutation representation in use: the row to which each element moves each column; for
+            every one-dimensional one of a finite group: the sign of each element.
         entries: (M, 7) first output column z; row and first column of the aggregate A, twice (a and b); mul; 1 for the first
             entry of z. The row after the last column of the table is the centre itself.
         factors: (M, 2): out[z : z + mul] (+)= f A[a] + g A[b].
@@ -81,7 +81,9 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
     source, result = expansion.in_type, expansion.out_type
     if transposed:
         source, result = result, source
-    centre = expansion.num_radial * expansion.num_harmonics
+    centre = expansion.num_columns
+    if expansion.dense:
+        return _dense_layout(source, result, centre + (own is not None))
     parts = [(expansion, 0, _pairs(expansion)), *([(own, centre, _pairs(own))] if own is not None else [])]
     entries, factors, groups = [], [], []
     z = offset = 0
@@ -95,11 +97,21 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
                 functionals = part.functionals(*pair, transposed).cpu().numpy()
                 for b in range(part.num_radial):
                     for functional in functionals:
-                        _append(entries, factors, functional, z, row + b * part.num_harmonics, place.start, mul)
+                        _append(entries, factors, functional, z, row + b * part.num_angular, place.start, mul)
                         z += mul
         width = rep_r.dim * mul_r
         groups.append((first, z - first, columns.start, width, offset))
         offset += (z - first) * width
+    return _layout(source, entries, factors, groups)
+
+
+def _dense_layout(source: FieldType, result: FieldType, columns: int) -> Layout:
+    """One matrix that mixes the whole aggregate (and the centre, its last row): nothing is combined before."""
+    entries = [(j * source.dim, j, 0, j, 0, source.dim, 1) for j in range(columns)] if source.dim else []
+    return _layout(source, entries, [(1.0, 0.0)] * len(entries), [(0, columns * source.dim, 0, result.dim, 0)])
+
+
+def _layout(source: FieldType, entries: list, factors: list, groups: list) -> Layout:
     blocks, permutations = carried_blocks(source)
     group = torch.tensor(groups, dtype=torch.int64, device="cpu").reshape(-1, 5)
     entry = torch.tensor(entries, dtype=torch.int64, device="cpu").reshape(-1, 7)
@@ -153,6 +165,10 @@ def carried_blocks(type: FieldType) -> tuple[Tensor, Tensor]:
         elif type.group.order is not None and rep.is_permutation:
             kind, order = PERMUTE, offset
             tables.append(rep.permutation_table().reshape(-1).to("cpu", torch.int64))
+            offset += tables[-1].numel()
+        elif type.group.order is not None and rep.dim == 1:
+            kind, order = FLIP, offset
+            tables.append(rep(type.group.elements).flatten().round().to("cpu", torch.int64))
             offset += tables[-1].numel()
         else:
             kind = OTHER

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ..groups import Group
-from ..groups.harmonic_action import harmonic_action
 from ..groups.representation import ELEMENT_TOLERANCE
 
 # Edges to a piece when the table of the transposed edges is made.
@@ -26,6 +25,7 @@ class EdgeList(NamedTuple):
         det: (E,) its determinant; empty for groups without reflections.
         element: (E,) its number among the elements of a finite group; empty for other groups.
         table: (E, J) kernel coefficients of the neighbours, node_table (N, J) of the centres.
+        column: (E,) the one column of each edge that is not zero; empty for other tables.
     """
 
     rowptr: Tensor
@@ -37,13 +37,28 @@ class EdgeList(NamedTuple):
     element: Tensor
     table: Tensor
     node_table: Tensor
+    column: Tensor
 
 
 class EdgePlan(NamedTuple):
-    """The edges of a graph, and the transposed ones for the backward pass."""
+    """A graph and a kernel in the order of the hot loop: made once, kept with the graph.
+
+    Attributes:
+        forward: the edges. backward: the transposed ones, for the backward pass.
+        cone: what a layer does at cone points, or None where there are none; nothing that the loops read.
+    """
 
     forward: EdgeList
     backward: EdgeList
+    cone: Any = None
+
+
+class Columns(Protocol):
+    """What a plan asks of the columns of a table (:class:`gaugenet.kernels.Columns`)."""
+
+    one_hot: bool
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor: ...
 
 
 def make_plan(
@@ -51,37 +66,43 @@ def make_plan(
     transport: Tensor,
     edge_table: Tensor,
     node_table: Tensor,
-    num_harmonics: int,
+    columns: Columns,
     group: Group | None = None,
 ) -> EdgePlan:
-    r"""Sort the transposed edges and turn their tables.
+    r"""Sort the edges and the transposed ones, and turn the tables of these.
 
     A steerable kernel satisfies :math:`\rho_{in}(g)^T K(x)^T = K(g^{-1} x)^T \rho_{out}(g)^T` for g in G, so the backward
-    pass is the convolution over the reversed edges with transporter :math:`g^{-1}`, the harmonics of :math:`g^{-1} x`, and
-    transposed matrices. That holds for any table whose columns turn as harmonics do, moment-matched ones included.
+    pass is the convolution over the reversed edges with transporter :math:`g^{-1}`, the columns of :math:`g^{-1} x`, and
+    transposed matrices. That holds for any table whose columns turn as the functions do, moment-matched ones included.
 
     Args:
-        edge_index: (2, E), sorted by target.
-        transport: (E, d, d).
-        edge_table: (E, B * Y), node_table: (N, B * Y).
-        num_harmonics: Y.
+        edge_index: (2, E). transport: (E, d, d).
+        edge_table: (E, J), node_table: (N, J).
+        columns: turns the rows of a table. Of one-hot ones edges with nothing in their row are left out.
         group: the structure group; a finite one lets permutation representations take the fused path.
     """
     num_nodes = node_table.shape[0]
+    if columns.one_hot and not torch.compiler.is_compiling():
+        used = edge_table.any(1)
+        if not bool(used.all()):
+            edge_index, transport, edge_table = edge_index[:, used], transport[used], edge_table[used]
+    if not _is_sorted(edge_index[1]):
+        order = torch.argsort(edge_index[1], stable=True)
+        edge_index, transport, edge_table = edge_index[:, order], transport[order], edge_table[order]
     source, target = edge_index[0], edge_index[1]
     order = torch.argsort(source, stable=True)
     reflects = transport.shape[-1] == 2 and (group is None or group.reflects)
     forth = source, target, transport, *_turns(transport, reflects), _elements(transport, group), edge_table, node_table
     with torch.no_grad():  # only the fused loops read it, which know no gradient to the table
-        inverse = _transposed(order, transport, edge_table, num_harmonics, reflects)
-    element = _elements(transport.transpose(-1, -2), group)[order] if forth[5].numel() else forth[5]
+        turn, det, element, table = _transposed(order, transport, edge_table, columns, reflects, group)
     # Of the transposed edges the loops read neither the targets nor the matrices.
     nothing = source.new_zeros(0), transport.new_zeros(0, *transport.shape[1:])
     narrow = torch.int32 if num_nodes < 2**31 else torch.int64
-    back = target[order].to(narrow), *nothing, *inverse[:2], element, inverse[2], node_table
+    back = target[order].to(narrow), *nothing, turn, det, element, table, node_table
+    column = [table.argmax(1) if columns.one_hot else source.new_zeros(0) for table in (edge_table, table)]
     return EdgePlan(
-        EdgeList(_rowptr(target, num_nodes), *forth),
-        EdgeList(_rowptr(source[order], num_nodes), *back),
+        EdgeList(_rowptr(target, num_nodes), *forth, column[0]),
+        EdgeList(_rowptr(source[order], num_nodes), *back, column[1]),
     )
 
 
@@ -99,29 +120,29 @@ def make_sum_plan(cluster: Tensor, transport: Tensor, factor: Tensor, num_target
     none = factor.new_zeros(0, 1)
     back = transport.transpose(-1, -2)
     one_each = torch.arange(cluster.numel() + 1, device=cluster.device)
-    turns, elements = _turns(there, reflects), _elements(there, group)
-    forth = order, target, there, *turns, elements, factor[order], none
-    back = cluster, one_each[:-1], back, *_turns(back, reflects), _elements(back, group), factor, none
+    turns, elements, nothing = _turns(there, reflects), _elements(there, group), order.new_zeros(0)
+    forth = order, target, there, *turns, elements, factor[order], none, nothing
+    back = cluster, one_each[:-1], back, *_turns(back, reflects), _elements(back, group), factor, none, nothing
     return EdgePlan(EdgeList(_rowptr(target, num_targets), *forth), EdgeList(one_each, *back))
 
 
 def _transposed(
-    order: Tensor, transport: Tensor, table: Tensor, num_harmonics: int, reflects: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn, det and table of the transposed edges, in ``order``; in pieces, to save memory."""
-    if torch.compiler.is_compiling():
-        inverse = transport.transpose(-1, -2)[order]
-        return *_turns(inverse, reflects), _turn_table(inverse, table[order], num_harmonics)
-    turned, turn = torch.empty_like(table), transport.new_empty(order.numel(), 2)
-    det = transport.new_empty(order.numel() if reflects else 0)
-    for start in range(0, order.numel(), _EDGES):
-        rows = slice(start, start + _EDGES)
-        inverse = transport.transpose(-1, -2)[order[rows]]
-        turned[rows] = _turn_table(inverse, table[order[rows]], num_harmonics)
-        turn[rows], part = _turns(inverse, reflects)
-        if reflects:
-            det[rows] = part
-    return turn, det, turned
+    order: Tensor, transport: Tensor, table: Tensor, columns: Columns, reflects: bool, group: Group | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Turn, det, element and table of the transposed edges, in ``order``; in pieces, to save memory."""
+    step = order.numel() if torch.compiler.is_compiling() else _EDGES
+    parts = []
+    for rows in order.split(max(step, 1)) if not torch.compiler.is_compiling() else (order,):
+        inverse = transport.transpose(-1, -2)[rows]
+        element = _elements(inverse, group)
+        parts.append((*_turns(inverse, reflects), element, columns.turn(inverse, element, table[rows])))
+    turn, det, element, turned = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*parts))
+    return turn, det, element, turned
+
+
+def _is_sorted(target: Tensor) -> bool:
+    """Whether edges go by their targets; a compiler does not see values."""
+    return torch.compiler.is_compiling() or not target.numel() or bool((target[1:] >= target[:-1]).all())
 
 
 def _turns(transport: Tensor, reflects: bool) -> tuple[Tensor, Tensor]:
@@ -140,18 +161,3 @@ def _elements(transport: Tensor, group: Group | None) -> Tensor:
 
 def _rowptr(sorted_ids: Tensor, num_nodes: int) -> Tensor:
     return torch.searchsorted(sorted_ids.contiguous(), torch.arange(num_nodes + 1, device=sorted_ids.device))
-
-
-def _turn_table(g: Tensor, table: Tensor, num_harmonics: int) -> Tensor:
-    """Coefficients of the harmonics of g x from those of x: (E, B * Y) -> (E, B * Y)."""
-    blocks = table.view(table.shape[0], table.shape[1] // num_harmonics, num_harmonics)
-    planar = g.shape[-1] == 2
-    parts, start, frequency = [], 0, 0
-    while start < num_harmonics:
-        width = 1 if frequency == 0 else 2 if planar else 2 * frequency + 1
-        part = blocks[..., start : start + width]
-        if frequency:
-            part = part @ harmonic_action(g.shape[-1], frequency, g).transpose(-1, -2)
-        parts.append(part)
-        start, frequency = start + width, frequency + 1
-    return torch.cat(parts, -1).flatten(1)

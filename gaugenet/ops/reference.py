@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .mixing import PERMUTE, ROTATE, SIGN, Layout
+from .mixing import FLIP, PERMUTE, ROTATE, SIGN, Layout
 from .plan import EdgeList
 
 # Bytes of padded neighbour features that one chunk of targets may take: large enough for BLAS, small enough for memory.
@@ -32,6 +32,8 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
         a = x[:, first : first + mul]
         if kind == SIGN:
             parts.append(det * a)
+        elif kind == FLIP:
+            parts.append(layout.permutations[order:].to(x)[edges.element][:, None] * a)
         elif kind == ROTATE:
             b = det * x[:, first + mul : first + 2 * mul]
             c, s = cos, sin

@@ -11,7 +11,7 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.kernels import RingBasis, Rings, TapBasis, hexagonal_taps, square_taps
-from gaugenet.kernels.tap_expansion import TapExpansion
+from gaugenet.kernels.expansion import KernelExpansion
 from tests.kernels.test_basis import ESCNN_2D, _planar_group, _planar_rep
 
 C4, D4, C8, SO2, O2 = groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8), groups.SO2(), groups.O2()
@@ -107,7 +107,7 @@ def test_basis_is_a_value():
 def test_initial_weight_keeps_the_variance(group, text):
     torch.manual_seed(0)
     type, taps = FieldType(group, text), square_taps(5)
-    expansion = TapExpansion(type, type, taps, partial(RingBasis, rings=Rings.of(5)))
+    expansion = KernelExpansion(type, type, partial(RingBasis, taps=taps, rings=Rings.of(5)), dense=True)
     kernel = expansion(expansion.initial_weight())
     out = torch.einsum("nti,tio->no", torch.randn(100, 25, type.dim), kernel)
     assert 0.9 < float(out.std()) < 1.1

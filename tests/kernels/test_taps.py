@@ -12,7 +12,7 @@ import torch
 from gaugenet import FieldType, groups
 from gaugenet.kernels import TapBasis, hexagonal_taps, square_taps
 from gaugenet.kernels.rings import RingBasis, Rings
-from gaugenet.kernels.tap_expansion import TapExpansion
+from gaugenet.kernels.expansion import KernelExpansion
 from gaugenet.kernels.taps import tap_permutation
 
 C4, C6, D4, D6, flip = groups.Cyclic(4), groups.Cyclic(6), groups.Dihedral(4), groups.Dihedral(6), groups.Reflection()
@@ -120,7 +120,7 @@ def test_refused(error, match, call):
 )
 def test_expansion_meets_the_constraint(group, taps, a, b):
     in_type, out_type = FieldType(group, a), FieldType(group, b)
-    expansion = TapExpansion(in_type, out_type, taps).double()
+    expansion = KernelExpansion(in_type, out_type, partial(TapBasis, taps=taps), dense=True).double()
     kernel = expansion(expansion.initial_weight().double())
     assert kernel.shape == (len(taps), in_type.dim, out_type.dim)
     for g, place in zip(group.elements, tap_permutation(group, taps)):
@@ -148,7 +148,7 @@ def test_expansion_is_the_sum_of_weights_times_kernels(group, a, b, rings):
     """The weights of every pair of blocks are an array (K, mul_in, mul_out), as saved networks have them."""
     in_type, out_type, taps = FieldType(group, a), FieldType(group, b), square_taps(3)
     basis = TapBasis if rings is None else partial(RingBasis, rings=rings)
-    expansion = TapExpansion(in_type, out_type, taps, basis).double()
+    expansion = KernelExpansion(in_type, out_type, partial(basis, taps=taps), dense=True).double()
     weight, start, rows = expansion.initial_weight().double(), 0, []
     for mul_in, rep_in in in_type.blocks:
         row = []
@@ -169,7 +169,7 @@ def test_expansion_is_the_sum_of_weights_times_kernels(group, a, b, rings):
 def test_initial_weight_keeps_the_variance():
     torch.manual_seed(0)
     in_type = out_type = FieldType(C6, "40xregular")
-    expansion = TapExpansion(in_type, out_type, hexagonal_taps())
+    expansion = KernelExpansion(in_type, out_type, partial(TapBasis, taps=hexagonal_taps()), dense=True)
     kernel = expansion(expansion.initial_weight())
     out = torch.einsum("nti,tio->no", torch.randn(200, 7, in_type.dim), kernel)
     assert 0.9 < float(out.std()) < 1.1

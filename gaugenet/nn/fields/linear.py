@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...fields import FieldType
-from ...kernels.expansion import KernelExpansion
+from ...kernels.expansion import self_expansion
 from ..checks import check_features
 from .bias import FieldBias
 
@@ -27,7 +27,7 @@ class GaugeLinear(nn.Module):
     def __init__(self, in_type: FieldType, out_type: FieldType, bias: bool = True) -> None:
         super().__init__()
         self.in_type, self.out_type = in_type, out_type
-        self.expansion = KernelExpansion(in_type, out_type, None)
+        self.expansion = self_expansion(in_type, out_type)
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.bias = FieldBias(out_type) if bias else None
         self.reset_parameters()
@@ -41,7 +41,7 @@ class GaugeLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeLinear")
         # Intertwiners join few pairs of blocks: products of those, not with a matrix that is mostly zeros.
-        matrix, out = self.expansion(self.weight)[0, 0], []
+        matrix, out = self.expansion(self.weight)[0], []
         for o, columns in enumerate(self.out_type.slices):
             rows = [self.in_type.slices[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
             parts = [x[:, r] @ matrix[r, columns] for r in rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...kernels.constants import ConstantModule
 from ...kernels.lattices import Lattice
-from ...kernels.rings import RingBasis, Rings
-from ...kernels.tap_expansion import TapExpansion
-from ...kernels.taps import TapBasis
+from ...kernels.rings import Rings
+from ...kernels.tap_kernels import Taps
 from ..exporting.exportable import Exportable
 from ..fields.bias import FieldBias
 from .padding import GridPadding, per_axis, spatial_axes
@@ -60,8 +58,8 @@ class GridKernel(ConstantModule, Exportable):
         self.stride = per_axis("stride", stride, self.spatial, least=1)
         self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
         self.rings = Rings.of(self.kernel_size, rings, sigma, max_frequency) if basis == "band_limited" else None
-        kernels = TapBasis if self.rings is None else partial(RingBasis, rings=self.rings)
-        self.expansion = TapExpansion(_share(in_type, self.groups), _share(out_type, self.groups), self.taps, kernels)
+        share_in, share_out = _share(in_type, self.groups), _share(out_type, self.groups)
+        self.expansion = Taps(rings=self.rings).on_taps(share_in, share_out, self.taps)
         # Where the taps are all pixels of the kernel, none has to be put into its place.
         whole = len(place) == self.kernel_size**self.spatial
         self.register_constant("place", None if whole else torch.from_numpy(place))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from ..mixing import ROTATE, Layout
+from ..mixing import Layout
 from ..plan import EdgeList
 from ..precision import WORKING
 
@@ -16,8 +16,6 @@ from ..precision import WORKING
 _SLICES = 2
 # Bytes of the combinations held at a time: they should stay in the cache between the loop and the product.
 _CHUNK_BYTES = 1 << 18
-# Floats to a register of the loops (gaugenet.ops.cpu.vector.WIDTH, which imports numba).
-_REGISTER = 16
 
 # Without numba (a machine that only trains on its GPU) the reference path serves.
 _NUMBA = importlib.util.find_spec("numba") is not None
@@ -66,47 +64,6 @@ def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutati
     return out.to(x.dtype)
 
 
-def tap_convolve(x: Tensor, weight: Tensor, bias: Tensor, table: list[Tensor], layout: list[Tensor]) -> Tensor:
-    """(N, D) -> (N, D_out); see :func:`gaugenet.ops.lattice.tap_convolve`."""
-    working = WORKING[x.dtype]
-    out = x.new_empty(x.shape[0], weight.shape[2], dtype=working)
-    bounds = _bounds(x.shape[0])
-    head, weight, step = _taps(x, weight, table, layout, working)
-    arguments = *head, _numpy(weight, working).reshape(-1), _numpy(bias, working), out.numpy(), bounds.numpy(), step
-    _run("tap_convolve", (*arguments, table[0].shape[1]), bounds.numel() - 1)
-    return out.to(x.dtype)
-
-
-def tap_convolve_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool
-) -> tuple[Tensor, Tensor]:
-    """Gradients to the features and to the weight (T, D_out, D), from ``grad`` gathered over the reversed edges."""
-    working, width = WORKING[x.dtype], weight.shape[1]
-    grad_x = x.new_empty(x.shape if need_x else (0, x.shape[1]), dtype=working)
-    bounds = _bounds(x.shape[0])
-    (grads, *head), weight, step = _taps(grad, weight, table, layout, working)
-    grad_w = torch.zeros(bounds.numel() - 1, weight.numel() if need_w else 0, dtype=working, device="cpu")
-    arguments = grads, _numpy(x, working), *head, _numpy(weight, working).reshape(-1), grad_x.numpy(), grad_w.numpy()
-    _run("tap_convolve_backward", (*arguments, bounds.numpy(), step, table[0].shape[1]), bounds.numel() - 1)
-    grad_w = grad_w.sum(0).view(weight.shape)[:, :width] if need_w else grad_w[0]
-    return grad_x.to(x.dtype), grad_w.contiguous()
-
-
-def _taps(x: Tensor, weight: Tensor, table: list[Tensor], layout: list[Tensor], dtype: torch.dtype):
-    """(features, edges, blocks, permutations); the weight with whole registers for rows; nodes to a chunk."""
-    source, element, share = (part.reshape(-1) for part in table)
-    blocks, permutations, turns = layout
-    kinds = blocks[:, 0]
-    turned, signed = bool((kinds == ROTATE).any()), bool((turns[:, 2] < 0).any())
-    turn = turns.to(dtype)[element.long()] if turned or signed else turns.new_zeros(0, 3, dtype=dtype)
-    det = turn[:, 2] if signed else turn[:0, 2]
-    arrays = (source, turn[:, :2].reshape(-1), det.contiguous(), element, share.to(dtype))
-    edges = tuple(part.numpy() for part in arrays)
-    weight = torch.nn.functional.pad(weight, (0, 0, 0, -weight.shape[1] % _REGISTER))
-    step = max(8, _CHUNK_BYTES // (weight.shape[0] * weight.shape[1] * dtype.itemsize) // 8 * 8)
-    return (_numpy(x, dtype), edges, blocks.numpy(), permutations.numpy()), weight, step
-
-
 def _numpy(x: Tensor, dtype: torch.dtype):
     return x.detach().to(dtype).contiguous().numpy()
 
@@ -119,7 +76,7 @@ def _edges(edges: EdgeList, dtype: torch.dtype) -> tuple:
 
 def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
     return [
-        (*_edges(edges, dtype), _numpy(edges.node_table, dtype)),
+        (*_edges(edges, dtype), _numpy(edges.node_table, dtype), edges.column.numpy()),
         (*(t.numpy() for t in layout[:3]), _numpy(layout.factors, dtype), layout.groups.numpy()),
     ]
 

@@ -91,86 +91,8 @@ def _carry_slice(arguments, item):
         _set(flat, p * width, sums, s0, s0, width, one[0], zeros[0])
 
 
-@njit(**_OPTIONS)
-def _scale(rows, r, padded, share, first, count):
-    """Neighbours times their share, where that is not one."""
-    for i in range(count):
-        f = share[first + i]
-        if f != 1:
-            for k in range(r + i * padded, r + (i + 1) * padded):
-                rows[k] *= f
-
-
-@njit(**_OPTIONS)
-def _tap_slice(arguments, item):
-    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve`."""
-    x, edges, blocks, permutations, weight, bias, out, bounds, step, taps = arguments
-    source, turn, det, element, share = edges
-    start, stop, width, columns = bounds[item], bounds[item + 1], x.shape[1], out.shape[1]
-    padded = (width + WIDTH - 1) // WIDTH * WIDTH
-    row = taps * padded
-    values, flat = x.reshape(-1), out.reshape(-1)
-    rows, r = _aligned(step * row, x.dtype)
-    for p in range(start, stop, step):
-        count = min(step, stop - p)
-        _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
-        _scale(rows, r, padded, share, p * taps, count * taps)
-        _product(rows, r, 1, row, row, weight, 0, columns, bias, 0, 0, flat, p * columns, columns, count, columns)
-
-
-@njit(**_OPTIONS)
-def _tap_backward_slice(arguments, item):
-    """The nodes bounds[item] <= p < bounds[item + 1] of :func:`tap_convolve_backward`."""
-    grad, x, edges, blocks, permutations, weight, grad_x, grad_weights, bounds, step, taps = arguments
-    source, turn, det, element, share = edges
-    start, stop, width, columns = bounds[item], bounds[item + 1], grad.shape[1], x.shape[1]
-    padded = (width + WIDTH - 1) // WIDTH * WIDTH
-    row, g_w = taps * padded, grad_weights[item]
-    values, features, flat, zeros = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1), np.zeros(columns, x.dtype)
-    rows, r = _aligned(step * row, x.dtype)
-    for p in range(start, stop, step):
-        count = min(step, stop - p)
-        at = p * columns
-        _carry(values, source, turn, det, element, p * taps, count * taps, blocks, permutations, rows, r, width, padded)
-        _scale(rows, r, padded, share, p * taps, count * taps)
-        if flat.size:
-            _product(rows, r, 1, row, row, weight, 0, columns, zeros, 0, 0, flat, at, columns, count, columns)
-        if g_w.size:
-            _product(rows, r, row, 1, count, features, at, columns, g_w, 0, columns, g_w, 0, columns, row, columns)
-
-
 _convolve_team, _backward_team = make_team(_convolve_slice), make_team(_backward_slice)
 _carry_team = make_team(_carry_slice)
-_tap_team, _tap_backward_team = make_team(_tap_slice), make_team(_tap_backward_slice)
-
-
-@njit(**_OPTIONS)
-def tap_convolve(fork, threads, first, last, arguments):
-    """out[p] = sum over taps t of rho(g_pt) x[source[p, t]] @ weight[t] + bias, for some slices of the nodes.
-
-    ``arguments`` are x (N, D); edges: source (N T,), turn (2 N T,), det, element, share (N T,); blocks and permutations of a
-    Layout; weight (T, D up to whole registers, D_out) flat; bias (D_out,); out (N, D_out), written; bounds
-    of the slices; step, nodes to a chunk; T.
-    """
-    if threads > 1:
-        return _tap_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _tap_slice(arguments, item)
-    return 0
-
-
-@njit(**_OPTIONS)
-def tap_convolve_backward(fork, threads, first, last, arguments):
-    """The same over the reversed edges, for the gradients: grad_x[p] = ..., and grad_weight[slice] += rows^T x.
-
-    ``arguments`` are grad (N, D_out), x (N, D), edges, blocks, permutations, weight, grad_x (N, D), grad_weight (S, like
-    weight), bounds, step and T. Either of grad_x and grad_weight may be empty: then it is not wanted.
-    """
-    if threads > 1:
-        return _tap_backward_team(fork, threads, first, last, arguments)
-    for item in range(first, last):
-        _tap_backward_slice(arguments, item)
-    return 0
 
 
 @njit(**_OPTIONS)
@@ -193,7 +115,7 @@ def convolve(fork, threads, first, last, arguments):
         first, last: the slices are first <= s < last.
         arguments: tuple of
             x (B N, D) features of B fields on the graph, one under the other;
-            edges: rowptr (N + 1,), source (E,), turn (2 E,), det, element (E,), table (E J,), node_table (N, J), see
+            edges: rowptr (N + 1,), source (E,), turn (2 E,), det, element (E,), table (E J,), node_table (N, J), column, see
             :class:`gaugenet.ops.plan.EdgeList`;
             layout, see :class:`gaugenet.ops.mixing.Layout`;
             weight, the matrices of the groups, one after the other; bias (D_out,);
@@ -250,7 +172,7 @@ def _aligned(size, dtype):
 @njit(**_OPTIONS)
 def _aggregate(x, edges, layout, work, start, stop, out, out_width):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, one row a node."""
-    rowptr, source, turn, det, element, table, node_table = edges
+    rowptr, source, turn, det, element, table, node_table, column = edges
     blocks, permutations = layout[:2]
     (carried, c0), (sums, s0), (wide, wide_factors), (places, place_factors) = work
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
@@ -268,7 +190,9 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
                 for k in range(0, width, 16):
                     prefetch(values, source[ahead] * width + k)
         _carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
-        for k in range(0, padded, WIDTH):
+        if column.size:
+            _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded)
+        for k in range(0, 0 if column.size else padded, WIDTH):
             v, c = c0 + k, own + k
             j = 0
             while j < columns:
@@ -296,6 +220,19 @@ def _aggregate(x, edges, layout, work, start, stop, out, out_width):
                 _set(out, to, sums, a, b, mul, f, g)
             else:
                 _add(out, to, sums, a, b, mul, f, g)
+
+
+@njit(**_OPTIONS)
+def _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded):
+    """The sums of a one-hot table: every carried neighbour is added to the row of its column, the centre to those it has."""
+    zero, own = carried.dtype.type(0.0), s0 + columns * padded
+    sums[s0:own] = zero
+    for i in range(count):
+        to, at, u = s0 + column[first + i] * padded, c0 + i * padded, table[(first + i) * columns + column[first + i]]
+        _add(sums, to, carried, at, at, padded, u, zero)
+    for j in range(columns):
+        if node[p * columns + j] != zero:
+            _add(sums, s0 + j * padded, sums, own, own, padded, node[p * columns + j], zero)
 
 
 @njit(**_OPTIONS)

@@ -8,7 +8,7 @@ import os
 import torch
 from torch import Tensor
 
-from ..mixing import PERMUTE, ROTATE, Layout
+from ..mixing import FLIP, PERMUTE, ROTATE, Layout
 from ..plan import EdgeList
 from ..precision import WORKING
 from ..reference import combine
@@ -69,7 +69,7 @@ def pieces(layout: Layout) -> tuple[list[tuple[int, ...]], Tensor]:
     rows, inverses = [], layout.permutations.clone()
     for kind, order, mul, first, dim in layout.blocks.tolist():
         if kind == PERMUTE:
-            later = [o for k, o, *_ in layout.blocks.tolist() if k == PERMUTE and o > order]
+            later = [o for k, o, *_ in layout.blocks.tolist() if k in (PERMUTE, FLIP) and o > order]
             table = layout.permutations[order : min(later, default=layout.permutations.numel())].view(-1, dim)
             inverses[order : order + table.numel()] = table.argsort(1).reshape(-1)
         for component in range(dim):
@@ -81,7 +81,7 @@ def pieces(layout: Layout) -> tuple[list[tuple[int, ...]], Tensor]:
                 elif kind == ROTATE:
                     rows.append((kind, order, first + channel, first + mul + channel, count, to, component, dim))
                 else:
-                    rows.append((kind, order, to, to, count, to, 0, dim))
+                    rows.append((kind, order, to, to, count, to, order if kind == FLIP else 0, dim))
     return rows, inverses
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..mixing import FLIP as _FLIP
 from ..mixing import PERMUTE as _PERMUTE
 from ..mixing import ROTATE as _ROTATE
 from ..mixing import SIGN as _SIGN
 
-PERMUTE, ROTATE, SIGN = tl.constexpr(_PERMUTE), tl.constexpr(_ROTATE), tl.constexpr(_SIGN)
+FLIP, PERMUTE, ROTATE, SIGN = (tl.constexpr(kind) for kind in (_FLIP, _PERMUTE, _ROTATE, _SIGN))
 
 
 @triton.jit
@@ -39,7 +40,7 @@ def aggregate(
         x: (B N, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see EdgeList.
         pieces: (P, 8) kind, order, first column of the components a and b, number of channels, column of the result, place
             in ``inverses``, dim; see :func:`gaugenet.ops.cuda.driver.pieces`.
-        inverses: for permutations: the column that each element moves to each row.
+        inverses: for permutations: the column that each element moves to each row; for signs: those of the elements.
         out: (nodes of the launch, J + 1, width).
         start: first node of the B N; nodes: N; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the
             widest piece; REFLECTS: whether there are determinants.
@@ -66,6 +67,8 @@ def aggregate(
             y = tl.load(q + a + k, channel, other=0.0).to(out.dtype.element_ty)
             if REFLECTS and kind == SIGN:
                 y = y * tl.load(det + e).to(out.dtype.element_ty)
+            if kind == FLIP:
+                y = y * tl.load(inverses + place + tl.load(element + e)).to(out.dtype.element_ty)
             if kind == ROTATE:
                 cos = tl.load(turn + 2 * e).to(out.dtype.element_ty)
                 sin = tl.load(turn + 2 * e + 1).to(out.dtype.element_ty)

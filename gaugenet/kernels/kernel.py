@@ -1,0 +1,127 @@
+r"""What a kernel is to the one operator: J functions of the log map, and a map from weights to J matrices.
+
+.. math:: K(x) = \sum_j \varphi_j(x)\, W_j, \qquad W = \mathrm{expand}(w)
+
+A *family* (:class:`KernelFamily`: Polar, Taps, Rings, ...) is a value that knows neither field types nor a graph. Bound to two
+field types it is a :class:`~gaugenet.kernels.expansion.KernelExpansion`, the linear map from the weights of a layer to its
+matrices. The functions :math:`\varphi_j`, and how a group element turns them, are :class:`Columns`: the columns of the
+coefficient table of a graph. Layers and loops ask for nothing else: a new family is one file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..fields import FieldType
+    from ..groups import Representation
+    from .expansion import KernelExpansion
+
+
+class CoefficientTable(NamedTuple):
+    """Kernel coefficients of a graph: ``edge`` (E, J) of the neighbours, ``node`` (N, J) of the centres."""
+
+    edge: Tensor
+    node: Tensor
+
+
+class KernelBasis(Protocol):
+    """A basis of the kernels between two representations; hashable, so that what is derived from it is made once.
+
+    Attributes:
+        coefficients: (K, dim_out, dim_in, Y) float64, every kernel of unit norm; Y columns per radial function.
+    """
+
+    @property
+    def coefficients(self) -> Tensor: ...
+
+
+class Columns:
+    """The J functions of the log map that a family sums the neighbours against.
+
+    Attributes:
+        size: J.
+        key: what the table of a graph depends on besides the graph: layers with equal keys over one group share a plan. None
+            when the functions are learnt, so that the table is made at every call.
+        one_hot: whether each edge has one function that is not zero there: an indicator of a tap.
+        module: what computes (and may learn) the functions; a layer registers it under the name ``radial``.
+    """
+
+    size: int
+    key: str | None = None
+    one_hot: bool = False
+    module: nn.Module | None = None
+
+    def table(self, graph: Any, layer: str) -> CoefficientTable:
+        """The functions at the log maps of a graph, times the quadrature weights.
+
+        Args:
+            graph: with edge_index, log, transport, weight, radius. layer: name for error messages.
+
+        Raises:
+            ValueError: log maps at which the functions have no meaning.
+        """
+        raise NotImplementedError
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
+        r"""The coefficients at g x from those at x: the columns of the reversed edges, which the backward pass sums.
+
+        Args:
+            g: (E, d, d). element: (E,) its number in a finite group, empty for others. table: (E, J).
+
+        Returns:
+            (E, J), so that :math:`\sum_j U_j(g x)\, W_j = \rho_{out}(g) \sum_j U_j(x)\, W_j\, \rho_{in}(g)^{-1}`.
+        """
+        raise NotImplementedError
+
+    def functions(self, points: Tensor) -> Tensor:
+        """The functions at points (K, d) in units of the radius: (K, J). Families of taps have none between the taps."""
+        raise NotImplementedError
+
+
+class FixedColumns(Columns):
+    """Columns over the group {e}: nothing turns. Base of families that are any functions of the log map."""
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
+        return table
+
+
+@runtime_checkable
+class KernelFamily(Protocol):
+    """A kernel family as a value, given to ``GaugeConv(kernel=...)`` and ``GridConv(kernel=...)``.
+
+    A family may serve graphs, arrays or both; what it does not serve raises TypeError.
+    """
+
+    def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
+        """The family between two field types, with the :class:`Columns` of graphs."""
+        ...
+
+    def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> KernelExpansion:
+        """The family between two field types, sampled at the taps (T, d) of an array: J = T matrices."""
+        ...
+
+
+class IntertwinerBasis:
+    """Basis of the self kernels M rho_in(g) = rho_out(g) M, with one column: what the centre of a convolution may be."""
+
+    __slots__ = ("rep_in", "rep_out")
+
+    def __init__(self, rep_in: Representation, rep_out: Representation) -> None:
+        self.rep_in, self.rep_out = rep_in, rep_out
+
+    @property
+    def coefficients(self) -> Tensor:
+        from .basis import self_basis
+
+        return self_basis(self.rep_in, self.rep_out).unsqueeze(-1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IntertwinerBasis) and (self.rep_in, self.rep_out) == (other.rep_in, other.rep_out)
+
+    def __hash__(self) -> int:
+        return hash((self.rep_in, self.rep_out))

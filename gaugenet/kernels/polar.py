@@ -1,0 +1,105 @@
+"""Polar kernels: radial functions times harmonics, every kernel that the group admits up to a frequency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..fields import FieldType
+from ..groups.harmonic_action import harmonic_action
+from .basis import SteerableBasis
+from .cone_angles import full_turns, is_cone
+from .expansion import KernelExpansion
+from .harmonics import harmonics
+from .kernel import CoefficientTable, Columns
+from .quadrature import coefficient_table
+from .radial import make_radial
+
+# Cut-off for finite groups, whose kernels have no highest frequency.
+_FINITE_FREQUENCY = 4
+
+
+class PolarColumns(Columns):
+    r"""The functions :math:`w\, R_b(|x|)\, Y_y(x / |x|)`, x = log / radius, column j = b Y + y, by default moment-matched.
+
+    Args:
+        radial: module with ``num`` = B. max_frequency: of the harmonics Y. quadrature: degree of moment matching, or None.
+        dim: d.
+    """
+
+    def __init__(self, radial: nn.Module, max_frequency: int, quadrature: int | None, dim: int) -> None:
+        self.module, self.max_frequency, self.quadrature = radial, max_frequency, quadrature
+        self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
+        self.size = radial.num * sum(self.widths)
+        key = radial.key
+        self.key = None if key is None else str((key, max_frequency, quadrature))
+
+    def table(self, graph: Any, layer: str) -> CoefficientTable:
+        """By moment matching. At cone points, whose neighbourhood is a cut cone, by area weights scaled to a full turn."""
+        edge, node = self._coefficients(graph, self.quadrature)
+        angle = getattr(graph, "cone_angle", None)
+        if angle is None or not (torch.compiler.is_compiling() or bool(is_cone(angle).any())):
+            return CoefficientTable(edge, node)
+        plain_edge, plain_node = self._coefficients(graph, None)
+        cone, target = is_cone(angle)[:, None], graph.edge_index[1]
+        plain_edge = plain_edge * full_turns(angle)[target, None].to(plain_edge)
+        return CoefficientTable(torch.where(cone[target], plain_edge, edge), torch.where(cone, plain_node, node))
+
+    def _coefficients(self, graph: Any, degree: int | None) -> tuple[Tensor, Tensor]:
+        area, curvature = getattr(graph, "area", None), getattr(graph, "curvature", None)
+        geometry = graph.log, graph.weight, graph.radius, graph.edge_index
+        return coefficient_table(*geometry, self.module, self.max_frequency, area=area, curvature=curvature, degree=degree)
+
+    def functions(self, points: Tensor) -> Tensor:
+        """Radial functions times harmonics at points (K, d), in units of the radius: (K, J)."""
+        radial, angular = self.module(points.norm(dim=1)), harmonics(points, self.max_frequency)
+        return (radial.unsqueeze(2) * angular.unsqueeze(1)).flatten(1)
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
+        r""":math:`Y_f(g x) = D_f(g) Y_f(x)`, frequency by frequency."""
+        blocks = table.view(table.shape[0], -1, sum(self.widths)).split(self.widths, -1)
+        parts = [
+            part @ harmonic_action(g.shape[-1], frequency, g).transpose(-1, -2) if frequency else part
+            for frequency, part in enumerate(blocks)
+        ]
+        return torch.cat(parts, -1).flatten(1)
+
+
+@dataclass(frozen=True)
+class Polar:
+    r"""The band-limited kernels :math:`K(x) = \sum_{b, k} w_{b k}\, R_b(|x|)\, Q_k(x / |x|)` of any compact group
+    (Weiler et al. 2021, arXiv 2106.06020, theorem 4.2; Lang & Weiler 2021, arXiv 2010.10952).
+
+    Args:
+        radial: number of radial functions, or a profile of :mod:`gaugenet.kernels.radial`.
+        max_frequency: angular cut-off; by default the sum of the largest orders of both types, beyond which irreps of SO(2),
+            O(2), SO(3) and O(3) have no kernels, and 4 for finite groups.
+        quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
+    """
+
+    radial: int | nn.Module = 4
+    max_frequency: int | None = None
+    quadrature: int | None = field(default=3, kw_only=True)
+
+    def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
+        """One column for every radial function and harmonic."""
+        radial = make_radial(self.radial)
+        frequency = default_frequency(in_type, out_type) if self.max_frequency is None else self.max_frequency
+        columns = PolarColumns(radial, frequency, self.quadrature, in_type.group.dim)
+        basis = partial(SteerableBasis, max_frequency=frequency)
+        return KernelExpansion(in_type, out_type, basis, columns=columns, num_radial=radial.num)
+
+    def on_taps(self, in_type: FieldType, out_type: FieldType, taps) -> KernelExpansion:
+        """Refused: arrays sample kernels on rings."""
+        raise TypeError("Polar kernels are for graphs; on arrays take kernels.Rings (band-limited) or kernels.Taps (complete)")
+
+
+def default_frequency(in_type: FieldType, out_type: FieldType) -> int:
+    """Largest angular frequency at which irreps of both types have kernels."""
+    if in_type.group.order is not None:
+        return _FINITE_FREQUENCY
+    return sum(max((rep.degree for _, rep in type.blocks), default=0) for type in (in_type, out_type))

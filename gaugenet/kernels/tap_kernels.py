@@ -1,0 +1,135 @@
+"""Kernels with a matrix at every tap of a lattice: on graphs whose log maps lie on the taps, and on arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fields import FieldType
+from ..groups import Group
+from .cone_angles import full_turns
+from .expansion import KernelExpansion
+from .kernel import CoefficientTable, Columns
+from .rings import RingBasis, Rings
+from .taps import TapBasis, hexagonal_taps, tap_permutation
+
+# Log maps within this of a tap, in lattice spacings, lie on it: records hold float32.
+TOLERANCE = 1e-3
+# Edges whose taps are looked up at a time.
+_EDGES = 1 << 17
+
+
+class TapColumns(Columns):
+    r"""Indicators of the taps, :math:`\varphi_t(x) = 1` where x, in units of the lattice spacing, is the tap t.
+
+    The spacing is the shortest log map into a node. A group element moves the indicator of t to that of g t. At cone points the
+    neighbours count by 2 pi over the angle that is there; log maps longer than every tap are not used.
+
+    Args:
+        group: a finite group that maps the taps onto themselves. taps: (T, d).
+    """
+
+    one_hot = True
+
+    def __init__(self, group: Group, taps: np.ndarray) -> None:
+        self.taps, self.size = taps, len(taps)
+        self.key = f"taps {taps.tolist()}"
+        self.moved = torch.from_numpy(tap_permutation(group, taps))
+        at_zero = np.flatnonzero(np.linalg.norm(taps, axis=1) < TOLERANCE)
+        #: the number of the tap 0, or None
+        self.centre = int(at_zero[0]) if at_zero.size else None
+
+    def table(self, graph: Any, layer: str) -> CoefficientTable:
+        if graph.log.shape[1] != self.taps.shape[1]:
+            raise ValueError(
+                f"{layer} has taps of dimension {self.taps.shape[1]} but the graph log maps of {graph.log.shape[1]}"
+            )
+        edge, tap = self._taps_of(graph, layer)
+        self._check_alone(graph, edge, tap, layer)
+        nodes, target = graph.radius.shape[0], graph.edge_index[1]
+        table = graph.log.new_zeros(target.numel(), self.size)
+        turns = full_turns(getattr(graph, "cone_angle", None))
+        table[edge, tap] = 1.0 if turns is None else turns[target[edge]].to(table)
+        node = table.new_zeros(nodes, self.size)
+        if self.centre is not None:
+            node[:, self.centre] = 1
+        return CoefficientTable(table, node)
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
+        return torch.zeros_like(table).scatter(1, self.moved.to(table.device)[element], table)
+
+    def _taps_of(self, graph: Any, layer: str) -> tuple[Tensor, Tensor]:
+        """Edges within reach of the taps, and the tap of each."""
+        target, length = graph.edge_index[1], graph.log.norm(dim=1)
+        spacing = length.new_full((graph.radius.shape[0],), torch.inf).scatter_reduce(0, target, length, "amin")
+        points = graph.log / spacing[target, None]
+        taps = torch.from_numpy(self.taps).to(points)
+        edge = (points.norm(dim=1) <= taps.norm(dim=1).max() + TOLERANCE).nonzero()[:, 0]
+        found = []
+        for part in edge.split(_EDGES):
+            away, tap = torch.linalg.vector_norm(points[part, None] - taps, dim=-1).min(1)
+            off = (away > TOLERANCE).nonzero()
+            if off.numel():
+                e = int(part[off[0, 0]])
+                q, p = graph.edge_index[:, e].tolist()
+                where = [round(c, 4) for c in points[e].tolist()]
+                raise ValueError(
+                    f"{layer}: edge {e} from node {q} to node {p} has the log map {where} in lattice spacings, on none of "
+                    f"the {self.size} taps: take taps of the graph's lattice, or GaugeConv with kernels.Polar"
+                )
+            found.append(tap)
+        return edge, torch.cat(found) if found else edge
+
+    def _check_alone(self, graph: Any, edge: Tensor, tap: Tensor, layer: str) -> None:
+        """Raise when two neighbours of a node are on one tap."""
+        place = graph.edge_index[1, edge] * self.size + tap
+        order = torch.argsort(place, stable=True)
+        twice = (place[order].diff() == 0).nonzero()
+        if twice.numel():
+            first, second = (int(edge[order[twice[0, 0] + k]]) for k in range(2))
+            raise ValueError(
+                f"{layer}: edges {first} and {second} into node {int(graph.edge_index[1, first])} have their log maps on "
+                "one tap"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    r"""A free weight at every tap, tied by the group alone: K(x_t) with :math:`K(g x) = \rho_{out}(g) K(x) \rho_{in}(g)^{-1}`.
+
+    The complete kernels of p4, p4m, p6, p6m, CubeNet, the icosahedron and the Moebius strip (:class:`TapBasis` has the papers).
+
+    Args:
+        taps: (T, d) offsets in lattice spacings for graphs (:func:`hexagonal_taps`, :func:`square_taps`), by default the
+            hexagonal one-ring with its centre. Arrays bring their own taps.
+        rings: band-limited kernels on these rings, sampled at the taps, instead of complete ones.
+    """
+
+    taps: np.ndarray | None = None
+    rings: Rings | None = None
+
+    def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
+        """One column for every tap."""
+        taps = np.array(hexagonal_taps() if self.taps is None else self.taps, dtype=np.float64)
+        expansion = self.on_taps(in_type, out_type, taps)
+        expansion.columns = TapColumns(in_type.group, taps)
+        return expansion
+
+    def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> KernelExpansion:
+        """The kernels at the taps (T, d)."""
+        basis = partial(TapBasis, taps=taps) if self.rings is None else partial(RingBasis, taps=taps, rings=self.rings)
+        return KernelExpansion(in_type, out_type, basis, dense=True)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Taps):
+            return NotImplemented
+        same = (self.taps is None) == (other.taps is None) and (self.taps is None or np.array_equal(self.taps, other.taps))
+        return same and self.rings == other.rings
+
+    def __hash__(self) -> int:
+        return hash((None if self.taps is None else np.asarray(self.taps, float).tobytes(), self.rings))
