@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.data.data import size_repr
 
 from ..geometry import LocalGeometry
 from ..geometry.attributes import ATTRIBUTES
 from ..groups import Group
+from ..ops import LevelPlans, PlanCache
+from . import batched_plans
+from .batched_plans import CACHE
 
 # What a graph holds at every level, the registry of geometry and what only graphs have: name -> what is added when graphs are
 # joined ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of
@@ -21,11 +26,7 @@ from ..groups import Group
 _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
     **{a.graph_name: (a.indexes, a.axis) for a in ATTRIBUTES.values()},
     "batch": ("graph", 0),
-    "edge_table": (None, 0),
-    "node_table": (None, 0),
 }
-# Attributes of the whole graph that its levels show too.
-_SHARED = ("num_graphs", "table_key")
 _LEVEL = re.compile(r"(.+)_(\d+)$")
 # cluster and its transport are stored with the level that they lead to.
 _OF_POOLING = frozenset(a.graph_name for a in ATTRIBUTES.values() if a.holder == "pooling")
@@ -59,8 +60,8 @@ class GraphLevel:
         self._graph, self.level = graph, level
 
     def __getattr__(self, name: str) -> Any:
-        if name in _SHARED:
-            return getattr(self._graph, name)
+        if name == "num_graphs":
+            return self._graph.num_graphs
         if name not in _ATTRIBUTES:
             raise AttributeError(f"a graph level has no attribute {name!r}")
         return self._graph._at(name, self.level)
@@ -73,6 +74,23 @@ class GraphLevel:
     def coarse(self) -> GraphLevel | None:
         return self._graph.level(self.level + 1) if self.level + 1 < self._graph.num_levels else None
 
+    @property
+    def plans(self) -> LevelPlans:
+        """What layers have made of this level, see :mod:`gaugenet.ops.plan_cache`."""
+        return self._graph._plan_cache().level(self.level)
+
+    def plan(self, layer: nn.Module) -> Any:
+        """What a layer reads of this level: made once, kept with the graph, made anew when the level has changed."""
+        return layer.plan(self)
+
+    def joined_plan(self, key: Hashable, names: tuple[str, ...]) -> Any:
+        """Of a batch, the plan joined from those of its graphs; None where one of them has none, or has changed."""
+        return batched_plans.joined(self._graph, self.level, key, names)
+
+    def share_plan(self, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
+        """Hand a plan of a batch on to its graphs."""
+        batched_plans.share(self._graph, self.level, key, names, plan)
+
     def __repr__(self) -> str:
         return f"GraphLevel(level={self.level}, num_nodes={self.num_nodes}, num_edges={self.edge_index.shape[1]})"
 
@@ -84,7 +102,79 @@ class GaugeGraph(Data):
     radius (N,), area (N,), curvature (N,), cone_angle (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
     their types in ``feature_types``; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
     Conventions: docs/conventions.md.
+
+    What layers make of a graph (kernel tables, sorted edges) is made once and kept in :attr:`plans`. It is made anew when an
+    array of the graph was exchanged or changed in place. A batch joins the plans of its graphs; the first time, these get
+    theirs from the batch. ``plan_cache`` holds them and is no attribute of the graph: copies and pickles do without.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._store[CACHE] = PlanCache.of(self)
+
+    def _plan_cache(self) -> PlanCache:
+        """The plans of all levels; a batch has in its store those of its graphs."""
+        held = self._store.get(CACHE)
+        if isinstance(held, PlanCache):
+            return held
+        if "_own_plans" not in self.__dict__:
+            self.__dict__["_own_plans"] = PlanCache.of(self)
+        return self.__dict__["_own_plans"]
+
+    @property
+    def plans(self) -> LevelPlans:
+        """What layers have made of the finest level."""
+        return self._plan_cache().level(0)
+
+    def plan(self, layer: nn.Module) -> Any:
+        """What a layer reads of the graph: made once, kept with the graph, made anew when the graph has changed."""
+        return layer.plan(self)
+
+    def joined_plan(self, key: Hashable, names: tuple[str, ...]) -> Any:
+        """Of a batch, the plan joined from those of its graphs; None where one of them has none, or has changed."""
+        return batched_plans.joined(self, 0, key, names)
+
+    def share_plan(self, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
+        """Hand a plan of a batch on to its graphs."""
+        batched_plans.share(self, 0, key, names, plan)
+
+    def keys(self) -> list[str]:
+        return [key for store in self.stores for key in store if key != CACHE]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {key: value for key, value in super().to_dict().items() if key != CACHE}
+
+    def __repr__(self) -> str:
+        shown = copy.copy(self._store)
+        shown.pop(CACHE, None)
+        return f"{type(self).__name__}({', '.join(size_repr(key, value) for key, value in shown.items())})"
+
+    def apply(self, func: Callable, *args: str) -> GaugeGraph:
+        """Apply a function to all tensors, or to the attributes named; plans of tensors that change are dropped."""
+        before = dict(self._store.items())
+        super().apply(func, *args)
+        if any(isinstance(v, Tensor) and self._store.get(key) is not v for key, v in before.items()):
+            self.__dict__.pop("_own_plans", None)
+            self._store[CACHE] = PlanCache.of(self)
+        return self
+
+    def to(self, device: int | str | torch.device, *args: str, non_blocking: bool = False) -> GaugeGraph:
+        """Move the graph, and with a whole graph its plans, to a device."""
+        plans = {} if args else batched_plans.collected(self)
+        super().to(device, *args, non_blocking=non_blocking)
+        if plans:
+            batched_plans.put_moved(self, plans, device)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return batched_plans.pickled(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        plans = state.pop("_pickled_plans", {})
+        super().__setstate__(state)
+        if CACHE not in self._store or isinstance(self._store[CACHE], PlanCache):
+            self._store[CACHE] = PlanCache.of(self)
+        batched_plans.put_moved(self, plans, None)
 
     @classmethod
     def from_geometry(cls, geometry: LocalGeometry, dtype: torch.dtype | None = None) -> GaugeGraph:
@@ -179,8 +269,6 @@ class GaugeGraph(Data):
         if len(changes) > self.num_levels:
             raise ValueError(f"got {len(changes)} gauge changes for {self.num_levels} levels")
         out = self.clone()
-        for key in [k for k in out.to_dict() if _parse(k)[0] in ("edge_table", "node_table") or k == "table_key"]:
-            del out[key]  # they belong to the old frames
         for level, change in enumerate(changes):
             radius = self._at("radius", level)
             d = self._at("log", level).shape[1]

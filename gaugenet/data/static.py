@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..ops import LevelPlans
 from .graph import _ATTRIBUTES, GaugeGraph
 
 
@@ -47,19 +48,22 @@ class StaticGraph:
         self.level = level
         for name in _ATTRIBUTES:
             setattr(self, name, None if name == "batch" else graph._at(name, level))
-        self.table_key = getattr(graph, "table_key", None)
         self.coarse = StaticGraph(graph, level + 1) if level + 1 < graph.num_levels else None
-        self.plans: dict[Hashable, Any] = {}
+        self.plans = LevelPlans()
 
     @property
     def num_nodes(self) -> int:
         return self.radius.shape[0]
 
+    def plan(self, layer: nn.Module) -> Any:
+        """What a layer reads of this level: made once, kept here, made anew when the level has changed."""
+        return layer.plan(self)
+
     def apply(self, function: Callable[[Tensor], Tensor]) -> StaticGraph:
         """The graph with every tensor changed, on all levels, and no plans."""
         out = object.__new__(StaticGraph)
         out.__dict__.update({k: function(v) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()})
-        out.coarse, out.plans = None if self.coarse is None else self.coarse.apply(function), {}
+        out.coarse, out.plans = None if self.coarse is None else self.coarse.apply(function), LevelPlans()
         return out
 
     def to(self, device: torch.device | str) -> StaticGraph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,24 @@ from .constants import ConstantModule
 from .expansion import KernelExpansion
 
 _ZERO = 1e-12
+
+
+def make_mixing(expansion: KernelExpansion, own: KernelExpansion | None) -> MixingWeight | DenseMixing:
+    """What gathers the matrices of a layer from its weights, as the layouts of :func:`gaugenet.ops.make_layout` want them."""
+    return DenseMixing(expansion, own) if expansion.dense else MixingWeight(expansion, own)
+
+
+class DenseMixing:
+    r"""The matrices :math:`W_j`, that of the centre last, row by row in one vector; each transposed for the backward pass."""
+
+    def __init__(self, expansion: KernelExpansion, own: KernelExpansion | None) -> None:
+        self._expansions = (expansion,) if own is None else (expansion, own)
+
+    def of(self, weights: list[Tensor]) -> Callable[[bool], Tensor]:
+        """Weights of the expansions, in order: what gives the vector, plain or transposed."""
+        parts = [expansion(weight) for expansion, weight in zip(self._expansions, weights)]
+        matrices = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return lambda transposed: (matrices.transpose(1, 2) if transposed else matrices).reshape(-1)
 
 
 class MixingWeight(ConstantModule):
@@ -27,6 +47,10 @@ class MixingWeight(ConstantModule):
         # In a tuple: they are modules of the layer, not of this one.
         self._expansions = (expansion,) if own is None else (expansion, own)
         self._gathered = [self._register_gather(transposed) for transposed in (False, True)]
+
+    def of(self, weights: list[Tensor]) -> Callable[[bool], Tensor]:
+        """As of :class:`DenseMixing`."""
+        return lambda transposed: self(weights, transposed)
 
     def forward(self, weights: list[Tensor], transposed: bool) -> Tensor:
         """Weights of the expansions, in order: the vector."""

@@ -85,7 +85,7 @@ class IcosahedralCNN(nn.Module):
         plans = self.plans(graph) if plans is None else plans
         for stage, blocks in enumerate(self.stages):
             if stage:
-                x, graph = self.pools[stage - 1](x, graph, *plans[stage - 1 : stage + 1]), graph.coarse
+                x, graph = self.pools[stage - 1](x, graph), graph.coarse
             for conv, after in blocks:
                 x = after(conv(x, graph, plans[stage]))
         return self.head(global_mean(self.group_pool(x), graph))

@@ -1,5 +1,7 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
+from ..kernels import CoefficientTable
+from ..ops import EdgePlan as LatticePlan
 from .exporting.network import export
 from .fields.bias import FieldBias
 from .fields.by_name import make_nonlinearity
@@ -12,9 +14,8 @@ from .fields.restriction import Restrict
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
 from .graph.blocks import ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
-from .graph.gauge_conv import CoefficientTable, GaugeConv
+from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
-from .graph.lattice_plan import LatticePlan
 from .graph.lattice_pool import LatticePool
 from .graph.pooling import GaugePool, GaugeUnpool
 from .graph.tables import KernelTables

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -69,20 +66,6 @@ def count_copies(graph, num_nodes: int, expected: int, layer: str) -> int:
     if num_nodes != expected:
         raise ValueError(f"{layer} got features of {num_nodes} nodes for a graph of {expected}")
     return 1
-
-
-def kept(graph, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What ``make`` gives, made once for a static graph (and then without gradients)."""
-    plans = getattr(graph, "plans", None)
-    if plans is None:
-        return make()
-    if key not in plans:
-        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
-            with torch.inference_mode(False):  # what is made in evaluation must serve training
-                return kept(graph, key, make)
-        with torch.no_grad():
-            plans[key] = make()
-    return plans[key]
 
 
 def check_transport(group: Group, transport: Tensor, layer: str, name: str = "transport") -> None:

@@ -5,6 +5,7 @@ from .carrying import Carrier, carry_sum
 from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
+from .plan_cache import LevelPlans, PlanCache, kept_plan
 from .rows import map_rows
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "EdgePlan",
     "Kernel",
     "Layout",
+    "LevelPlans",
+    "PlanCache",
     "carry_sum",
     "gauge_convolve",
+    "kept_plan",
     "make_layout",
     "make_plan",
     "make_sum_plan",

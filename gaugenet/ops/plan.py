@@ -106,24 +106,25 @@ def make_plan(
     )
 
 
-def make_sum_plan(cluster: Tensor, transport: Tensor, factor: Tensor, num_targets: int, group: Group) -> EdgePlan:
-    """The plan of :func:`gaugenet.ops.carry_sum` from N nodes to the nodes that they belong to.
+def make_sum_plan(
+    source: Tensor, target: Tensor, transport: Tensor, factor: Tensor, sizes: tuple[int, int], group: Group
+) -> EdgePlan:
+    """The plan of :func:`gaugenet.ops.carry_sum` from N nodes to M others.
 
     Args:
-        cluster: (N,) the target of every node. transport: (N, d, d) to its frame. factor: (N,).
-        num_targets: M.
+        source, target: (E,) the nodes that each edge comes from and goes to. transport: (E, d, d) to its frame. factor: (E,).
+        sizes: N and M.
         group: the structure group.
     """
-    order = torch.argsort(cluster, stable=True)
-    target, there, factor = cluster[order], transport[order], factor[:, None]
     reflects = transport.shape[-1] == 2 and group.reflects
-    none = factor.new_zeros(0, 1)
-    back = transport.transpose(-1, -2)
-    one_each = torch.arange(cluster.numel() + 1, device=cluster.device)
-    turns, elements, nothing = _turns(there, reflects), _elements(there, group), order.new_zeros(0)
-    forth = order, target, there, *turns, elements, factor[order], none, nothing
-    back = cluster, one_each[:-1], back, *_turns(back, reflects), _elements(back, group), factor, none, nothing
-    return EdgePlan(EdgeList(_rowptr(target, num_targets), *forth), EdgeList(one_each, *back))
+    sides = []
+    for here, there, g, rows in ((target, source, transport, sizes[1]), (source, target, transport.mT, sizes[0])):
+        order = torch.argsort(here, stable=True)
+        turned, u = g[order], factor[order, None]
+        carried = (*_turns(turned, reflects), _elements(turned, group), u)
+        ends = there[order], here[order], turned
+        sides.append(EdgeList(_rowptr(ends[1], rows), *ends, *carried, u.new_zeros(0, 1), order.new_zeros(0)))
+    return EdgePlan(*sides)
 
 
 def _transposed(

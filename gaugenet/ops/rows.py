@@ -5,31 +5,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .backend import transformed
 
-@torch.library.custom_op("gaugenet::map_rows", mutates_args=())
+
 def map_rows(x: Tensor, node: Tensor, matrix: Tensor) -> Tensor:
     """A copy of x (N, D) with x[node] replaced by x[node] @ matrix.
 
     Args:
         node: (C,) ids, each once. matrix: (D, D), which gets no gradient.
     """
-    out = x.clone()
-    out[node] = x[node] @ matrix
-    return out
+    if transformed():
+        return x.index_copy(0, node, x[node] @ matrix)
+    return _MapRows.apply(x, node, matrix)
 
 
-@map_rows.register_fake
-def _(x, node, matrix):
-    return torch.empty_like(x)
+class _MapRows(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, node: Tensor, matrix: Tensor) -> Tensor:
+        return x.index_copy(0, node, x[node] @ matrix)
 
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs[1:])
 
-def _setup(ctx, inputs, output):
-    ctx.save_for_backward(*inputs[1:])
-
-
-def _backward(ctx, grad):
-    node, matrix = ctx.saved_tensors
-    return map_rows(grad, node, matrix.t()), None, None
-
-
-map_rows.register_autograd(_backward, setup_context=_setup)
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        node, matrix = ctx.saved_tensors
+        return map_rows(grad, node, matrix.t()), None, None

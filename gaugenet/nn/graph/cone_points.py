@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from ...fields import FieldType
+from ...kernels.cone_angles import is_cone
 from ...kernels.constants import ConstantModule
 from ...ops import map_rows
-from ..checks import check_features
+from ..checks import check_features, count_copies
 
 MODES = ("cone", "zero", "average")
-# Angles within this of 2 pi are full ones: records hold float32.
-_TOLERANCE = 1e-4
 # Distances within this of the shortest, relative, are equal.
 _TIE = 1e-3
 
@@ -23,15 +22,26 @@ class ConePlan(NamedTuple):
     """Cone points of a graph, and their nearest neighbours.
 
     Attributes:
-        node: (C,) ids. factor: (C,) 2 pi over the angle. source: (K,) ids of nearest neighbours, place: (K,) which cone point
-        they belong to. share: (K,) one over their number.
+        node: (C,) ids. source: (K,) ids of nearest neighbours, place: (K,) which cone point they belong to, part: (K,) one over
+            their number. num_nodes: N, an empty tensor of shape (N, 0).
     """
 
     node: Tensor
-    factor: Tensor
     source: Tensor
     place: Tensor
-    share: Tensor
+    part: Tensor
+    num_nodes: Tensor
+
+    def repeated(self, rows: int) -> ConePlan:
+        """The plan of as many fields, one under the other, as have these rows."""
+        nodes, cones = self.num_nodes.shape[0], self.node.numel()
+        if rows == nodes:
+            return self
+        copies = rows // nodes
+        field = torch.arange(copies, device=self.node.device)[:, None]
+        node, source = ((field * nodes + ids).flatten() for ids in (self.node, self.source))
+        place = (field * cones + self.place).flatten()
+        return ConePlan(node, source, place, self.part.repeat(copies), self.num_nodes.new_zeros(rows, 0))
 
 
 def cone_plan(graph) -> ConePlan | None:
@@ -39,7 +49,7 @@ def cone_plan(graph) -> ConePlan | None:
     angle = getattr(graph, "cone_angle", None)
     if angle is None:
         return None
-    node = ((angle - 2 * torch.pi).abs() > _TOLERANCE).nonzero()[:, 0]
+    node = is_cone(angle).nonzero()[:, 0]
     if not node.numel():
         return None
     number = torch.full_like(angle, -1, dtype=torch.int64)
@@ -51,7 +61,7 @@ def cone_plan(graph) -> ConePlan | None:
     near = distance <= shortest[place] * (1 + _TIE)
     source, place = source[near], place[near]
     count = angle.new_zeros(node.numel()).index_add(0, place, angle.new_ones(place.numel()))
-    return ConePlan(node, 2 * torch.pi / angle[node].double(), source, place, 1 / count[place])
+    return ConePlan(node, source, place, 1 / count[place], angle.new_zeros(angle.numel(), 0))
 
 
 class ConePoints(ConstantModule):
@@ -87,14 +97,17 @@ class ConePoints(ConstantModule):
 
     def forward(self, x: Tensor, graph) -> Tensor:
         check_features(x, self.in_type, None, "ConePoints")
+        if hasattr(graph, "radius"):
+            count_copies(graph, x.shape[0], graph.radius.shape[0], "ConePoints")
         return self.apply_plan(x, cone_plan(graph))
 
     def apply_plan(self, x: Tensor, plan: ConePlan | None) -> Tensor:
         """As ``forward``, with the cone points found before."""
         if plan is None:
             return x
+        plan = plan.repeated(x.shape[0])
         if self.mode == "average":
-            near = self.project(x[plan.source]) * plan.share.to(x.dtype)[:, None]
+            near = self.project(x[plan.source]) * plan.part.to(x.dtype)[:, None]
             new = x.new_zeros(plan.node.numel(), x.shape[1]).index_add(0, plan.place, near)
             return x.index_copy(0, plan.node, new)
         if self.mode == "zero":

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from ...fields import FieldType
-from ...kernels import harmonics
-from ...kernels.expansion import KernelExpansion
-from ...kernels.mixing_weight import MixingWeight
-from ...kernels.quadrature import coefficient_table
-from ...kernels.radial import make_radial
-from ...ops import EdgePlan, Kernel, gauge_convolve, make_layout, make_plan
-from ..checks import autocast, check_features, check_graph, check_transport, kept
+from ...kernels import CoefficientTable, KernelFamily, Polar
+from ...kernels.mixing_weight import make_mixing
+from ...ops import EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
+from ..checks import autocast, check_features, check_graph, check_transport
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
+from .cone_points import ConePoints, cone_plan
 
-_NEEDS = ("edge_index", "log", "transport", "weight", "radius")
-
-
-class CoefficientTable(NamedTuple):
-    """Kernel coefficients of a graph: ``edge`` (E, J) of the neighbours, ``node`` (N, J) of the centres."""
-
-    edge: Tensor
-    node: Tensor
+NEEDS = ("edge_index", "log", "transport", "weight", "radius")
+# The arrays of a graph that a plan is made of.
+_SOURCES = (*NEEDS, "area", "curvature", "cone_angle")
 
 
 class GaugeConv(MessagePassing):
@@ -34,8 +25,13 @@ class GaugeConv(MessagePassing):
 
     .. math:: out(p) = K_{self} f(p) + \sum_{q \to p} w_{pq}\, K(\log_p q)\, \rho_{in}(g_{pq})\, f(q) + b
 
-    computed aggregate first: the transported neighbours are summed against every (radial, angular) function, then
-    one matrix product per node follows. ``message`` is the readable per-edge form of the same sum.
+    with the kernel :math:`K(x) = \sum_j \varphi_j(x) W_j` of a family, computed aggregate first: the transported neighbours are
+    summed against every function :math:`\varphi_j`, then one matrix product per node follows. ``message`` is the readable
+    per-edge form of the same sum.
+
+    At a cone point (``graph.cone_angle``, on the icosahedron) no frame is consistent: inputs and outputs are treated as
+    :class:`ConePoints` says, and neighbours count by a full turn over the angle that is there, which does not depend on where
+    the cone is cut.
 
     Args:
         in_type, out_type: field types over one group.
@@ -43,17 +39,21 @@ class GaugeConv(MessagePassing):
         max_frequency: angular cut-off of the kernel; by default the sum of the largest orders of both types, beyond
             which SO(2) and O(2) irreps have no kernels.
         bias: learn a bias on the invariant part of the output.
+        kernel: a kernel family (:class:`gaugenet.kernels.Polar`, :class:`~gaugenet.kernels.Taps`, ...). ``radial``,
+            ``max_frequency`` and ``quadrature`` are short for ``kernel=Polar(radial, max_frequency, quadrature=quadrature)``.
         quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
         self_interaction: learn the separate weight of the centre, :math:`K_{self}`.
-        backend: of :func:`gaugenet.ops.gauge_convolve`: "auto", "reference", "cpu", "cuda" or "cuda-on-chip".
+        corners: what happens at cone points, "cone", "zero" or "average", see :class:`ConePoints`.
+        backend: "auto", "reference", "cpu", "cuda" or "cuda-on-chip", see :mod:`gaugenet.ops.backend`.
 
     Shapes:
         x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), weight (E,), radius (N,), and
-        optionally area (N,), curvature (N,); output (N, out_type.dim). The graph's arrays are cast to the dtype of x.
+        optionally area (N,), curvature (N,), cone_angle (N,); output (N, out_type.dim). The graph's arrays are cast to the
+        dtype of x.
 
     Raises:
         TypeError: for features of another dtype or types of two groups.
-        ValueError: for a graph without transport, or shapes that do not fit.
+        ValueError: for a graph without transport, or shapes that do not fit; for a kernel family beside its short form.
     """
 
     def __init__(
@@ -64,26 +64,48 @@ class GaugeConv(MessagePassing):
         max_frequency: int | None = None,
         bias: bool = True,
         *,
+        kernel: KernelFamily | None = None,
         quadrature: int | None = 3,
         self_interaction: bool = True,
+        corners: str = "cone",
         backend: str = "auto",
     ) -> None:
         super().__init__(aggr="add")
-        self.in_type, self.out_type = in_type, out_type
-        self.radial = make_radial(radial)
-        self.max_frequency = _default_frequency(in_type, out_type) if max_frequency is None else max_frequency
-        self.quadrature, self.backend = quadrature, backend
-        self.expansion = KernelExpansion(in_type, out_type, self.max_frequency, self.radial.num)
-        key = self.radial.key
-        #: layers with equal keys share a table; None when the radial profile is learnt
-        self.table_key = None if key is None else str((key, self.max_frequency, self.quadrature))
+        self.in_type, self.out_type, self.backend = in_type, out_type, backend
+        if kernel is None:
+            kernel = Polar(radial, max_frequency, quadrature=quadrature)
+        elif (radial, max_frequency, quadrature) != (4, None, 3):
+            raise ValueError(
+                "radial, max_frequency and quadrature are options of kernels.Polar: put them into kernel=Polar(...)"
+            )
+        self.family = kernel
+        self.expansion = kernel.on_graph(in_type, out_type)
+        self.columns = self.expansion.columns
+        #: what computes the functions of the kernel, a module that may learn
+        self.radial = self.columns.module
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
-        own = self.self_interaction.expansion if self_interaction else None
-        self.mixing = MixingWeight(self.expansion, own)
+        own = None if self.self_interaction is None else self.self_interaction.expansion
+        self.mixing = make_mixing(self.expansion, own)
         self.layouts = make_layout(self.expansion, own, False), make_layout(self.expansion, own, True)
+        self.corners_in, self.corners_out = ConePoints(in_type, corners), ConePoints(out_type, corners)
         self.bias = FieldBias(out_type) if bias else None
         self.reset_parameters()
+
+    @property
+    def max_frequency(self) -> int | None:
+        """Angular cut-off of a polar kernel; None for other families."""
+        return getattr(self.columns, "max_frequency", None)
+
+    @property
+    def quadrature(self) -> int | None:
+        """Degree of moment matching; None for plain area weights and for families without."""
+        return getattr(self.columns, "quadrature", None)
+
+    @property
+    def table_key(self) -> str | None:
+        """Layers with equal keys share a table; None when the functions of the kernel are learnt."""
+        return self.columns.key
 
     def reset_parameters(self) -> None:
         # PyG's base constructor calls nothing here; each part resets itself.
@@ -94,36 +116,26 @@ class GaugeConv(MessagePassing):
                 part.reset_parameters()
 
     def table(self, graph) -> CoefficientTable:
-        """The coefficient table of a graph; compute it once for layers of equal :attr:`table_key`."""
-        check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "GaugeConv")
-        stored = getattr(graph, "table_key", None)
-        if stored is not None and set(stored if isinstance(stored, list) else [stored]) == {self.table_key}:
-            return CoefficientTable(graph.edge_table, graph.node_table)
-        edge, node = coefficient_table(
-            graph.log,
-            graph.weight,
-            graph.radius,
-            graph.edge_index,
-            self.radial,
-            self.max_frequency,
-            area=getattr(graph, "area", None),
-            curvature=getattr(graph, "curvature", None),
-            degree=self.quadrature,
-        )
-        return CoefficientTable(edge, node)
+        """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
+        self._check(graph, graph.radius.shape[0], graph.edge_index.device)
+        return self.columns.table(graph, self._name)
 
     def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
-        """The edges and tables in the order of the hot loop; layers of equal :attr:`table_key` share one."""
-        if table is None and self.table_key is not None:
-            key = "GaugeConv", self.in_type.group, self.table_key
-            return kept(graph, key, lambda: self._make_plan(graph, *self.table(graph)))
-        return self._make_plan(graph, *(self.table(graph) if table is None else table))
+        """The edges and tables in the order of the hot loop: made once for a graph, which keeps it.
 
-    def _make_plan(self, graph, edge: Tensor, node: Tensor) -> EdgePlan:
+        Layers of equal :attr:`table_key` over one group share one. A plan from a table that is given is not kept.
+        """
+        if table is not None:
+            return self._make_plan(graph, table)
+        key = None if self.table_key is None else ("conv", self.in_type.group, self.table_key)
+        return kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph, self.table(graph)))
+
+    def _make_plan(self, graph, table: CoefficientTable) -> EdgePlan:
         group = self.in_type.group
         with torch.autocast(graph.transport.device.type, enabled=False):  # geometry keeps its precision
-            check_transport(group, graph.transport, "GaugeConv")
-            return make_plan(graph.edge_index, graph.transport, edge, node, self.expansion.num_harmonics, group)
+            check_transport(group, graph.transport, self._name)
+            plan = make_plan(graph.edge_index, graph.transport, *table, self.columns, group)
+            return plan._replace(cone=cone_plan(graph))
 
     def kernel(self, points: Tensor) -> Tensor:
         r"""The kernel :math:`K(x)` at points (K, d), in units of the radius: matrices (K, out_type.dim, in_type.dim).
@@ -131,49 +143,48 @@ class GaugeConv(MessagePassing):
         On a flat grid with equal frames the layer is the convolution with these at the offsets of the neighbours (without
         moment matching, and up to the weight of a cell), so conv2d and conv3d run the same parameters.
         """
-        radial = self.radial(points.norm(dim=1))
-        angular = harmonics(points, self.max_frequency)
-        return torch.einsum("kb,ky,byio->koi", radial, angular, self.expansion(self.weight))
+        return torch.einsum("kj,jio->koi", self.columns.functions(points), self.expansion(self.weight))
 
     def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
-        check_features(x, self.in_type, self.weight, "GaugeConv")
-        check_graph(graph, _NEEDS, x.shape[0], x.device, "GaugeConv", many=True)
+        check_features(x, self.in_type, self.weight, self._name)
+        self._check(graph, x.shape[0], x.device)
         x = autocast(x)
         plan = self.plan(graph) if plan is None else plan
-        if self.explain:  # PyG's explainers hook the per-edge messages
-            if x.shape[0] != graph.radius.shape[0]:
-                raise ValueError("GaugeConv explains one field at a time: pass one of the fields on the static graph")
-            edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 2)
-            transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))
-            neighbours = self.propagate(graph.edge_index, x=x, transport=transport, edge_table=table)
-            out = (neighbours + (node.unsqueeze(2) * x.unsqueeze(1)).flatten(1)) @ weight
-            out = out if self.self_interaction is None else out + self.self_interaction(x)
-            return out if self.bias is None else self.bias(out)
-        return self.message_and_aggregate(x, plan)
-
-    def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
-        return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
+        x = self.corners_in.apply_plan(x, plan.cone)
+        out = self._explained(x, plan) if self.explain else self.message_and_aggregate(x, plan)
+        return self.corners_out.apply_plan(out, plan.cone)
 
     def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
         weights = [self.weight, *([] if self.self_interaction is None else [self.self_interaction.weight])]
         needs_grad = any(w.requires_grad for w in weights)
         bias = None if self.bias is None else self.bias.row()
-        kernel = Kernel(self.in_type, self.layouts, lambda transposed: self.mixing(weights, transposed), needs_grad, bias)
+        kernel = Kernel(self.in_type, self.layouts, self.mixing.of(weights), needs_grad, bias)
         return gauge_convolve(x, kernel, plan, self.backend)
+
+    def _explained(self, x: Tensor, plan: EdgePlan) -> Tensor:
+        """The same by per-edge messages, which PyG's explainers hook."""
+        edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 1)
+        if x.shape[0] != edges.node_table.shape[0]:
+            raise ValueError(f"{self._name} explains one field at a time: pass one of the fields on the static graph")
+        transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))
+        edge_index = torch.stack([edges.source, edges.target])
+        neighbours = self.propagate(edge_index, x=x, transport=transport, edge_table=table)
+        out = (neighbours + (node.unsqueeze(2) * x.unsqueeze(1)).flatten(1)) @ weight
+        out = out if self.self_interaction is None else out + self.self_interaction(x)
+        return out if self.bias is None else self.bias(out)
+
+    def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
+        return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
+
+    def _check(self, graph, num_nodes: int, device) -> None:
+        check_graph(graph, NEEDS, num_nodes, device, self._name, many=True)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self.in_type}, {self.out_type}, radial={self.radial}, "
-            f"max_frequency={self.max_frequency}, bias={self.bias is not None}, quadrature={self.quadrature})"
+            f"{type(self).__name__}({self.in_type}, {self.out_type}, kernel={self.family}, bias={self.bias is not None}, "
+            f"self_interaction={self.self_interaction is not None})"
         )
-
-
-# Cut-off for finite groups, whose kernels have no highest frequency.
-_FINITE_FREQUENCY = 4
-
-
-def _default_frequency(in_type: FieldType, out_type: FieldType) -> int:
-    """Largest angular frequency at which irreps of both types have kernels."""
-    if in_type.group.order is not None:
-        return _FINITE_FREQUENCY
-    return sum(max((rep.degree for _, rep in type.blocks), default=0) for type in (in_type, out_type))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...fields import FieldType
-from ...kernels.rings import RingBasis, Rings
-from ...kernels.tap_expansion import TapExpansion
-from ...kernels.taps import TapBasis, hexagonal_taps
-from ...ops import TapLayout, tap_convolve
-from ..checks import autocast, check_features, check_graph
-from ..fields.bias import FieldBias
-from .cone_points import ConePoints
-from .lattice_plan import NEEDS, LatticePlan, centre_of, lattice_plan
+from ...kernels import Rings, Taps
+from .gauge_conv import GaugeConv
 
 
-class LatticeConv(nn.Module):
+class LatticeConv(GaugeConv):
     r"""Gauge-equivariant convolution with the complete kernel on the taps of a lattice.
 
     .. math:: out(p) = \sum_t K(x_t)\, \rho_{in}(g_{p q_t})\, f(q_t(p)) + b,
@@ -29,6 +20,7 @@ class LatticeConv(nn.Module):
     itself at the tap 0. It is the hexagonal convolution of the icosahedron (Cohen et al. 2019, arXiv 1902.04615, section 5),
     and that of the Moebius strip, tori and flat square or hexagonal grids, where :class:`GridConv` runs the same weights by
     conv2d. Where there is no neighbour at a tap it counts as zero (zero padding); edges longer than every tap are not used.
+    :class:`GaugeConv` with ``kernel=kernels.Taps(taps, rings)``, without a further weight of the centre.
 
     At a cone point (``graph.cone_angle``) inputs and outputs are treated as :class:`ConePoints` says, and in the mode "cone"
     the kernel is carried round the point, its sum over the angle that is there scaled to a full turn:
@@ -46,7 +38,7 @@ class LatticeConv(nn.Module):
         corners: what happens at cone points, "cone", "zero" or "average"; the last two as published.
         rings: band-limited kernels on these rings (:class:`gaugenet.kernels.Rings`, in lattice spacings) instead of complete
             ones; see :class:`GridConv`.
-        backend: of :func:`gaugenet.ops.tap_convolve`: "auto", "reference", "gather" or "cpu".
+        backend: "auto", "reference", "cpu" or "cuda", see :mod:`gaugenet.ops.backend`.
 
     Shapes:
         x (N, in_type.dim), graph with edge_index (2, E), log (E, d), transport (E, d, d), radius (N,), and optionally
@@ -69,51 +61,18 @@ class LatticeConv(nn.Module):
         rings: Rings | None = None,
         backend: str = "auto",
     ) -> None:
-        super().__init__()
-        self.in_type, self.out_type, self.backend = in_type, out_type, backend
-        self.taps = np.array(hexagonal_taps() if taps is None else taps, dtype=np.float64)
-        self.expansion = TapExpansion(
-            in_type, out_type, self.taps, TapBasis if rings is None else partial(RingBasis, rings=rings)
-        )
-        self.centre = centre_of(self.taps)
-        self.layouts = TapLayout.of(in_type), TapLayout.of(out_type)
-        self.corners_in, self.corners_out = ConePoints(in_type, corners), ConePoints(out_type, corners)
-        self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
-        self.bias = FieldBias(out_type) if bias else None
-        self.reset_parameters()
+        options = {"self_interaction": False, "corners": corners, "backend": backend}
+        super().__init__(in_type, out_type, bias=bias, kernel=Taps(taps, rings), **options)
+        self.taps, self.centre = self.columns.taps, self.columns.centre
 
-    def reset_parameters(self) -> None:
-        with torch.no_grad():
-            self.weight.copy_(self.expansion.initial_weight())
-        if self.bias is not None:
-            self.bias.reset_parameters()
-
-    @property
-    def plan_key(self) -> tuple:
-        """Layers with equal keys share the plan of a graph."""
-        return self.in_type.group, self.taps.tobytes()
-
-    def kernel(self) -> Tensor:
+    def kernel(self, points: Tensor | None = None) -> Tensor:
         """K at the taps: (T, out_type.dim, in_type.dim)."""
+        if points is not None:
+            raise ValueError("LatticeConv has its kernel at the taps alone: call kernel() without points")
         return self.expansion(self.weight).transpose(1, 2)
 
-    def plan(self, graph) -> LatticePlan:
-        """The neighbours of a graph by tap; layers of equal :attr:`plan_key` share one."""
-        return lattice_plan(graph, self.in_type.group, self.taps, "LatticeConv")
-
-    def forward(self, x: Tensor, graph, plan: LatticePlan | None = None) -> Tensor:
-        check_features(x, self.in_type, self.weight, "LatticeConv")
-        check_graph(graph, NEEDS, x.shape[0], x.device, "LatticeConv")
-        x = autocast(x)
-        plan = self.plan(graph) if plan is None else plan
-        weight = self.expansion(self.weight).to(x.dtype)
-        bias = None if self.bias is None else self.bias.row()
-        x = self.corners_in.apply_plan(x, plan.cone)
-        out = tap_convolve(x, weight, bias, (self.in_type, self.out_type), self.layouts, plan.taps, self.backend)
-        return self.corners_out.apply_plan(out, plan.cone)
-
-    def extra_repr(self) -> str:
+    def __repr__(self) -> str:
         return (
-            f"{self.in_type} -> {self.out_type}, taps={len(self.taps)}, bias={self.bias is not None}, "
-            f"corners={self.corners_in.mode!r}"
+            f"{type(self).__name__}({self.in_type} -> {self.out_type}, taps={len(self.taps)}, bias={self.bias is not None}, "
+            f"corners={self.corners_in.mode!r})"
         )

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...fields import FieldType
 from ...kernels.constants import ConstantModule
+from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
-from ...ops import TapTable
-from ..checks import check_features, check_transport
-from .cone_points import ConePoints, cone_plan
-from .lattice_plan import LatticePlan, lattice_plan
+from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ..checks import check_features, check_graph, check_transport, count_copies
+from .cone_points import ConePlan, ConePoints, cone_plan
 
 REDUCTIONS = ("mean", "max", "stride")
+_NEEDS = ("edge_index", "log", "transport", "radius")
+_SOURCES = (*_NEEDS, "cluster", "cluster_transport", "cone_angle")
+# The group was checked with its tolerance: any nearest element will do.
+_NEAREST = 1.0
+
+
+class PoolPlan(NamedTuple):
+    """How a lattice is pooled to a coarser one of M points.
+
+    Attributes:
+        sum: edges from the fine nodes to the coarse ones, with transporters into the frames of these; one each with "stride".
+        source: (M, T) the fine node at every tap, element: (M, T) the number of its transporter into the frame of the coarse
+            point, there: (M, T) whether there is one. Only with "max".
+        conical: (M,) whether the fine node under each coarse one is a cone point.
+        cone, coarse_cone: the cone points of both levels.
+        sizes: N and M.
+    """
+
+    sum: EdgePlan
+    source: Tensor
+    element: Tensor
+    there: Tensor
+    conical: Tensor
+    cone: ConePlan | None
+    coarse_cone: ConePlan | None
+    sizes: tuple[int, int]
 
 
 class LatticePool(ConstantModule):
@@ -38,8 +66,8 @@ class LatticePool(ConstantModule):
 
     Shapes:
         x (N, type.dim) and a graph whose coarser level has the lowest member of each cluster for its node, in the same place
-        (so have those of :func:`gaugenet.geometry.icosahedron`); output (M, type.dim). ``plan`` and ``coarse_plan`` are those
-        of the two levels, found on the way by default.
+        (so have those of :func:`gaugenet.geometry.icosahedron`); output (M, type.dim). On a StaticGraph many fields, one under
+        the other.
 
     Raises:
         TypeError: "max" of a field that is not permuted.
@@ -54,50 +82,88 @@ class LatticePool(ConstantModule):
             if reduce == "max" and not rep.is_permutation:
                 raise TypeError(f"LatticePool takes the maximum of regular, quotient or trivial fields, got {rep}")
         self.in_type = self.out_type = type
-        self.reduce = reduce
+        self.reduce, self.carrier = reduce, Carrier.of(type)
         self.taps = np.array(hexagonal_taps() if taps is None else taps, dtype=np.float64)
+        self.columns = TapColumns(type.group, self.taps)
         self.corners = ConePoints(type, corners)
         # The matrices of all elements: looked up by number, where a representation would match every transporter anew.
-        self.register_constant("elements", type.group.elements)
         for b, (_, rep) in enumerate(type.blocks):
-            self.register_constant(f"matrices_{b}", rep(type.group.elements))
+            self.register_constant(f"matrices_{b}", rep(type.group.elements) if reduce == "max" else None)
 
-    def plan(self, graph) -> LatticePlan:
-        """The plan of the fine graph, as of :meth:`LatticeConv.plan`."""
-        return lattice_plan(graph, self.in_type.group, self.taps, "LatticePool")
+    def plan(self, graph) -> PoolPlan:
+        """The way from a graph to its coarser level: made once, and kept by the graph."""
+        key = "lattice pool", self.in_type.group, self.columns.key, self.reduce, self.corners.mode
+        return kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph))
 
-    def forward(self, x: Tensor, graph, plan: LatticePlan | None = None, coarse_plan: LatticePlan | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph, plan: PoolPlan | None = None) -> Tensor:
         check_features(x, self.in_type, None, "LatticePool")
         if graph.coarse is None:
             raise ValueError("LatticePool needs a graph with a coarser level: build the geometry with levels >= 1")
-        check_transport(self.in_type.group, graph.cluster_transport, "LatticePool", "cluster_transport")
+        copies = count_copies(graph, x.shape[0], graph.radius.shape[0], "LatticePool")
         plan = self.plan(graph) if plan is None else plan
-        node = _centres(graph)
         x = self.corners.apply_plan(x, plan.cone)
-        pooled = x[node] if self.reduce == "stride" else self._reduced(x, plan, node)
-        turn = graph.cluster_transport[node].to(x.dtype).flatten(1) @ self.constant("elements", x).flatten(1).t()
-        pooled = self._carried(pooled, turn.argmax(1))  # orthogonal matrices: the nearest has the largest product
-        below = cone_plan(graph.coarse) if coarse_plan is None else coarse_plan.cone
-        return self.corners.apply_plan(pooled, below)
+        pooled = self._largest(x, plan, copies) if self.reduce == "max" else carry_sum(x, self.carrier, plan.sum, copies)
+        return self.corners.apply_plan(pooled, plan.coarse_cone)
 
-    def _reduced(self, x: Tensor, plan: LatticePlan, node: Tensor) -> Tensor:
-        table = TapTable(*(part[node] for part in plan.taps.forward))
-        share = table.share.to(x.dtype)[..., None]
-        rows = share * self._carried(x[table.neighbour.long()], table.element.long())  # (M, T, D)
-        if self.reduce == "mean":
-            return rows.sum(1) / share.sum(1)
+    def _make_plan(self, graph) -> PoolPlan:
+        group, coarse = self.in_type.group, graph.coarse
+        check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "LatticePool")
+        check_transport(group, graph.transport, "LatticePool")
+        check_transport(group, graph.cluster_transport, "LatticePool", "cluster_transport")
+        centre = _centres(graph)
+        sizes = graph.radius.shape[0], centre.numel()
+        turn, cone = graph.cluster_transport[centre], cone_plan(graph)
+        numbers = torch.arange(sizes[1], device=centre.device)
+        if self.reduce == "stride":
+            edges = (centre, numbers, turn, torch.ones_like(turn[:, 0, 0]))
+        else:
+            edges = self._edges(graph, centre, turn)
+        plan = make_sum_plan(*edges, sizes, group)
+        source = element = there = conical = centre.new_zeros(0)
+        if self.reduce == "max":
+            source, element, there = self._by_tap(graph, centre, turn)
+            conical = torch.isin(centre, cone.node) if cone is not None else torch.zeros_like(centre, dtype=torch.bool)
+        return PoolPlan(plan, source, element, there, conical, cone, cone_plan(coarse), sizes)
+
+    def _edges(self, graph, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Source, target, transport and weight of what the mean round every coarse point sums."""
+        table, node = self.columns.table(graph, "LatticePool")
+        coarse = torch.full_like(graph.radius, -1, dtype=torch.int64)
+        coarse[centre] = torch.arange(centre.numel(), device=centre.device)
+        factor, target = table.sum(1), coarse[graph.edge_index[1]]
+        here = (factor > 0) & (target >= 0)
+        own = node[centre].sum(1)
+        source = torch.cat([graph.edge_index[0, here], centre])
+        transport = torch.cat([turn[target[here]] @ graph.transport[here], turn])
+        target, factor = torch.cat([target[here], coarse[centre]]), torch.cat([factor[here], own])
+        whole = factor.new_zeros(centre.numel()).index_add(0, target, factor)
+        used = factor > 0
+        return source[used], target[used], transport[used], (factor / whole[target])[used]
+
+    def _by_tap(self, graph, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Node, transporter and presence at every tap of the coarse points, (M, T)."""
+        nodes, taps, group = graph.radius.shape[0], self.columns.size, self.in_type.group
+        table, node = self.columns.table(graph, "LatticePool")
+        source = torch.zeros(nodes, taps, dtype=torch.int64, device=centre.device)
+        place = torch.full_like(source, -1)
+        edge, tap = table.nonzero(as_tuple=True)
+        place[graph.edge_index[1, edge], tap] = edge
+        own = node.nonzero(as_tuple=True)
+        place, there = place[centre], (place >= 0)[centre]
+        transport = turn[:, None] @ graph.transport[place.clamp_min(0)]
+        source = graph.edge_index[0][place.clamp_min(0)]
+        if own[0].numel():
+            transport[:, own[1][0]], source[:, own[1][0]], there[:, own[1][0]] = turn, centre, True
+        return source, group.nearest(transport, _NEAREST), there
+
+    def _largest(self, x: Tensor, plan: PoolPlan, copies: int) -> Tensor:
+        fields = x.unflatten(0, (copies, plan.sizes[0]))[:, plan.source]  # (B, M, T, D)
+        blocks = self.in_type.split(fields)
+        rows = self.in_type.join([self.constant(f"matrices_{b}", x)[plan.element] @ block for b, block in enumerate(blocks)])
         if plan.cone is not None and self.corners.mode == "cone":
-            conical = torch.isin(node, plan.cone.node)[:, None, None]
-            rows = torch.where(conical, self._projected(rows), rows)
-        return (rows / torch.where(share > 0, share, 1)).masked_fill(share == 0, -torch.inf).amax(1)
-
-    def _carried(self, x: Tensor, element: Tensor) -> Tensor:
-        """rho(g) x for elements (...) by number and features (..., D)."""
-        blocks = self.in_type.split(x)
-        return self.in_type.join([self.constant(f"matrices_{b}", x)[element] @ block for b, block in enumerate(blocks)])
-
-    def _projected(self, rows: Tensor) -> Tensor:
-        return self.corners.project(rows.flatten(0, 1)).view_as(rows)
+            projected = self.corners.project(rows.flatten(0, -2)).view_as(rows)
+            rows = torch.where(plan.conical[:, None, None], projected, rows)
+        return rows.masked_fill(~plan.there[..., None], -torch.inf).amax(2).flatten(0, 1)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, reduce={self.reduce!r}, taps={len(self.taps)}, corners={self.corners.mode!r}"

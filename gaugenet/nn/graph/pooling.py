@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ...fields import FieldType
-from ...ops import Carrier, EdgePlan, carry_sum, make_sum_plan
-from ..checks import check_features, check_transport, count_copies, kept
+from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ..checks import check_features, check_transport, count_copies
 
+# The arrays of a graph that a plan is made of.
+_SOURCES = ("cluster", "cluster_transport", "area")
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
 
@@ -42,7 +44,7 @@ class GaugePool(nn.Module):
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
         if self.reduce == "mean":
-            plan = kept(graph, ("GaugePool", self.in_type.group), lambda: self._plan(graph))
+            plan = self.plan(graph)
             return carry_sum(x, self.carrier, plan, copies)
         group, num_coarse = self.in_type.group, coarse.radius.shape[0]
         check_transport(group, graph.cluster_transport, "GaugePool", "cluster_transport")
@@ -51,12 +53,16 @@ class GaugePool(nn.Module):
         cluster = (first + graph.cluster).flatten()
         return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])
 
-    def _plan(self, graph) -> EdgePlan:
+    def plan(self, graph) -> EdgePlan:
+        """The way from a graph to its coarser level: made once, and kept by the graph."""
+        return kept_plan(graph, ("pool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
+
+    def _make_plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        num_coarse = graph.coarse.radius.shape[0]
-        area = graph.area
-        share = area / area.new_zeros(num_coarse).index_add(0, graph.cluster, area)[graph.cluster]
-        return make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
+        sizes, area = (graph.cluster.shape[0], graph.coarse.radius.shape[0]), graph.area
+        part = area / area.new_zeros(sizes[1]).index_add(0, graph.cluster, area)[graph.cluster]
+        source = torch.arange(sizes[0], device=graph.cluster.device)
+        return make_sum_plan(source, graph.cluster, graph.cluster_transport, part, sizes, self.in_type.group)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, reduce={self.reduce!r}"
@@ -82,14 +88,18 @@ class GaugeUnpool(nn.Module):
         if graph.coarse is None:
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.coarse.radius.shape[0], "GaugeUnpool")
-        plan = kept(graph, ("GaugeUnpool", self.in_type.group), lambda: self._plan(graph))
+        plan = self.plan(graph)
         return carry_sum(x, self.carrier, plan, copies)
 
-    def _plan(self, graph) -> EdgePlan:
+    def plan(self, graph) -> EdgePlan:
+        """The way to a graph from its coarser level: made once, and kept by the graph."""
+        return kept_plan(graph, ("unpool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
+
+    def _make_plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
-        share, num_coarse = torch.ones_like(graph.cluster_transport[:, 0, 0]), graph.coarse.radius.shape[0]
-        plan = make_sum_plan(graph.cluster, graph.cluster_transport, share, num_coarse, self.in_type.group)
-        return EdgePlan(plan.backward, plan.forward)
+        sizes, back = (graph.coarse.radius.shape[0], graph.cluster.shape[0]), graph.cluster_transport.mT
+        ones, target = torch.ones_like(back[:, 0, 0]), torch.arange(sizes[1], device=back.device)
+        return make_sum_plan(graph.cluster, target, back, ones, sizes, self.in_type.group)
 
     def extra_repr(self) -> str:
         return str(self.in_type)

@@ -1,4 +1,4 @@
-"""Kernel coefficients that are kept with the graph."""
+"""Plans of a network, made before the training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .gauge_conv import GaugeConv
 
 
 class KernelTables(BaseTransform):
-    """Keeps the kernel coefficients of a network with the graph, so that training does not compute them at every step.
+    """Makes the plans of a network's convolutions on every level of a graph, which keeps them.
 
-    The table depends on the graph, the radial profile, the cut-off and the quadrature, and not on the weights. It is stored
-    for every level under the key of the convolutions; layers of another key, and graphs in other frames, do without it.
+    A network does so by itself at its first call, and a batch hands the plans on to its graphs. As a transform of a data set
+    this does it in the workers of a DataLoader, which send the plans along.
 
     Args:
         network: a GaugeConv, or a module whose convolutions share one table (as those of the ready networks do).
@@ -33,8 +33,5 @@ class KernelTables(BaseTransform):
     @torch.no_grad()
     def forward(self, data: Data) -> Data:
         for level in range(data.num_levels):
-            table = self.convolution.table(data.level(level))
-            suffix = f"_{level}" if level else ""
-            data["edge_table" + suffix], data["node_table" + suffix] = table.edge, table.node
-        data.table_key = self.convolution.table_key
+            self.convolution.plan(data.level(level))
         return data

@@ -1,0 +1,191 @@
+"""Plans that are kept with a graph: made once for a graph and a key, and dropped when the geometry changes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .plan import EdgeList, EdgePlan
+
+
+class LevelPlans:
+    """The plans of one level of a graph, by their keys.
+
+    A plan is used again only while the arrays it was made of are the same tensors, unchanged since: assigning another tensor to
+    the graph makes a new plan, and so does an in-place change, which the version counter of the tensor shows. Plans are made
+    without gradients; of geometry that requires gradients nothing is kept.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Hashable, tuple[Any, dict[str, Tensor | None], list[int]]] = {}
+
+    def find(self, graph: Any, key: Hashable, names: tuple[str, ...]) -> Any:
+        """The plan under a key if the arrays ``names`` of the graph are those it was made of, else None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        plan, sources, versions = entry
+        for (name, source), version in zip(sources.items(), versions):
+            if getattr(graph, name, None) is not source or _version(source) != version:
+                return None
+        return plan
+
+    def put(self, graph: Any, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
+        """Keep a plan that was made of the arrays ``names`` of the graph."""
+        sources = {name: getattr(graph, name, None) for name in names}
+        self._entries[key] = plan, sources, [_version(source) for source in sources.values()]
+
+    def sources(self, key: Hashable) -> dict[str, Tensor | None]:
+        """The arrays that the plan under a key was made of, by name."""
+        return self._entries[key][1]
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._entries
+
+    def __getitem__(self, key: Hashable) -> Any:
+        return self._entries[key][0]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    # A copy or a pickle of a graph has other tensors, of which there are no plans.
+    def __deepcopy__(self, memo: dict) -> LevelPlans:
+        return LevelPlans()
+
+    def __reduce__(self) -> tuple:
+        return LevelPlans, ()
+
+    def __repr__(self) -> str:
+        return f"{len(self)} plans"
+
+
+class PlanCache:
+    """The plans of all levels of a graph, and the graph whose tensors they were made of."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, LevelPlans] = {}
+        self._owner: weakref.ref | None = None
+
+    @classmethod
+    def of(cls, graph: Any) -> PlanCache:
+        """An empty cache of a graph."""
+        cache = cls()
+        cache._owner = weakref.ref(graph)
+        return cache
+
+    @property
+    def owner(self) -> Any:
+        """The graph, or None when it is gone."""
+        return None if self._owner is None else self._owner()
+
+    def level(self, number: int) -> LevelPlans:
+        if number not in self._levels:
+            self._levels[number] = LevelPlans()
+        return self._levels[number]
+
+    def __deepcopy__(self, memo: dict) -> PlanCache:
+        return PlanCache()
+
+    def __reduce__(self) -> tuple:
+        return PlanCache, ()
+
+    def __repr__(self) -> str:
+        return f"{sum(map(len, self._levels.values()))} plans"
+
+
+def kept_plan(graph: Any, key: Hashable | None, names: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, made once for a graph with a :class:`LevelPlans` under ``plans``, or at every call.
+
+    Args:
+        graph: any object with the arrays of a graph. Of a batch whose graphs all have the plan it is joined from theirs
+            (``joined_plan``), otherwise made of the batch and handed to them (``share_plan``).
+        key: None for plans that depend on what a layer learns: these are made at every call.
+        names: of the arrays that the plan is made of.
+        make: makes the plan.
+    """
+    plans = getattr(graph, "plans", None)
+    if key is None or plans is None:
+        return make()
+    found = plans.find(graph, key, names)
+    if found is not None:
+        return found
+    if torch.compiler.is_compiling() or any(_learnt(getattr(graph, name, None)) for name in names):
+        return make()
+    join, share = getattr(graph, "joined_plan", None), getattr(graph, "share_plan", None)
+    # What is made in evaluation must serve training.
+    with torch.inference_mode(False), torch.no_grad():
+        plan = None if join is None else join(key, names)
+        if plan is None:
+            plan = make()
+            if share is not None:
+                share(key, names, plan)
+        plans.put(graph, key, names, plan)
+    return plan
+
+
+def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
+    """The plan of graphs side by side; None when that is more than their edges (cone points)."""
+    if any(plan.cone is not None for plan in plans):
+        return None
+    rows = [[plan[k].rowptr.numel() - 1 for plan in plans] for k in range(2)]
+    return EdgePlan(*(_joined([plan[k] for plan in plans], rows[k], rows[1 - k]) for k in range(2)))
+
+
+def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[EdgePlan] | None:
+    """The plans of the parts of a batch, the inverse of :func:`join_plans`; None where it cannot be taken apart.
+
+    Args:
+        rows: number of nodes of each part that edges lead to, sources: that they come from.
+    """
+    if plan.cone is not None:
+        return None
+    pairs = (plan.forward, rows, sources), (plan.backward, sources, rows)
+    return [EdgePlan(*sides) for sides in zip(*(_split(*pair) for pair in pairs))]
+
+
+def _joined(parts: list[EdgeList], rows: list[int], sources: list[int]) -> EdgeList:
+    edges = [int(part.source.numel()) for part in parts]
+    fields = {name: [getattr(part, name) for part in parts] for name in EdgeList._fields}
+    first_row, first_source, first_edge = ([sum(sizes[:i]) for i in range(len(sizes))] for sizes in (rows, sources, edges))
+    fields["rowptr"] = [ptr[(i > 0) :] + first for i, (ptr, first) in enumerate(zip(fields["rowptr"], first_edge))]
+    fields["source"] = [part + first for part, first in zip(fields["source"], first_source)]
+    fields["target"] = [part + first for part, first in zip(fields["target"], first_row)]
+    return EdgeList(**{name: torch.cat(part) for name, part in fields.items()})
+
+
+def _split(edges: EdgeList, rows: list[int], sources: list[int]) -> list[EdgeList]:
+    parts, row, source = [], 0, 0
+    for count, width in zip(rows, sources):
+        ptr = edges.rowptr[row : row + count + 1]
+        first, last = int(ptr[0]), int(ptr[-1])
+        values = {}
+        for name, value in edges._asdict().items():
+            per_node = name == "node_table" and value.shape[0]
+            low, high = (row, row + count) if per_node else (first, last)
+            values[name] = value[low:high].clone() if value.shape[0] else value
+        values["rowptr"], values["source"] = ptr - first, values["source"] - source
+        values["target"] = values["target"] - row
+        parts.append(EdgeList(**values))
+        row, source = row + count, source + width
+    return parts
+
+
+def _version(tensor: Tensor | None) -> int:
+    """How often a tensor was changed in place; tensors of inference mode, and those of a compiler, do not tell."""
+    if tensor is None or torch.compiler.is_compiling() or tensor.is_inference():
+        return 0
+    return tensor._version
+
+
+def _learnt(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.requires_grad
