@@ -33,7 +33,7 @@ def step(layer: torch.nn.Module, x: torch.Tensor, *arguments) -> Callable[[], No
 
 def floor(x: torch.Tensor, plan, taps: int, width: int) -> Callable[[], None]:
     nodes = x.shape[0]
-    forth, back = (table.neighbour.flatten().long() for table in plan.taps)
+    forth, back = (_neighbours(edges, taps) for edges in (plan.forward, plan.backward))
     weight, grad = torch.randn(taps * x.shape[1], width), torch.randn(nodes, width)
     transposed = weight.view(taps, -1, width).transpose(1, 2).reshape(taps * width, -1).contiguous()
     x = x.detach()
@@ -45,6 +45,15 @@ def floor(x: torch.Tensor, plan, taps: int, width: int) -> Callable[[], None]:
         rows.t() @ x
 
     return run
+
+
+def _neighbours(edges, taps: int) -> torch.Tensor:
+    """The node at every tap of every node, (N T,); node 0 where there is none."""
+    nodes = edges.rowptr.numel() - 1
+    target = torch.repeat_interleave(torch.arange(nodes), edges.rowptr.diff())
+    place = torch.zeros(nodes, taps, dtype=torch.int64)
+    place[target, edges.column] = edges.source.long()
+    return place.flatten()
 
 
 def charts(level: int, width_in: int, width_out: int) -> Callable[[], None]:

@@ -95,7 +95,7 @@ def pickled(graph: GaugeGraph) -> dict[str, Any]:
 def _caches(graph: GaugeGraph) -> list[PlanCache] | None:
     """The plans of the graphs of a batch; None for a single graph."""
     held = graph._store.get(CACHE)
-    batch = isinstance(held, list) and "_slice_dict" in graph.__dict__ and all(isinstance(c, PlanCache) for c in held)
+    batch = isinstance(held, list) and hasattr(graph, "_slice_dict") and all(isinstance(c, PlanCache) for c in held)
     return held if batch else None
 
 

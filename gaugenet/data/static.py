@@ -49,7 +49,8 @@ class StaticGraph:
         for name in _ATTRIBUTES:
             setattr(self, name, None if name == "batch" else graph._at(name, level))
         self.coarse = StaticGraph(graph, level + 1) if level + 1 < graph.num_levels else None
-        self.plans = LevelPlans()
+        #: shared with the graph: plans are used only for the arrays that they were made of
+        self.plans = graph.level(level).plans
 
     @property
     def num_nodes(self) -> int:

@@ -6,7 +6,7 @@ from .basis import SteerableBasis, self_basis
 from .clebsch_gordan import clebsch_gordan
 from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
-from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
+from .kernel import CoefficientTable, Columns, FixedColumns, FreeBasis, KernelFamily
 from .lattices import Lattice
 from .polar import Polar
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
@@ -19,6 +19,7 @@ __all__ = [
     "CoefficientTable",
     "Columns",
     "FixedColumns",
+    "FreeBasis",
     "GaussianRings",
     "KernelExpansion",
     "KernelFamily",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ class Columns:
     """
 
     size: int
-    key: str | None = None
     one_hot: bool = False
     module: nn.Module | None = None
+
+    @property
+    def key(self) -> str | None:
+        return None
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         """The functions at the log maps of a graph, times the quadrature weights.
@@ -85,6 +89,14 @@ class Columns:
 
 class FixedColumns(Columns):
     """Columns over the group {e}: nothing turns. Base of families that are any functions of the log map."""
+
+    def table(self, graph: Any, layer: str) -> CoefficientTable:
+        """The functions at log / radius times the area weights; those at 0 for the centres, times the mean weight."""
+        target, radius, weight = graph.edge_index[1], graph.radius, graph.weight
+        count = torch.bincount(target, minlength=len(radius)).clamp_min(1)
+        mean = weight.new_zeros(len(radius)).index_add(0, target, weight) / count
+        edge = self.functions(graph.log / radius[target, None]) * weight[:, None]
+        return CoefficientTable(edge, self.functions(graph.log.new_zeros(1, graph.log.shape[1])) * mean[:, None])
 
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         return table
@@ -125,3 +137,34 @@ class IntertwinerBasis:
 
     def __hash__(self) -> int:
         return hash((self.rep_in, self.rep_out))
+
+
+class FreeBasis:
+    """Every kernel between two representations of {e}: a free matrix for each of J functions.
+
+    Raises:
+        TypeError: another group than {e}, whose elements would turn the functions.
+    """
+
+    __slots__ = ("rep_in", "rep_out", "size")
+
+    def __init__(self, rep_in: Representation, rep_out: Representation, size: int) -> None:
+        if rep_in.group.order != 1:
+            raise TypeError(
+                f"a free matrix for each function of the log map needs the group {{e}}, got {rep_in.group}: take field types "
+                "over groups.Trivial(), or kernels.Polar"
+            )
+        self.rep_in, self.rep_out, self.size = rep_in, rep_out, size
+
+    @property
+    def coefficients(self) -> Tensor:
+        shape = self.rep_out.dim, self.rep_in.dim, self.size
+        count = shape[0] * shape[1] * shape[2]
+        return torch.eye(count, dtype=torch.float64, device="cpu").view(count, *shape)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, FreeBasis) and (self.rep_in, self.rep_out) == (other.rep_in, other.rep_out)
+        return same and self.size == other.size
+
+    def __hash__(self) -> int:
+        return hash((self.rep_in, self.rep_out, self.size))

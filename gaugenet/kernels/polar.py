@@ -18,6 +18,7 @@ from .harmonics import harmonics
 from .kernel import CoefficientTable, Columns
 from .quadrature import coefficient_table
 from .radial import make_radial
+from .table_operator import compiled_table
 
 # Cut-off for finite groups, whose kernels have no highest frequency.
 _FINITE_FREQUENCY = 4
@@ -35,8 +36,11 @@ class PolarColumns(Columns):
         self.module, self.max_frequency, self.quadrature = radial, max_frequency, quadrature
         self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
         self.size = radial.num * sum(self.widths)
-        key = radial.key
-        self.key = None if key is None else str((key, max_frequency, quadrature))
+
+    @property
+    def key(self) -> str | None:
+        key = self.module.key
+        return None if key is None else str((key, self.max_frequency, self.quadrature))
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         """By moment matching. At cone points, whose neighbourhood is a cut cone, by area weights scaled to a full turn."""
@@ -52,6 +56,9 @@ class PolarColumns(Columns):
     def _coefficients(self, graph: Any, degree: int | None) -> tuple[Tensor, Tensor]:
         area, curvature = getattr(graph, "area", None), getattr(graph, "curvature", None)
         geometry = graph.log, graph.weight, graph.radius, graph.edge_index
+        if torch.compiler.is_compiling() and self.key is not None:
+            options = self.module.key, self.size, self.max_frequency, degree
+            return compiled_table(*geometry, area, curvature, *options)
         return coefficient_table(*geometry, self.module, self.max_frequency, area=area, curvature=curvature, degree=degree)
 
     def functions(self, points: Tensor) -> Tensor:

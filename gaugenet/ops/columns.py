@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .backend import transformed
+
 
 def column_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (divided by N) of every column of (N, C)."""
@@ -32,12 +34,11 @@ def _is_fast(x: Tensor) -> bool:
         and x.dtype in (torch.float32, torch.float64)
         and x.numel() > 0
         and not torch.compiler.is_compiling()
+        and not transformed()
     )
 
 
 class _Moments(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         return torch.batch_norm_update_stats(x, None, None, 0.0)
@@ -54,8 +55,6 @@ class _Moments(torch.autograd.Function):
 
 
 class _Scale(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return torch.addcmul(shift, x, scale)

@@ -30,7 +30,8 @@ class LevelPlans:
             return None
         plan, sources, versions = entry
         for (name, source), version in zip(sources.items(), versions):
-            if getattr(graph, name, None) is not source or _version(source) != version:
+            changed = not torch.compiler.is_compiling() and _version(source) != version
+            if changed or getattr(graph, name, None) is not source:
                 return None
         return plan
 
@@ -89,9 +90,12 @@ class PlanCache:
         return None if self._owner is None else self._owner()
 
     def level(self, number: int) -> LevelPlans:
-        if number not in self._levels:
-            self._levels[number] = LevelPlans()
-        return self._levels[number]
+        found = self._levels.get(number)
+        if found is None:
+            found = LevelPlans()
+            if not torch.compiler.is_compiling():  # which wants no side effects
+                self._levels[number] = found
+        return found
 
     def __deepcopy__(self, memo: dict) -> PlanCache:
         return PlanCache()
@@ -181,8 +185,8 @@ def _split(edges: EdgeList, rows: list[int], sources: list[int]) -> list[EdgeLis
 
 
 def _version(tensor: Tensor | None) -> int:
-    """How often a tensor was changed in place; tensors of inference mode, and those of a compiler, do not tell."""
-    if tensor is None or torch.compiler.is_compiling() or tensor.is_inference():
+    """How often a tensor was changed in place; tensors of inference mode do not tell."""
+    if tensor is None or tensor.is_inference():
         return 0
     return tensor._version
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-import gaugenet.nn.graph.gauge_conv as gauge_conv
+import gaugenet.kernels.polar as polar
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GaugeGraph, StaticGraph
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, LatticeConv, global_mean
@@ -98,8 +98,8 @@ def test_second_derivatives(graph):
 def test_plans_are_made_once(graph, monkeypatch):
     """And not shared by layers that need different ones."""
     sphere, made = StaticGraph(graph.float()), []
-    table = gauge_conv.coefficient_table
-    monkeypatch.setattr(gauge_conv, "coefficient_table", lambda *a, **k: made.append(1) or table(*a, **k))
+    table = polar.coefficient_table
+    monkeypatch.setattr(polar, "coefficient_table", lambda *a, **k: made.append(1) or table(*a, **k))
     x = torch.randn(graph.num_nodes, FT.dim)
     convs = [GaugeConv(FT, FT), GaugeConv(FT, FT), GaugeConv(FT, FT, radial=2), GaugeConv(FT, FT, quadrature=None)]
     for conv in convs * 2:
@@ -135,7 +135,8 @@ def test_the_graph_itself(graph):
     sphere = StaticGraph(graph)
     assert sphere.num_nodes == 162 and sphere.coarse.num_nodes == 42 and sphere.coarse.coarse is None
     assert StaticGraph(graph, level=1).num_nodes == 42
-    sphere.plans["key"] = 0
+    GaugeConv(FT, FT).plan(sphere)
+    assert len(sphere.plans) == 1
     single = sphere.type(torch.float32)
     assert single.log.dtype == single.coarse.log.dtype == torch.float32 and single.edge_index.dtype == torch.int64
     assert not single.plans and sphere.log.dtype == torch.float64 and sphere.to("cpu").coarse.num_nodes == 42
@@ -160,8 +161,8 @@ def test_wrong_numbers_of_nodes(graph):
             layer(field, on)
     lattice = GaugeGraph.from_geometry(geometry.icosahedron(1))
     hexagonal = FieldType(groups.Cyclic(6), "1x0")
-    with pytest.raises(ValueError, match="one field at a time"):
-        LatticeConv(hexagonal, hexagonal).double()(torch.zeros(2 * lattice.num_nodes, 1).double(), StaticGraph(lattice))
+    with pytest.raises(ValueError, match="nodes for a graph of"):
+        LatticeConv(hexagonal, hexagonal).double()(torch.zeros(2 * lattice.num_nodes + 1, 1).double(), StaticGraph(lattice))
     conv.explain = True
     with pytest.raises(ValueError, match="one field at a time"):
         conv(x, sphere)

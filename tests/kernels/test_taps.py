@@ -11,8 +11,8 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.kernels import TapBasis, hexagonal_taps, square_taps
-from gaugenet.kernels.rings import RingBasis, Rings
 from gaugenet.kernels.expansion import KernelExpansion
+from gaugenet.kernels.rings import RingBasis, Rings
 from gaugenet.kernels.taps import tap_permutation
 
 C4, C6, D4, D6, flip = groups.Cyclic(4), groups.Cyclic(6), groups.Dihedral(4), groups.Dihedral(6), groups.Reflection()

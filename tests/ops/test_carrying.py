@@ -20,7 +20,7 @@ def plan_of(group, nodes: int = 900, targets: int = 300, seed: int = 0) -> EdgeP
     g = torch.Generator().manual_seed(seed)
     cluster = torch.randint(0, targets - 2, (nodes,), generator=g)
     factor = torch.randn(nodes, generator=g, dtype=torch.float64)
-    return make_sum_plan(cluster, group.sample(nodes, generator=g), factor, targets, group)
+    return make_sum_plan(torch.arange(nodes), cluster, group.sample(nodes, generator=g), factor, (nodes, targets), group)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))

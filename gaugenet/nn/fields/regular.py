@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.constants import ConstantModule
+from ...ops.backend import transformed
 from ..checks import check_features, room_for_squares
 from .nonlinearities import activation_function, is_pointwise
 
@@ -120,7 +121,8 @@ class RegularNonlinearity(_CircleNonlinearity):
         node = self.samples * max(self._width, 1) * coefficients.element_size()
         step = max(16, _CHUNK_BYTES // node)
         learnt = isinstance(self.act, nn.Module) and any(p.requires_grad for p in self.act.parameters())
-        if torch.compiler.is_compiling() or learnt or coefficients.shape[0] <= step:  # in this order: sizes may be symbols
+        # In this order: sizes may be symbols.
+        if torch.compiler.is_compiling() or learnt or transformed() or coefficients.shape[0] <= step:
             return self._through_samples(coefficients)
         return _Chunked.apply(coefficients, self._through_samples, step)
 
@@ -258,6 +260,8 @@ class PolynomialNonlinearity(_CircleNonlinearity):
             step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
             constants = (t.to(coefficients.dtype) for t in (self.synthesis, self.polynomial, self.unit))
             with torch.autocast(coefficients.device.type, enabled=False):  # as the backward pass, which knows of none
+                if transformed():
+                    return _nodes(_square(_rows(coefficients), *constants), coefficients)
                 return _Square.apply(coefficients, *constants, max(step, 1))
         norm = (coefficients.square().sum(1, keepdim=True) + _TINY).sqrt()
         synthesis = self.synthesis.to(coefficients.dtype)

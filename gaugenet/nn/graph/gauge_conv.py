@@ -102,6 +102,12 @@ class GaugeConv(MessagePassing):
         """Degree of moment matching; None for plain area weights and for families without."""
         return getattr(self.columns, "quadrature", None)
 
+    @quadrature.setter
+    def quadrature(self, degree: int | None) -> None:
+        if not hasattr(self.columns, "quadrature"):
+            raise AttributeError(f"the kernel {self.family} has no quadrature to set: that is an option of kernels.Polar")
+        self.columns.quadrature = degree
+
     @property
     def table_key(self) -> str | None:
         """Layers with equal keys share a table; None when the functions of the kernel are learnt."""

@@ -65,6 +65,11 @@ class LatticeConv(GaugeConv):
         super().__init__(in_type, out_type, bias=bias, kernel=Taps(taps, rings), **options)
         self.taps, self.centre = self.columns.taps, self.columns.centre
 
+    @property
+    def plan_key(self) -> tuple:
+        """Layers with equal keys share the plan of a graph."""
+        return self.in_type.group, self.table_key
+
     def kernel(self, points: Tensor | None = None) -> Tensor:
         """K at the taps: (T, out_type.dim, in_type.dim)."""
         if points is not None:

@@ -53,7 +53,7 @@ def test_equals_conv2d(group, a, b, backend):
     x = torch.randn(height * width, in_type.dim, dtype=torch.float64)
     image = x.T.reshape(1, in_type.dim, height, width)
     weight = 0.04 * conv.kernel(offsets).permute(1, 2, 0).reshape(out_type.dim, in_type.dim, 5, 5)
-    centre = conv.self_interaction.expansion(conv.self_interaction.weight)[0, 0].T
+    centre = conv.self_interaction.expansion(conv.self_interaction.weight)[0].T
     weight = weight.clone()
     weight[:, :, 2, 2] += centre
     plane = torch.nn.functional.conv2d(image, weight, padding=2)
@@ -83,7 +83,7 @@ def test_message_passing_on_the_grid_equals_conv2d(group, a, b, periodic):
     steps = torch.arange(-2.0, 3.0, dtype=torch.float64)
     offsets = torch.stack(torch.meshgrid(steps, -steps, indexing="xy"), -1).reshape(-1, 2)
     weight = cell * conv.kernel(offsets / radius).detach().permute(1, 2, 0).unflatten(2, (5, 5)).contiguous()
-    weight[:, :, 2, 2] += conv.self_interaction.expansion(conv.self_interaction.weight)[0, 0].T.detach()
+    weight[:, :, 2, 2] += conv.self_interaction.expansion(conv.self_interaction.weight)[0].T.detach()
     x = torch.randn(1, in_type.dim, 7, 9, dtype=torch.float64)
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="circular" if periodic else "constant")
     plane = torch.nn.functional.conv2d(padded, weight)[0].flatten(1).T

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch_geometric.data import Batch
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.kernels import hexagonal_taps, square_taps
+from gaugenet.kernels import Taps, hexagonal_taps, square_taps
 from gaugenet.nn import ConePoints, GaugeConv, LatticeConv
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error, symmetry_error
 from tests.nn.graph.test_gauge_conv import randomise
@@ -122,22 +122,34 @@ def test_modes_differ_and_say_what_they_know(ico):
         LatticeConv(a, a, corners="drop")
 
 
-def test_other_layers_are_exact_with_the_corners_projected(ico):
-    a = FieldType(C6, "2xregular")
-    conv = randomise(GaugeConv(a, a, quadrature=None)).double()
-
-    class Projected(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.points = conv, ConePoints(a).double()
-
-        def forward(self, x, graph):
-            return self.points(self.conv(self.points(x, graph), graph), graph)
-
+@pytest.mark.parametrize("quadrature", [None, 3])
+@pytest.mark.parametrize("corners", MODES)
+@pytest.mark.parametrize("types", TYPES, ids=str)
+def test_polar_kernels_are_exact_too(ico, types, corners, quadrature):
+    """GaugeConv projects at the corners by itself; at the corners themselves moments cannot be matched over a cut cone."""
+    a, b = (FieldType(C6, t) for t in types)
+    conv = randomise(GaugeConv(a, b, quadrature=quadrature, corners=corners)).double()
     graph, symmetries = ico.to_graph(), geometry.icosahedron_symmetries(ico)
-    assert symmetry_error(Projected(), graph, symmetries, a, a) < 1e-12
-    assert symmetry_error(conv, graph, symmetries, a, a) > 1e-3  # the cut shows
-    assert equivariance_error(conv, graph, a, a) < 1e-12  # though it is gauge equivariant
+    assert symmetry_error(conv, graph, symmetries, a, b) < 1e-12
+    assert equivariance_error(conv, graph, a, b) < 1e-12
+    without = graph.clone()
+    del without.cone_angle
+    assert symmetry_error(conv, without, symmetries, a, b) > 1e-3  # the cut shows
+
+
+def test_is_gauge_conv_with_taps(ico):
+    a = FieldType(C6, "1x0 + 1xregular")
+    conv, graph = LatticeConv(a, a).double(), ico.to_graph()
+    same = GaugeConv(a, a, kernel=Taps(), self_interaction=False).double()
+    same.load_state_dict(conv.state_dict())
+    x = torch.randn(ico.num_nodes, a.dim, dtype=torch.float64)
+    assert torch.equal(conv(x, graph), same(x, graph)) and len(graph.plans) == 1
+    more = GaugeConv(a, a, kernel=Taps()).double()
+    assert symmetry_error(more, graph, geometry.icosahedron_symmetries(ico), a, a) < 1e-12
+    more.load_state_dict({**conv.state_dict(), "self_interaction.weight": more.self_interaction.weight.detach()})
+    centre = ConePoints(a).double()
+    expected = conv(x, graph) + centre(more.self_interaction(centre(x, graph)), graph)
+    assert torch.allclose(more(x, graph), expected, rtol=1e-12, atol=1e-12)
 
 
 GRIDS = [

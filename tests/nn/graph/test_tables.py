@@ -19,21 +19,22 @@ def test_stored_tables_change_nothing():
     plain, batch = Batch.from_data_list(graphs), Batch.from_data_list(stored)
     x = torch.randn(plain.num_nodes, IN.dim)
     assert torch.allclose(net(x, plain), net(x, batch), atol=1e-6)
-    batch.edge_table_1 *= 2.0  # it is really used
-    assert not torch.allclose(net(x, plain), net(x, batch), atol=1e-6)
+    stored[1].level(1).plans[next(iter(stored[1].level(1).plans))].forward.table.mul_(2.0)  # it is really used
+    assert not torch.allclose(net(x, plain), net(x, Batch.from_data_list(stored)), atol=1e-6)
 
 
 def test_tables_of_another_layer_are_not_taken():
     graph = two_level_graph()
     KernelTables(GaugeConv(IN, IN, radial=3))(graph)
     conv = GaugeConv(IN, IN, radial=2)
-    assert conv.table(graph).edge.shape[1] == 2 * 5
+    assert conv.plan(graph).forward.table.shape[1] == 2 * 5
 
 
 def test_tables_go_with_the_frames():
     graph = KernelTables(GaugeConv(IN, IN))(two_level_graph())
     turned = graph.gauge_transform(groups.SO2().sample(graph.num_nodes))
-    assert "edge_table" not in turned and "table_key" not in turned and "node_table_1" not in turned
+    assert len(graph.plans) == len(graph.level(1).plans) == 1
+    assert not turned.plans and not turned.level(1).plans
     assert equivariance_error(GaugeConv(IN, IN).double(), graph, IN, IN) < 1e-11
 
 
