@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -100,6 +101,14 @@ def check_transport(group: Group, transport: Tensor, layer: str, name: str = "tr
             f"{layer} has the structure group {group}, but {name}[{edge}] = {transport[edge].tolist()} does not lie in it; "
             "take a group that contains the transporters, or a geometry whose frames reduce to the group"
         )
+
+
+def check_count(value: int, what: str, owner: str, least: int = 1) -> None:
+    """Raise TypeError unless an argument is an integer, ValueError unless it is at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{owner} expected an integer for {what}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{owner} expected {what} of at least {least}, got {value}")
 
 
 def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:

@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...ops import EdgePlan
+from ...options import TakesOptions
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
 from ..fields.norm import FieldDropout, FieldNorm
 from .gauge_conv import GaugeConv
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """Options of the convolutions, norms and nonlinearities in a block.
+
+    Args:
+        radial: number of radial functions of the kernels, or a profile, see :class:`GaugeConv`.
+        max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
+        quadrature: degree of moment matching, see :class:`GaugeConv`.
+        norm: "batch", "layer" or None, see :class:`FieldNorm`.
+        nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field
+            type, see :func:`make_nonlinearity`.
+        activation: pointwise function of the nonlinearity, a name or a callable.
+        dropout: probability of dropping a copy of a field.
+    """
+
+    radial: int | nn.Module = 2
+    max_frequency: int | None = None
+    quadrature: int | None = 3
+    norm: str | None = "batch"
+    nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
+    activation: str | Callable[[Tensor], Tensor] = "relu"
+    dropout: float = 0.0
+
+    def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
+        return GaugeConv(in_type, out_type, self.radial, self.max_frequency, quadrature=self.quadrature)
+
+    def normalization(self, type: FieldType) -> nn.Module:
+        return FieldNorm(type, self.norm) if self.norm else nn.Identity()
+
+    def nonlinear(self, out_type: FieldType) -> nn.Module:
+        return make_nonlinearity(out_type, self.nonlinearity, self.activation)
+
+
+class BlockKeywords(TypedDict, total=False):
+    """:class:`BlockOptions` as keywords, for type checkers."""
+
+    radial: int | nn.Module
+    max_frequency: int | None
+    quadrature: int | None
+    norm: str | None
+    nonlinearity: str | Callable[[FieldType], nn.Module]
+    activation: str | Callable[[Tensor], Tensor]
+    dropout: float
 
 
 def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:
@@ -23,38 +74,32 @@ def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:
     return plans[conv.table_key]
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(TakesOptions, nn.Module):
     r"""Convolution, norm, nonlinearity: :math:`out = \sigma(\mathrm{norm}(K \star f))`.
 
     Args:
         in_type, out_type: field types.
-        radial, max_frequency, quadrature: see :class:`GaugeConv`.
-        norm: "batch", "layer" or None.
-        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
-        activation: its pointwise function.
-        dropout: probability of dropping a copy at the end.
+        options: :class:`BlockOptions`, or its fields as keywords, which win over it. Dropout is at the end.
     """
+
+    defaults: ClassVar[BlockOptions] = BlockOptions()
 
     def __init__(
         self,
         in_type: FieldType,
         out_type: FieldType,
         *,
-        radial: int | nn.Module = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 3,
-        norm: str | None = "batch",
-        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        dropout: float = 0.0,
+        options: BlockOptions | None = None,
+        **overrides: Unpack[BlockKeywords],
     ) -> None:
         super().__init__()
+        options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
-        self.act = make_nonlinearity(out_type, nonlinearity, activation)
+        self.act = options.nonlinear(out_type)
         hidden = self.act.in_type
-        self.conv = GaugeConv(in_type, hidden, radial, max_frequency, quadrature=quadrature)
-        self.norm = FieldNorm(hidden, norm) if norm else nn.Identity()
-        self.dropout = FieldDropout(out_type, dropout)
+        self.conv = options.convolution(in_type, hidden)
+        self.norm = options.normalization(hidden)
+        self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
         for module in self.children():
@@ -66,7 +111,7 @@ class ConvBlock(nn.Module):
         return self.dropout(self.act(self.norm(self.conv(x, graph, plan))))
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(TakesOptions, nn.Module):
     r"""Convolution, norm, nonlinearity, twice, beside a shortcut (He et al. 2016; de Haan et al. 2021, section 5).
 
     .. math:: out = \sigma(\mathrm{norm}(K_2 \star \sigma(\mathrm{norm}(K_1 \star f))) + S f)
@@ -76,38 +121,31 @@ class ResidualBlock(nn.Module):
 
     Args:
         in_type, out_type: field types.
-        radial, max_frequency, quadrature: see :class:`GaugeConv`.
-        norm: "batch", "layer" or None.
-        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
-        activation: its pointwise function.
-        dropout: probability of dropping a copy between the convolutions.
+        options: :class:`BlockOptions`, or its fields as keywords, which win over it. Dropout is between the convolutions.
     """
+
+    defaults: ClassVar[BlockOptions] = BlockOptions()
 
     def __init__(
         self,
         in_type: FieldType,
         out_type: FieldType,
         *,
-        radial: int | nn.Module = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 3,
-        norm: str | None = "batch",
-        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        dropout: float = 0.0,
+        options: BlockOptions | None = None,
+        **overrides: Unpack[BlockKeywords],
     ) -> None:
         super().__init__()
+        options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
-        self.act1 = make_nonlinearity(out_type, nonlinearity, activation)
-        self.act2 = make_nonlinearity(out_type, nonlinearity, activation)
+        self.act1 = options.nonlinear(out_type)
+        self.act2 = options.nonlinear(out_type)
         hidden = self.act1.in_type
-        options = {"radial": radial, "max_frequency": max_frequency, "quadrature": quadrature}
-        self.conv1 = GaugeConv(in_type, hidden, **options)
-        self.conv2 = GaugeConv(out_type, hidden, **options)
-        self.norm1 = FieldNorm(hidden, norm) if norm else nn.Identity()
-        self.norm2 = FieldNorm(hidden, norm) if norm else nn.Identity()
+        self.conv1 = options.convolution(in_type, hidden)
+        self.conv2 = options.convolution(out_type, hidden)
+        self.norm1 = options.normalization(hidden)
+        self.norm2 = options.normalization(hidden)
         self.shortcut = nn.Identity() if in_type == hidden else GaugeLinear(in_type, hidden)
-        self.dropout = FieldDropout(out_type, dropout)
+        self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
         for module in self.children():
