@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from ..groups import Cyclic
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
+from ..nn.checks import check_count, check_counts
 
 
 class IcosahedralCNN(nn.Module):
@@ -48,7 +49,12 @@ class IcosahedralCNN(nn.Module):
     ) -> None:
         super().__init__()
         group = Cyclic(6)
-        self.in_type = type = FieldType(group, f"{in_type}x0") if isinstance(in_type, int) else in_type
+        if not isinstance(in_type, FieldType):
+            check_count(in_type, "in_type", "IcosahedralCNN")
+            in_type = FieldType(group, f"{in_type}x0")
+        check_count(num_classes, "num_classes", "IcosahedralCNN")
+        check_counts(channels, "channels", "IcosahedralCNN")
+        self.in_type = type = in_type
         self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
         for stage, widths in enumerate(channels):
             if stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from numbers import Integral
 from typing import Any
 
@@ -109,6 +109,19 @@ def check_count(value: int, what: str, owner: str, least: int = 1) -> None:
         raise TypeError(f"{owner} expected an integer for {what}, got {value!r}")
     if value < least:
         raise ValueError(f"{owner} expected {what} of at least {least}, got {value}")
+
+
+def check_counts(values: Collection, what: str, owner: str) -> None:
+    """:func:`check_count` of every number in a sequence, which may contain sequences; it must not be empty."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise TypeError(f"{owner} expected a sequence of integers for {what}, got {values!r}")
+    if not len(values):
+        raise ValueError(f"{owner} expected at least one number in {what}, got {values!r}")
+    for value in values:
+        if isinstance(value, Collection):
+            check_counts(value, what, owner)
+        else:
+            check_count(value, what, owner)
 
 
 def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:

@@ -23,6 +23,7 @@ from ...nn import (
     export,
     make_nonlinearity,
 )
+from ...nn.checks import check_count, check_counts
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
@@ -96,6 +97,9 @@ class PlanarCNN(nn.Module):
         lattice: str | Lattice = "square",
     ) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes", "PlanarCNN")
+        check_count(in_channels, "in_channels", "PlanarCNN")
+        check_counts(widths, "widths", "PlanarCNN")
         group = Cyclic(4) if group is None else group
         if fields is None:
             fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
@@ -104,8 +108,6 @@ class PlanarCNN(nn.Module):
             raise TypeError(f"PlanarCNN expected fields over {group}, got {unit!r}")
         if readout not in READOUTS:
             raise ValueError(f"PlanarCNN expected readout {' or '.join(map(repr, READOUTS))}, got {readout!r}")
-        if not widths or min(widths) < 1:
-            raise ValueError(f"PlanarCNN expected widths of at least 1, got {widths!r}")
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
         lattice = Lattice.of(lattice)
