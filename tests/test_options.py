@@ -74,6 +74,22 @@ def test_blocks_take_options(block):
     assert str(block(TYPE, TYPE, options=options, norm="layer")) == str(block(TYPE, TYPE, radial=3, norm="layer", dropout=0.5))
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_option_of_a_block_matters(block):
+    others = {
+        "radial": 3,
+        "max_frequency": 1,
+        "quadrature": None,
+        "norm": "layer",
+        "nonlinearity": "gated",
+        "activation": "silu",
+        "dropout": 0.5,
+    }
+    assert others.keys() == {field.name for field in dataclasses.fields(BlockOptions)}
+    seen = [str(block(TYPE, TYPE)), *(str(block(TYPE, TYPE, **{name: value})) for name, value in others.items())]
+    assert len(set(seen)) == len(seen)
+
+
 def test_options_replace_the_defaults_and_keywords_win():
     options = EncoderOptions(channels=3, blocks=(1,))
     net = models.SphericalCNN(TYPE, 5, options=options, order=1)

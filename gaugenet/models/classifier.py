@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _MeshNorm(nn.BatchNorm1d):
-    """Batch norm over meshes; a batch of one has no variance and takes the running one."""
+    """Batch norm over meshes. A batch of one mesh has no variance: it is normalised by the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] == 1:
@@ -29,7 +29,8 @@ class _MeshNorm(nn.BatchNorm1d):
 class GaugeClassifier(GaugeEncoder):
     r"""Gauge-equivariant stages with an invariant read-out (after de Haan et al. 2021, section 5).
 
-    Stages of :class:`gaugenet.models.GaugeEncoder`, norms of every copy, mean over the manifold by area, a small perceptron.
+    Stages of :class:`gaugenet.models.GaugeEncoder`, the norm of every copy, its area-weighted mean over the manifold, and a
+    perceptron with one hidden layer.
     The logits do not depend on the frames, nor on what else is in the batch (in evaluation).
 
     Args:

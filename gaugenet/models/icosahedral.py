@@ -22,7 +22,7 @@ class IcosahedralCNN(nn.Module):
         in_type: field type of the input over C_6, or a number of scalar channels.
         num_classes: number of logits.
         channels: regular fields of each convolution, one tuple a stage: ((8, 16), (16, 24)) are two convolutions on the
-            graph's own lattice and two on the next coarser one. A number stands for one convolution.
+            graph's own lattice and two on the next coarser one. A number in place of a tuple is one convolution.
         corners: what happens at the twelve corners, "cone", "zero" or "average"; see :class:`gaugenet.nn.LatticeConv`.
         norm: "batch", "layer" or None; see :class:`gaugenet.nn.FieldNorm`.
         activation: pointwise function.
@@ -31,8 +31,8 @@ class IcosahedralCNN(nn.Module):
 
     Shapes:
         x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
-        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, found on the
-        way by default; torch.compile wants them given.
+        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, made in
+        every call by default; torch.compile needs them as an argument.
     """
 
     def __init__(

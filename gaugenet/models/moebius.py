@@ -27,8 +27,8 @@ class MobiusCNN(nn.Module):
     r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020).
 
     Section 5 there: one convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last
-    convolution to 64 scalar fields, their maxima over the strip, and a perceptron. The logits do not change when the picture
-    goes once round the strip (exactly), nor under its other shifts by multiples of the blocks that were pooled to one.
+    convolution to 64 scalar fields, their maxima over the strip, and a multilayer perceptron. The logits are exactly invariant
+    when the picture is carried once round the strip, and under its other shifts by multiples of the pooled blocks.
 
     Args:
         fields: "trivial", "sign", "regular", "irrep", "mixed" (the published nets), or a field type, or its string over
@@ -37,7 +37,7 @@ class MobiusCNN(nn.Module):
         in_channels: scalar fields of the input.
         widths: copies of ``fields`` after each convolution but the last.
         kernel_size: odd, pixels a side.
-        dropout: in the perceptron.
+        dropout: probability, in the perceptron.
         padding_mode: continuation of the image, see :class:`gaugenet.nn.GridPadding`.
 
     Shapes:
@@ -83,8 +83,9 @@ class MobiusCNN(nn.Module):
 class StripCNN(nn.Module):
     """The plain CNN that :class:`MobiusCNN` is compared with (same paper): conv2d, with no regard to frames.
 
-    The image is continued across the seam turned over ("moebius", the published baseline), but the features are not carried:
-    what they mean changes there, and a picture that crosses the seam is another picture to it.
+    The image is continued across the seam with its rows in reverse order ("moebius", the published baseline), but the features
+    are not transported: they keep their numbers although the frame is reflected there, so that the logits of a picture that
+    crosses the seam are others.
 
     Args:
         num_classes: number of logits.

@@ -1,7 +1,7 @@
 """Spherical networks of the literature: choices of structure group, field types and kernels over the shared stages.
 
-Nothing here knows the sphere: the graph does (:func:`gaugenet.geometry.icosphere`, ``sphere``, ``healpix``). Any option of
-:class:`gaugenet.models.GaugeEncoder` overrides a default. docs/spherical_models.md compares each with its publication.
+Nothing here knows the sphere: the graph does (:func:`gaugenet.geometry.icosphere`, ``sphere``, ``healpix``). Every field of
+:class:`gaugenet.models.EncoderOptions` is a keyword. docs/spherical_models.md compares each with its publication.
 """
 
 from __future__ import annotations
