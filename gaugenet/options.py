@@ -23,6 +23,7 @@ class TakesOptions:
     """
 
     defaults: ClassVar[Any]
+    __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -32,10 +33,11 @@ class TakesOptions:
                 DeprecationWarning,
                 stacklevel=2,
             )
-            cls.defaults = type(cls.__base__.defaults)(**cls.defaults)
+            inherited = next(vars(base)["defaults"] for base in cls.__mro__[1:] if "defaults" in vars(base))
+            cls.defaults = type(inherited)(**cls.defaults)
         shown = _with_options(inspect.signature(cls.__init__), cls.defaults)
         if "__init__" in vars(cls):
-            cls.__init__.__signature__ = shown
+            vars(cls)["__init__"].__signature__ = shown
         cls.__signature__ = shown.replace(parameters=list(shown.parameters.values())[1:])  # without self
 
     def _settle(self, options: Options | None, overrides: Mapping[str, Any]) -> Options:

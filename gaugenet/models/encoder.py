@@ -18,7 +18,7 @@ from ..options import TakesOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-BLOCKS = {"residual": ResidualBlock, "plain": ConvBlock}
+BLOCKS: dict[str, type[ConvBlock] | type[ResidualBlock]] = {"residual": ResidualBlock, "plain": ConvBlock}
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _widths(in_type: FieldType, options: EncoderOptions, name: str) -> list[int]
     for count in options.blocks:
         check_count(count, "blocks", name, 0)
     check_count(options.order, "order", name, 0)
-    several = isinstance(options.channels, Collection)
-    widths = list(options.channels) if several else [options.channels] * len(options.blocks)
+    channels = options.channels
+    widths = list(channels) if isinstance(channels, Collection) else [channels] * len(options.blocks)
     for width in widths:
         check_count(width, "channels", name)
     if len(widths) != len(options.blocks) or not widths:
