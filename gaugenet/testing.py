@@ -87,10 +87,17 @@ def assert_gauge_equivariant(
     out_type: FieldType | None = None,
     *,
     tolerance: float | None = None,
-    **options,
+    x: Tensor | None = None,
+    out_level: int = 0,
+    seed: int = 0,
 ) -> None:
-    """Raise AssertionError when :func:`equivariance_error` is above the tolerance (1e-10 in float64, 1e-4 in float32)."""
-    error = equivariance_error(module, graph, in_type, out_type, **options)
+    """Raise AssertionError when :func:`equivariance_error` is above the tolerance (1e-10 in float64, 1e-4 in float32).
+
+    Args:
+        module, graph, in_type, out_type, x, out_level, seed: see :func:`equivariance_error`.
+        tolerance: largest relative error.
+    """
+    error = equivariance_error(module, graph, in_type, out_type, x=x, out_level=out_level, seed=seed)
     if tolerance is None:
         graph_dtype = torch.float64 if isinstance(graph, Sequence) else graph.log.dtype
         double = any(p.dtype == torch.float64 for p in module.parameters()) or graph_dtype == torch.float64

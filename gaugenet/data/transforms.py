@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
@@ -14,15 +17,51 @@ class MeshToGauge(BaseTransform):
     """Turns ``Data(pos, face)`` into a GaugeGraph; other attributes (y, name, ...) are kept.
 
     Args:
-        **options: passed to :func:`gaugenet.geometry.mesh` (radius, rings, features, levels, repair, ...).
+        radius, rings, method, smooth, structure, frames, repair, renumber, features, levels, ratio, threads, dtype, progress:
+            see :func:`gaugenet.geometry.mesh`. The graph has the dtype of ``pos``.
 
     Raises:
         ValueError: when pos or face is missing.
         MeshError: when the mesh cannot be used.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.options = options
+    def __init__(
+        self,
+        *,
+        radius: float | np.ndarray | None = None,
+        rings: int | None = None,
+        method: str = "exact",
+        smooth: bool = True,
+        structure: str = "SO2",
+        frames: np.ndarray | str | None = None,
+        repair: bool = False,
+        renumber: bool = False,
+        features: str | Iterable[str] = (),
+        levels: int = 0,
+        ratio: float = 0.25,
+        threads: int | None = None,
+        dtype: type = np.float64,
+        progress: Callable[[int, int], Any] | None = None,
+    ) -> None:
+        given = {
+            "radius": radius,
+            "rings": rings,
+            "method": method,
+            "smooth": smooth,
+            "structure": structure,
+            "frames": frames,
+            "repair": repair,
+            "renumber": renumber,
+            "features": features,
+            "levels": levels,
+            "ratio": ratio,
+            "threads": threads,
+            "dtype": dtype,
+            "progress": progress,
+        }
+        defaults = inspect.signature(MeshToGauge).parameters
+        #: the arguments that are not the defaults
+        self.options = {name: value for name, value in given.items() if value is not defaults[name].default}
 
     def forward(self, data: Data) -> GaugeGraph:
         from ..geometry import mesh  # brings numba: only when a mesh comes

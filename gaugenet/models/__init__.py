@@ -1,7 +1,7 @@
 """Ready networks."""
 
 from .classifier import GaugeClassifier, MeshClassifier
-from .encoder import GaugeEncoder
+from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
@@ -20,6 +20,7 @@ __all__ = [
     "UGSCNN",
     "ClebschGordanCNN",
     "DeepSphere",
+    "EncoderOptions",
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",

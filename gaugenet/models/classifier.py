@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..nn import global_mean, to_scalars
-from .encoder import GaugeEncoder
+from ..nn.checks import check_count
+from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _MeshNorm(nn.BatchNorm1d):
-    """Batch norm over meshes; a batch of one has no variance and takes the running one."""
+    """Batch norm over meshes. A batch of one mesh has no variance: it is normalised by the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] == 1:
@@ -24,35 +29,45 @@ class _MeshNorm(nn.BatchNorm1d):
 class GaugeClassifier(GaugeEncoder):
     r"""Gauge-equivariant stages with an invariant read-out (after de Haan et al. 2021, section 5).
 
-    Stages of :class:`gaugenet.models.GaugeEncoder`, norms of every copy, mean over the manifold by area, a small perceptron.
+    Stages of :class:`gaugenet.models.GaugeEncoder`, the norm of every copy, its area-weighted mean over the manifold, and a
+    perceptron with one hidden layer.
     The logits do not depend on the frames, nor on what else is in the batch (in evaluation).
 
     Args:
         in_type: field type of the input features.
         num_classes: number of logits.
-        options: of :class:`gaugenet.models.GaugeEncoder`; ``norm`` and ``dropout`` also apply in the read-out.
+        options: :class:`EncoderOptions`, or its fields as keywords, see :class:`GaugeEncoder`; ``norm`` and ``dropout`` also
+            apply in the read-out.
 
     Shapes:
         x (N, in_type.dim), graph; output (number of graphs, num_classes). Or x (B, N, in_type.dim) on a
         :class:`gaugenet.data.StaticGraph`; output (B, num_classes).
     """
 
-    def __init__(self, in_type: FieldType, num_classes: int, **options) -> None:
-        super().__init__(in_type, **{**self.defaults, **options})
-        _, used = self._options
+    def __init__(
+        self,
+        in_type: FieldType,
+        num_classes: int,
+        *,
+        options: EncoderOptions | None = None,
+        **overrides: Unpack[EncoderKeywords],
+    ) -> None:
+        check_count(num_classes, "num_classes", type(self).__name__)
+        super().__init__(in_type, options=options, **overrides)
+        used = self.options
         copies = sum(mul for mul, _ in self.types[-1].blocks)
         # Means over a surface differ little from mesh to mesh: without a common scale the read-out learns slowly.
-        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[used["norm"]](copies)
+        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[used.norm](copies)
         self.head = nn.Sequential(
-            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(used["dropout"]), nn.Linear(copies, num_classes)
+            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(used.dropout), nn.Linear(copies, num_classes)
         )
 
     def forward(self, x: Tensor, graph) -> Tensor:
-        x, level, _ = self.encode(x, graph)[-1]
+        x, level = self.encode(x, graph)[-1]
         return self.head(global_mean(to_scalars(x, self.types[-1]), level))
 
 
 class MeshClassifier(GaugeClassifier):
     """:class:`GaugeClassifier` with the defaults for meshes: residual blocks of 24 copies of orders 0 to 2, one level."""
 
-    defaults: ClassVar = {"channels": 24, "blocks": (2,)}
+    defaults: ClassVar[EncoderOptions] = replace(GaugeClassifier.defaults, channels=24, blocks=(2,))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from ..groups import Cyclic
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
+from ..nn.checks import check_count, check_counts
 
 
 class IcosahedralCNN(nn.Module):
@@ -21,7 +22,7 @@ class IcosahedralCNN(nn.Module):
         in_type: field type of the input over C_6, or a number of scalar channels.
         num_classes: number of logits.
         channels: regular fields of each convolution, one tuple a stage: ((8, 16), (16, 24)) are two convolutions on the
-            graph's own lattice and two on the next coarser one. A number stands for one convolution.
+            graph's own lattice and two on the next coarser one. A number in place of a tuple is one convolution.
         corners: what happens at the twelve corners, "cone", "zero" or "average"; see :class:`gaugenet.nn.LatticeConv`.
         norm: "batch", "layer" or None; see :class:`gaugenet.nn.FieldNorm`.
         activation: pointwise function.
@@ -30,8 +31,8 @@ class IcosahedralCNN(nn.Module):
 
     Shapes:
         x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
-        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, found on the
-        way by default; torch.compile wants them given.
+        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, made in
+        every call by default; torch.compile needs them as an argument.
     """
 
     def __init__(
@@ -48,7 +49,12 @@ class IcosahedralCNN(nn.Module):
     ) -> None:
         super().__init__()
         group = Cyclic(6)
-        self.in_type = type = FieldType(group, f"{in_type}x0") if isinstance(in_type, int) else in_type
+        if not isinstance(in_type, FieldType):
+            check_count(in_type, "in_type", "IcosahedralCNN")
+            in_type = FieldType(group, f"{in_type}x0")
+        check_count(num_classes, "num_classes", "IcosahedralCNN")
+        check_counts(channels, "channels", "IcosahedralCNN")
+        self.in_type = type = in_type
         self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
         for stage, widths in enumerate(channels):
             if stage:

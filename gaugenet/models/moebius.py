@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
+from ..nn.checks import check_count, check_counts
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
 RECIPES = {
@@ -26,8 +27,8 @@ class MobiusCNN(nn.Module):
     r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020).
 
     Section 5 there: one convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last
-    convolution to 64 scalar fields, their maxima over the strip, and a perceptron. The logits do not change when the picture
-    goes once round the strip (exactly), nor under its other shifts by multiples of the blocks that were pooled to one.
+    convolution to 64 scalar fields, their maxima over the strip, and a multilayer perceptron. The logits are exactly invariant
+    when the picture is carried once round the strip, and under its other shifts by multiples of the pooled blocks.
 
     Args:
         fields: "trivial", "sign", "regular", "irrep", "mixed" (the published nets), or a field type, or its string over
@@ -36,7 +37,7 @@ class MobiusCNN(nn.Module):
         in_channels: scalar fields of the input.
         widths: copies of ``fields`` after each convolution but the last.
         kernel_size: odd, pixels a side.
-        dropout: in the perceptron.
+        dropout: probability, in the perceptron.
         padding_mode: continuation of the image, see :class:`gaugenet.nn.GridPadding`.
 
     Shapes:
@@ -55,6 +56,9 @@ class MobiusCNN(nn.Module):
         padding_mode: str | Sequence[str] = "moebius",
     ) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes", "MobiusCNN")
+        check_count(in_channels, "in_channels", "MobiusCNN")
+        check_counts(widths, "widths", "MobiusCNN")
         unit = fields if isinstance(fields, FieldType) else FieldType(Reflection(), RECIPES.get(fields, fields))
         group = unit.group
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
@@ -79,8 +83,9 @@ class MobiusCNN(nn.Module):
 class StripCNN(nn.Module):
     """The plain CNN that :class:`MobiusCNN` is compared with (same paper): conv2d, with no regard to frames.
 
-    The image is continued across the seam turned over ("moebius", the published baseline), but the features are not carried:
-    what they mean changes there, and a picture that crosses the seam is another picture to it.
+    The image is continued across the seam with its rows in reverse order ("moebius", the published baseline), but the features
+    are not transported: they keep their numbers although the frame is reflected there, so that the logits of a picture that
+    crosses the seam are others.
 
     Args:
         num_classes: number of logits.
@@ -105,6 +110,9 @@ class StripCNN(nn.Module):
         padding_mode: str | Sequence[str] = "moebius",
     ) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes", "StripCNN")
+        check_count(in_channels, "in_channels", "StripCNN")
+        check_counts(widths, "widths", "StripCNN")
         channels = [in_channels, *widths, _INVARIANTS]
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(pairwise(channels), start=1):

@@ -1,19 +1,24 @@
 """Spherical networks of the literature: choices of structure group, field types and kernels over the shared stages.
 
-Nothing here knows the sphere: the graph does (:func:`gaugenet.geometry.icosphere`, ``sphere``, ``healpix``). Any option of
-:class:`gaugenet.models.GaugeEncoder` overrides a default. docs/spherical_models.md compares each with its publication.
+Nothing here knows the sphere: the graph does (:func:`gaugenet.geometry.icosphere`, ``sphere``, ``healpix``). Every field of
+:class:`gaugenet.models.EncoderOptions` is a keyword. docs/spherical_models.md compares each with its publication.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from ..fields import FieldType
 from ..groups import Trivial
 from .classifier import GaugeClassifier
+from .encoder import EncoderKeywords, EncoderOptions
 from .unet import GaugeUNet
 
-_COMMON = {"block": "plain", "lift": False}  # the first convolution reads the input
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_COMMON = EncoderOptions(blocks=(1, 1, 1), block="plain", lift=False)  # the first convolution reads the input
 
 
 class SphericalCNN(GaugeClassifier):
@@ -29,7 +34,7 @@ class SphericalCNN(GaugeClassifier):
     up to aliasing); coarser points instead of a shrinking bandwidth.
     """
 
-    defaults: ClassVar = {"channels": (8, 16, 32), "order": 2, "blocks": (1, 1, 1), **_COMMON}
+    defaults: ClassVar[EncoderOptions] = replace(_COMMON, channels=(8, 16, 32), order=2)
 
 
 class ZonalCNN(GaugeClassifier):
@@ -39,14 +44,13 @@ class ZonalCNN(GaugeClassifier):
     Unlike the publication: local filters in space instead of smooth spectra, coarser points instead of pooling in the spectrum.
     """
 
-    defaults: ClassVar = {
-        "channels": (16, 32, 64),
-        "order": 0,
-        "blocks": (1, 1, 1),
-        **_COMMON,
-        "radial": 4,
-        "nonlinearity": "norm",  # ReLU on scalars
-    }
+    defaults: ClassVar[EncoderOptions] = replace(
+        _COMMON,
+        channels=(16, 32, 64),
+        order=0,
+        radial=4,
+        nonlinearity="norm",  # ReLU on scalars
+    )
 
 
 class DeepSphere(GaugeClassifier):
@@ -56,7 +60,7 @@ class DeepSphere(GaugeClassifier):
     polynomial of a graph Laplacian; both are isotropic and local.
     """
 
-    defaults: ClassVar = {**ZonalCNN.defaults, "pool": "max"}
+    defaults: ClassVar[EncoderOptions] = replace(ZonalCNN.defaults, pool="max")
 
 
 class SpinCNN(GaugeClassifier):
@@ -69,13 +73,7 @@ class SpinCNN(GaugeClassifier):
     to spin t include those that conjugate (as maps of real fields they are as equivariant).
     """
 
-    defaults: ClassVar = {
-        "channels": (16, 32, 64),
-        "order": 1,
-        "blocks": (1, 1, 1),
-        **_COMMON,
-        "nonlinearity": "norm",
-    }
+    defaults: ClassVar[EncoderOptions] = replace(_COMMON, channels=(16, 32, 64), order=1, nonlinearity="norm")
 
 
 class ClebschGordanCNN(GaugeClassifier):
@@ -88,7 +86,7 @@ class ClebschGordanCNN(GaugeClassifier):
     products of spectra in SO(3); divided by the size of the field, with a linear term; local filters in space.
     """
 
-    defaults: ClassVar = {**SphericalCNN.defaults, "nonlinearity": "tensor"}
+    defaults: ClassVar[EncoderOptions] = replace(SphericalCNN.defaults, nonlinearity="tensor")
 
 
 class UGSCNN(GaugeClassifier):
@@ -104,21 +102,27 @@ class UGSCNN(GaugeClassifier):
         TypeError: for features of another group than ``groups.Trivial()``.
     """
 
-    defaults: ClassVar = {
-        "channels": (16, 32, 64),
-        "order": 0,
-        "blocks": (1, 1, 1),
-        **_COMMON,
-        "block": "residual",
-        "radial": 1,
-        "max_frequency": 1,
-        "nonlinearity": "norm",  # ReLU on scalars
-    }
+    defaults: ClassVar[EncoderOptions] = replace(
+        _COMMON,
+        channels=(16, 32, 64),
+        order=0,
+        block="residual",
+        radial=1,
+        max_frequency=1,
+        nonlinearity="norm",  # ReLU on scalars
+    )
 
-    def __init__(self, in_type: FieldType, num_classes: int, **options) -> None:
-        if in_type.group != Trivial():
+    def __init__(
+        self,
+        in_type: FieldType,
+        num_classes: int,
+        *,
+        options: EncoderOptions | None = None,
+        **overrides: Unpack[EncoderKeywords],
+    ) -> None:
+        if isinstance(in_type, FieldType) and in_type.group != Trivial():
             raise TypeError(f"UGSCNN expected features over groups.Trivial(), got {in_type.group}")
-        super().__init__(in_type, num_classes, **options)
+        super().__init__(in_type, num_classes, options=options, **overrides)
 
 
 class SphericalUNet(GaugeUNet):
@@ -128,4 +132,4 @@ class SphericalUNet(GaugeUNet):
     form of any network of this module, for example ``order=1, nonlinearity="norm"`` for spins 0 and 1.
     """
 
-    defaults: ClassVar = {"channels": (8, 16, 32), "blocks": (1, 1, 1), **_COMMON, "block": "residual"}
+    defaults: ClassVar[EncoderOptions] = replace(_COMMON, channels=(8, 16, 32), block="residual")

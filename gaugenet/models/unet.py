@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
 from ..nn import GaugeLinear, GaugeUnpool
-from .encoder import GaugeEncoder
+from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class GaugeUNet(GaugeEncoder):
@@ -18,19 +23,25 @@ class GaugeUNet(GaugeEncoder):
 
     Args:
         in_type, out_type: field types of the input and the output.
-        options: of :class:`gaugenet.models.GaugeEncoder`.
+        options: :class:`EncoderOptions`, or its fields as keywords, see :class:`GaugeEncoder`.
 
     Shapes:
         x (N, in_type.dim), graph; output (N, out_type.dim). Or x (B, N, in_type.dim) on a
         :class:`gaugenet.data.StaticGraph`; output (B, N, out_type.dim).
     """
 
-    def __init__(self, in_type: FieldType, out_type: FieldType, **options) -> None:
-        super().__init__(in_type, **{**self.defaults, **options})
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        *,
+        options: EncoderOptions | None = None,
+        **overrides: Unpack[EncoderKeywords],
+    ) -> None:
+        super().__init__(in_type, options=options, **overrides)
         self.out_type = out_type
-        kind, used = self._options
         pairs = list(zip(self.types[:-1], self.types[1:]))
-        self.up = nn.ModuleList(self._block(kind, fine + coarse, fine, used) for fine, coarse in pairs)
+        self.up = nn.ModuleList(self._block(fine + coarse, fine) for fine, coarse in pairs)
         self.unpools = nn.ModuleList(GaugeUnpool(coarse) for _, coarse in pairs)
         self.project = GaugeLinear(self.types[0], out_type)
 
@@ -38,8 +49,8 @@ class GaugeUNet(GaugeEncoder):
         passed = self.encode(x, graph)
         y = passed[-1][0]
         for depth in reversed(range(len(self.up))):
-            skip, level, plans = passed[depth]
-            y = self.up[depth](torch.cat([skip, self.unpools[depth](y, level)], -1), level, plans)
+            skip, level = passed[depth]
+            y = self.up[depth](torch.cat([skip, self.unpools[depth](y, level)], -1), level)
         return self.project(y).view(*x.shape[:-1], self.out_type.dim)
 
 

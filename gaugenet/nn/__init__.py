@@ -12,7 +12,7 @@ from .fields.norm import FieldDropout, FieldNorm
 from .fields.regular import PolynomialNonlinearity, RegularNonlinearity
 from .fields.restriction import Restrict
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
-from .graph.blocks import ConvBlock, ResidualBlock
+from .graph.blocks import BlockOptions, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
 from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
@@ -31,6 +31,7 @@ from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
 
 __all__ = [
+    "BlockOptions",
     "CoefficientTable",
     "ConePoints",
     "ConvBlock",

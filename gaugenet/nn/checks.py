@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -83,6 +86,27 @@ def check_transport(group: Group, transport: Tensor, layer: str, name: str = "tr
             f"{layer} has the structure group {group}, but {name}[{edge}] = {transport[edge].tolist()} does not lie in it; "
             "take a group that contains the transporters, or a geometry whose frames reduce to the group"
         )
+
+
+def check_count(value: int, what: str, owner: str, least: int = 1) -> None:
+    """Raise TypeError unless an argument is an integer, ValueError unless it is at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{owner} expected an integer for {what}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{owner} expected {what} of at least {least}, got {value}")
+
+
+def check_counts(values: Collection, what: str, owner: str) -> None:
+    """:func:`check_count` of every number in a sequence, which may contain sequences; it must not be empty."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise TypeError(f"{owner} expected a sequence of integers for {what}, got {values!r}")
+    if not len(values):
+        raise ValueError(f"{owner} expected at least one number in {what}, got {values!r}")
+    for value in values:
+        if isinstance(value, Collection):
+            check_counts(value, what, owner)
+        else:
+            check_count(value, what, owner)
 
 
 def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:

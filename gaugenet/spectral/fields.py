@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,10 +27,21 @@ class FieldTransform(nn.Module):
         coefficients: a list with one tensor a block: (..., mul, K) for order 0, (..., mul, K, 2) for order s > 0.
     """
 
-    def __init__(self, sampling, lmax: int, field_type: FieldType, **options) -> None:
+    def __init__(
+        self,
+        sampling,
+        lmax: int,
+        field_type: FieldType,
+        *,
+        weights: np.ndarray | Tensor | None = None,
+        frames: np.ndarray | Tensor | None = None,
+        method: str = "least_squares",
+        structure: str = "auto",
+    ) -> None:
         super().__init__()
         self.field_type = field_type
         self.spins = [_spin(field_type, rep) for _, rep in field_type.blocks]
+        options = {"weights": weights, "frames": frames, "method": method, "structure": structure}
         self.transforms = nn.ModuleDict({str(s): SphericalTransform(sampling, lmax, s, **options) for s in set(self.spins)})
 
     def analysis(self, x: Tensor) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class SpectralPool(ConstantModule):
             source must determine the coefficients up to it.
         gain: (lmax + 1,) factor for each degree, for example :math:`e^{-l(l+1)\sigma^2/2}`, the Gaussian of width sigma, which
             has no overshoots. Default: ones, the projection.
-        Others as for `SphericalTransform`, for the source.
+        weights, frames, method, structure: of the source, see `SphericalTransform`.
 
     Shapes:
         (..., N_source, dim) -> (..., N_target, dim).
@@ -42,14 +43,19 @@ class SpectralPool(ConstantModule):
         *,
         source_lmax: int | None = None,
         gain: Tensor | None = None,
-        **options,
+        weights: np.ndarray | Tensor | None = None,
+        frames: np.ndarray | Tensor | None = None,
+        method: str = "least_squares",
+        structure: str = "auto",
     ) -> None:
         super().__init__()
         self.field_type, self.lmax = field_type, lmax
         source_lmax = lmax if source_lmax is None else source_lmax
         if source_lmax < lmax:
             raise ValueError(f"source_lmax is at least lmax={lmax}, got {source_lmax}")
-        self.source = FieldTransform(source, source_lmax, field_type, **options)
+        self.source = FieldTransform(
+            source, source_lmax, field_type, weights=weights, frames=frames, method=method, structure=structure
+        )
         # Only its synthesis is used: the target need not determine the coefficients.
         self.target = FieldTransform(target, lmax, field_type, method="quadrature")
         if gain is not None:
@@ -70,9 +76,34 @@ class SpectralPool(ConstantModule):
         return f"{self.field_type}, lmax={self.lmax}"
 
 
-def spectral_pool(x: Tensor, field_type: FieldType, source, target, lmax: int, **options) -> Tensor:
+def spectral_pool(
+    x: Tensor,
+    field_type: FieldType,
+    source,
+    target,
+    lmax: int,
+    *,
+    source_lmax: int | None = None,
+    gain: Tensor | None = None,
+    weights: np.ndarray | Tensor | None = None,
+    frames: np.ndarray | Tensor | None = None,
+    method: str = "least_squares",
+    structure: str = "auto",
+) -> Tensor:
     """`SpectralPool` as a function, in the dtype of x; it makes the transforms anew at every call."""
-    return SpectralPool(field_type, source, target, lmax, **options).to(x)(x)
+    pool = SpectralPool(
+        field_type,
+        source,
+        target,
+        lmax,
+        source_lmax=source_lmax,
+        gain=gain,
+        weights=weights,
+        frames=frames,
+        method=method,
+        structure=structure,
+    )
+    return pool.to(x)(x)
 
 
 def scale_degrees(coefficients: Tensor, gain: Tensor, spin: int = 0) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -17,3 +19,17 @@ def test_mesh_to_gauge():
     assert repr(MeshToGauge(rings=1)) == "MeshToGauge(rings=1)"
     with pytest.raises(ValueError, match="pos"):
         MeshToGauge()(Data(pos=data.pos))
+
+
+def test_arguments_are_those_of_a_mesh():
+    """The same names and defaults, and all of them reach the mesh."""
+    of_mesh = {
+        name: p for name, p in inspect.signature(geometry.mesh).parameters.items() if name not in ("path_or_vertices", "faces")
+    }
+    shown = inspect.signature(MeshToGauge).parameters
+    assert {name: p.default for name, p in shown.items()} == {name: p.default for name, p in of_mesh.items()}
+    assert {name: p.annotation for name, p in shown.items()} == {name: p.annotation for name, p in of_mesh.items()}
+    given = {name: object() for name in shown}
+    assert MeshToGauge(**given).options == given
+    with pytest.raises(TypeError, match="ring"):
+        MeshToGauge(ring=2)

@@ -23,6 +23,7 @@ from ...nn import (
     export,
     make_nonlinearity,
 )
+from ...nn.checks import check_count, check_counts
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
@@ -31,10 +32,11 @@ class PlanarCNN(nn.Module):
     r"""Group-equivariant CNN on images: Cohen & Welling 2016 (arXiv 1602.07576), Weiler, Hamprecht & Storath 2018 (arXiv
     1711.07289), Weiler & Cesa 2019 (arXiv 1911.08251), and LeCun's network for the trivial group.
 
-    One convolution, norm and nonlinearity per width, pooling after every second of them but the last; then what does not turn
-    (:class:`gaugenet.nn.GroupPool` of fields whose components the group permutes, otherwise :class:`gaugenet.nn.ToScalars`);
-    its mean or maximum over the image; a linear map. The logits do not change under the elements of the group that map the
-    pixel grid to itself (exactly), nor under others as far as the kernels on pixels, pooling and the border allow.
+    One convolution, norm and nonlinearity per width, and pooling after every second convolution except the last. The head takes
+    the invariants of the last fields (:class:`gaugenet.nn.GroupPool` where the group permutes their components, otherwise
+    :class:`gaugenet.nn.ToScalars`), their mean or maximum over the image, and a linear map. The logits are exactly invariant
+    under the elements of the group that map the pixel grid to itself, and approximately under the others: sampled kernels,
+    pooling and the border are not exactly equivariant under them.
 
     ========================================== =================================================================
     plain CNN                                  ``PlanarCNN(groups.Trivial())``
@@ -50,7 +52,7 @@ class PlanarCNN(nn.Module):
 
     Args:
         group: structure group G of the plane.
-        fields: the fields of a layer of width 1: a field type over G, or what makes one (a string, a list of blocks). By
+        fields: the fields of a layer of width 1: a field type over G, or a string or list of blocks that defines one. By
             default "1xregular" for finite groups, "1x0 + 1x1 + 1x2" for others.
         num_classes: number of logits.
         in_channels: scalar fields of the input.
@@ -96,6 +98,9 @@ class PlanarCNN(nn.Module):
         lattice: str | Lattice = "square",
     ) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes", "PlanarCNN")
+        check_count(in_channels, "in_channels", "PlanarCNN")
+        check_counts(widths, "widths", "PlanarCNN")
         group = Cyclic(4) if group is None else group
         if fields is None:
             fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
@@ -104,8 +109,6 @@ class PlanarCNN(nn.Module):
             raise TypeError(f"PlanarCNN expected fields over {group}, got {unit!r}")
         if readout not in READOUTS:
             raise ValueError(f"PlanarCNN expected readout {' or '.join(map(repr, READOUTS))}, got {readout!r}")
-        if not widths or min(widths) < 1:
-            raise ValueError(f"PlanarCNN expected widths of at least 1, got {widths!r}")
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
         lattice = Lattice.of(lattice)
@@ -137,7 +140,7 @@ class PlanarCNN(nn.Module):
         self.head = nn.Linear(self.invariants.out_type.dim, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """What does not turn, at every pixel that is left: (B, in_channels, H, W) -> (B, copies, H', W')."""
+        """The invariants at every pixel after the last pooling: (B, in_channels, H, W) -> (B, copies, H', W')."""
         return self.invariants(self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:

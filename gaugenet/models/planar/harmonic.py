@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
+from ...nn.checks import check_count, check_counts
 from ...nn.exporting.network import to_plain
 from ...nn.exporting.plain import traced
 
@@ -40,6 +41,9 @@ class HarmonicNetwork(nn.Module):
         pool: int = 2,
     ) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes", "HarmonicNetwork")
+        check_count(in_channels, "in_channels", "HarmonicNetwork")
+        check_counts(channels, "channels", "HarmonicNetwork")
         layers: list[nn.Module] = []
         before, order = in_channels, None
         for number, width in enumerate(channels, start=1):

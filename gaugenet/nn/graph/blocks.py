@@ -2,59 +2,95 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from torch import Tensor, nn
 
 from ...fields import FieldType
-from ...ops import EdgePlan
+from ...options import TakesOptions
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
 from ..fields.norm import FieldDropout, FieldNorm
 from .gauge_conv import GaugeConv
 
-
-def shared_plan(conv: GaugeConv, graph, plans: dict) -> EdgePlan:
-    """The plan of a convolution, taken from or put into ``plans`` (one dict per graph and forward pass)."""
-    if conv.table_key is None:
-        return conv.plan(graph)
-    if conv.table_key not in plans:
-        plans[conv.table_key] = conv.plan(graph)
-    return plans[conv.table_key]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-class ConvBlock(nn.Module):
+@dataclass(frozen=True)
+class BlockOptions:
+    """Options of the convolutions, norms and nonlinearities in a block.
+
+    Args:
+        radial: number of radial functions of the kernels, or a profile, see :class:`GaugeConv`.
+        max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
+        quadrature: degree of moment matching, see :class:`GaugeConv`.
+        norm: "batch", "layer" or None, see :class:`FieldNorm`.
+        nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field
+            type, see :func:`make_nonlinearity`.
+        activation: pointwise function of the nonlinearity, a name or a callable.
+        dropout: probability of dropping a copy of a field.
+    """
+
+    radial: int | nn.Module = 2
+    max_frequency: int | None = None
+    quadrature: int | None = 3
+    norm: str | None = "batch"
+    nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
+    activation: str | Callable[[Tensor], Tensor] = "relu"
+    dropout: float = 0.0
+
+    def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
+        return GaugeConv(in_type, out_type, self.radial, self.max_frequency, quadrature=self.quadrature)
+
+    def normalization(self, type: FieldType) -> nn.Module:
+        return FieldNorm(type, self.norm) if self.norm else nn.Identity()
+
+    def nonlinear(self, out_type: FieldType) -> nn.Module:
+        return make_nonlinearity(out_type, self.nonlinearity, self.activation)
+
+
+class BlockKeywords(TypedDict, total=False):
+    """:class:`BlockOptions` as keywords, for type checkers."""
+
+    radial: int | nn.Module
+    max_frequency: int | None
+    quadrature: int | None
+    norm: str | None
+    nonlinearity: str | Callable[[FieldType], nn.Module]
+    activation: str | Callable[[Tensor], Tensor]
+    dropout: float
+
+
+class ConvBlock(TakesOptions, nn.Module):
     r"""Convolution, norm, nonlinearity: :math:`out = \sigma(\mathrm{norm}(K \star f))`.
 
     Args:
         in_type, out_type: field types.
-        radial, max_frequency, quadrature: see :class:`GaugeConv`.
-        norm: "batch", "layer" or None.
-        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
-        activation: its pointwise function.
-        dropout: probability of dropping a copy at the end.
+        options: :class:`BlockOptions`, or its fields as keywords, which win over it. Dropout is at the end.
     """
+
+    defaults: ClassVar[BlockOptions] = BlockOptions()
 
     def __init__(
         self,
         in_type: FieldType,
         out_type: FieldType,
         *,
-        radial: int | nn.Module = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 3,
-        norm: str | None = "batch",
-        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        dropout: float = 0.0,
+        options: BlockOptions | None = None,
+        **overrides: Unpack[BlockKeywords],
     ) -> None:
         super().__init__()
+        options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
-        self.act = make_nonlinearity(out_type, nonlinearity, activation)
+        self.act = options.nonlinear(out_type)
         hidden = self.act.in_type
-        self.conv = GaugeConv(in_type, hidden, radial, max_frequency, quadrature=quadrature)
-        self.norm = FieldNorm(hidden, norm) if norm else nn.Identity()
-        self.dropout = FieldDropout(out_type, dropout)
+        self.conv = options.convolution(in_type, hidden)
+        self.norm = options.normalization(hidden)
+        self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
         for module in self.children():
@@ -62,11 +98,11 @@ class ConvBlock(nn.Module):
                 module.reset_parameters()
 
     def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
-        plan = shared_plan(self.conv, graph, {} if plans is None else plans)
-        return self.dropout(self.act(self.norm(self.conv(x, graph, plan))))
+        _without_plans(plans)
+        return self.dropout(self.act(self.norm(self.conv(x, graph))))
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(TakesOptions, nn.Module):
     r"""Convolution, norm, nonlinearity, twice, beside a shortcut (He et al. 2016; de Haan et al. 2021, section 5).
 
     .. math:: out = \sigma(\mathrm{norm}(K_2 \star \sigma(\mathrm{norm}(K_1 \star f))) + S f)
@@ -76,38 +112,31 @@ class ResidualBlock(nn.Module):
 
     Args:
         in_type, out_type: field types.
-        radial, max_frequency, quadrature: see :class:`GaugeConv`.
-        norm: "batch", "layer" or None.
-        nonlinearity: a name or a function, see :func:`make_nonlinearity`.
-        activation: its pointwise function.
-        dropout: probability of dropping a copy between the convolutions.
+        options: :class:`BlockOptions`, or its fields as keywords, which win over it. Dropout is between the convolutions.
     """
+
+    defaults: ClassVar[BlockOptions] = BlockOptions()
 
     def __init__(
         self,
         in_type: FieldType,
         out_type: FieldType,
         *,
-        radial: int | nn.Module = 2,
-        max_frequency: int | None = None,
-        quadrature: int | None = 3,
-        norm: str | None = "batch",
-        nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial",
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        dropout: float = 0.0,
+        options: BlockOptions | None = None,
+        **overrides: Unpack[BlockKeywords],
     ) -> None:
         super().__init__()
+        options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
-        self.act1 = make_nonlinearity(out_type, nonlinearity, activation)
-        self.act2 = make_nonlinearity(out_type, nonlinearity, activation)
+        self.act1 = options.nonlinear(out_type)
+        self.act2 = options.nonlinear(out_type)
         hidden = self.act1.in_type
-        options = {"radial": radial, "max_frequency": max_frequency, "quadrature": quadrature}
-        self.conv1 = GaugeConv(in_type, hidden, **options)
-        self.conv2 = GaugeConv(out_type, hidden, **options)
-        self.norm1 = FieldNorm(hidden, norm) if norm else nn.Identity()
-        self.norm2 = FieldNorm(hidden, norm) if norm else nn.Identity()
+        self.conv1 = options.convolution(in_type, hidden)
+        self.conv2 = options.convolution(out_type, hidden)
+        self.norm1 = options.normalization(hidden)
+        self.norm2 = options.normalization(hidden)
         self.shortcut = nn.Identity() if in_type == hidden else GaugeLinear(in_type, hidden)
-        self.dropout = FieldDropout(out_type, dropout)
+        self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
         for module in self.children():
@@ -115,7 +144,12 @@ class ResidualBlock(nn.Module):
                 module.reset_parameters()
 
     def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
-        plans = {} if plans is None else plans
-        y = self.act1(self.norm1(self.conv1(x, graph, shared_plan(self.conv1, graph, plans))))
-        y = self.conv2(self.dropout(y), graph, shared_plan(self.conv2, graph, plans))
+        _without_plans(plans)
+        y = self.act1(self.norm1(self.conv1(x, graph)))
+        y = self.conv2(self.dropout(y), graph)
         return self.act2(self.norm2(y) + self.shortcut(x))
+
+
+def _without_plans(plans: dict | None) -> None:
+    if plans is not None:
+        warnings.warn("blocks take no plans any more: a graph keeps its own", DeprecationWarning, stacklevel=3)
