@@ -12,25 +12,14 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ..geometry import LocalGeometry
+from ..geometry.attributes import ATTRIBUTES
 from ..groups import Group
 
-# The closed registry of what a graph holds at every level: name -> what is added when graphs are joined
-# ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of joining.
-# PyG goes by the *name* of an attribute otherwise ("index" in it), and would leave cluster as it is.
+# What a graph holds at every level, the registry of geometry and what only graphs have: name -> what is added when graphs are
+# joined ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of
+# joining. PyG goes by the *name* of an attribute otherwise ("index" in it), and would leave cluster as it is.
 _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
-    "edge_index": ("nodes", 1),
-    "face": ("nodes", 1),
-    "log": (None, 0),
-    "transport": (None, 0),
-    "weight": (None, 0),
-    "radius": (None, 0),
-    "area": (None, 0),
-    "curvature": (None, 0),
-    "cone_angle": (None, 0),
-    "pos": (None, 0),
-    "frame": (None, 0),
-    "cluster": ("coarse", 0),
-    "cluster_transport": (None, 0),
+    **{a.graph_name: (a.indexes, a.axis) for a in ATTRIBUTES.values()},
     "batch": ("graph", 0),
     "edge_table": (None, 0),
     "node_table": (None, 0),
@@ -38,6 +27,8 @@ _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
 # Attributes of the whole graph that its levels show too.
 _SHARED = ("num_graphs", "table_key")
 _LEVEL = re.compile(r"(.+)_(\d+)$")
+# cluster and its transport are stored with the level that they lead to.
+_OF_POOLING = frozenset(a.graph_name for a in ATTRIBUTES.values() if a.holder == "pooling")
 
 
 def _parse(key: str) -> tuple[str, int]:
@@ -48,6 +39,12 @@ def _parse(key: str) -> tuple[str, int]:
     if match and match.group(1) in _ATTRIBUTES:
         return match.group(1), int(match.group(2))
     return key, -1
+
+
+def _key(name: str, level: int) -> str:
+    """("edge_index", 1) -> ``"edge_index_1"``, the name under which an attribute of a level is stored."""
+    level += name in _OF_POOLING
+    return f"{name}_{level}" if level else name
 
 
 class GraphLevel:
@@ -94,34 +91,20 @@ class GaugeGraph(Data):
         """The graph of a geometry; floating arrays keep their dtype unless one is given."""
 
         def tensor(array: np.ndarray) -> Tensor:
-            out = torch.from_numpy(np.array(array))  # a copy: records may be memory mapped and read-only
+            out = torch.from_numpy(np.array(array, order="C"))  # a copy: records may be memory mapped and read-only
             return out.to(dtype) if dtype is not None and out.is_floating_point() else out
 
         graph = cls()
-        pooling = None
+        finer = None  # the level before, which has the way to this one
         for level, g in enumerate(geometry.levels()):
             suffix = f"_{level}" if level else ""
-            values = {
-                "edge_index": g.edge_index,
-                "log": g.log,
-                "transport": g.transport,
-                "weight": g.weight,
-                "radius": g.radius,
-                "area": g.area,
-                "curvature": g.curvature,
-                "cone_angle": g.cone_angle,
-                "pos": g.positions,
-                "frame": g.frame,
-                "face": None if g.faces is None else np.ascontiguousarray(g.faces.T),
-                "cluster": None if pooling is None else pooling.cluster,
-                "cluster_transport": None if pooling is None else pooling.transport,
-            }
-            for name, value in values.items():
+            for a in ATTRIBUTES.values():
+                value = a.of(g if a.holder == "geometry" else finer)
                 if value is not None:
-                    setattr(graph, name + suffix, tensor(value))
+                    setattr(graph, a.graph_name + suffix, tensor(value.T if a.transposed else value))
             if level:
                 setattr(graph, f"batch_{level}", torch.zeros(g.num_nodes, dtype=torch.long, device="cpu"))
-            pooling = g.coarse
+            finer = g
         for name, feature in geometry.features.items():
             setattr(graph, f"feature_{name}", tensor(feature.values))
         graph.feature_types = {name: feature.type for name, feature in geometry.features.items()}
@@ -161,10 +144,8 @@ class GaugeGraph(Data):
         return GraphLevel(self, k)
 
     def _at(self, name: str, level: int) -> Any:
-        """An attribute of a level; cluster and its transport are stored with the level that they lead to."""
-        if name in ("cluster", "cluster_transport"):
-            level += 1
-        return self._store.get(f"{name}_{level}" if level else name)
+        """An attribute of a level; None when there is none."""
+        return self._store.get(_key(name, level))
 
     def features(self, *names: str) -> Tensor:
         """Stored features side by side: (N, total dim); the matching type is :func:`gaugenet.data.feature_type`."""
@@ -201,7 +182,6 @@ class GaugeGraph(Data):
         for key in [k for k in out.to_dict() if _parse(k)[0] in ("edge_table", "node_table") or k == "table_key"]:
             del out[key]  # they belong to the old frames
         for level, change in enumerate(changes):
-            suffix = f"_{level}" if level else ""
             radius = self._at("radius", level)
             d = self._at("log", level).shape[1]
             if change.shape != (radius.shape[0], d, d):
@@ -209,16 +189,15 @@ class GaugeGraph(Data):
             change = change.to(radius)
             inverse = change.transpose(-1, -2)
             source, target = self._at("edge_index", level)
-            out["log" + suffix] = (inverse[target] @ self._at("log", level).unsqueeze(-1)).squeeze(-1)
-            out["transport" + suffix] = inverse[target] @ self._at("transport", level) @ change[source]
-            if self._at("frame", level) is not None:
-                out["frame" + suffix] = self._at("frame", level) @ change
-            if level:
-                # h_coarse^-1 g h_fine; the fine factor was applied with the level before
-                previous = out[f"cluster_transport{suffix}"]
-                out[f"cluster_transport{suffix}"] = inverse[self[f"cluster{suffix}"]] @ previous
-            if f"cluster_transport_{level + 1}" in out:
-                out[f"cluster_transport_{level + 1}"] = out[f"cluster_transport_{level + 1}"] @ change
+            rows = {"source": source, "target": target, "node": slice(None)}
+            # The way from the finer level has the frames of this one on its other side.
+            coarse = {"coarse": self._at("cluster", level - 1)} if level else {}
+            for a in ATTRIBUTES.values():
+                for at, owner in ((rows, level), (coarse, level - 1)):
+                    key = _key(a.graph_name, owner)
+                    left, right = (None if of not in at else g[at[of]] for of, g in ((a.left, inverse), (a.right, change)))
+                    if key in out and not (left is None and right is None):
+                        out[key] = a.in_new_frames(out[key], left, right)
             if not level:
                 for name, type_string in (self._store.get("feature_types") or {}).items():
                     out[f"feature_{name}"] = transform_feature(self[f"feature_{name}"], type_string, inverse, group)

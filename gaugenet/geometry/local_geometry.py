@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import GeometryError
+from .attributes import ATTRIBUTES
 
 # Structure groups of surfaces, by the names of their classes in gaugenet.groups.
 STRUCTURES = ("SO2", "O2")
@@ -116,15 +117,17 @@ class LocalGeometry:
             raise GeometryError(f"gauge_transform expected h of shape {expected}, got {h.shape}")
         source, target = self.edge_index
         inverse = np.swapaxes(h, -1, -2)
-        coarse = self.coarse
-        if coarse is not None:
-            coarse = dataclasses.replace(coarse, transport=coarse.transport @ h)
+        rows = {"source": source, "target": target, "node": slice(None)}
+        changes: dict[str, dict[str, np.ndarray]] = {"geometry": {}, "pooling": {}}
+        for a in ATTRIBUTES.values():
+            left, right = (None if of not in rows else g[rows[of]] for of, g in ((a.left, inverse), (a.right, h)))
+            array = a.of(self)
+            if array is not None and not (left is None and right is None):
+                changes[a.holder][a.field] = a.in_new_frames(array, left, right)
         return self.replace(
-            log=np.einsum("eij,ej->ei", inverse[target], self.log),
-            transport=inverse[target] @ self.transport @ h[source],
-            frame=None if self.frame is None else self.frame @ h,
+            **changes["geometry"],
             features={name: _transform_feature(f, inverse) for name, f in self.features.items()},
-            coarse=coarse,
+            coarse=None if self.coarse is None else dataclasses.replace(self.coarse, **changes["pooling"]),
         )
 
     def validate(self, tolerance: float | None = None) -> LocalGeometry:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GaugenetError, GeometryError, RecordError
+from ..geometry.attributes import ATTRIBUTES, Attribute, attributes
 from ..geometry.local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 from .durable import write_atomic
 
@@ -34,23 +35,6 @@ _KEY = "gaugenet"
 # Our facts are JSON inside of JSON, their keys sorted: the checksum of the file comes first.
 _CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
 _NO_CRC = "0" * 8
-# name -> (stored type, shape). Letters: N nodes, E edges, F faces, d and D dimensions; M nodes of the next level.
-_TENSORS = {
-    "edge_index": ("I32", (2, "E")),
-    "log": ("F32", ("E", "d")),
-    "transport": ("F32", ("E", "d", "d")),
-    "weight": ("F32", ("E",)),
-    "radius": ("F32", ("N",)),
-    "positions": ("F32", ("N", "D")),
-    "frame": ("F32", ("N", "D", "d")),
-    "area": ("F32", ("N",)),
-    "curvature": ("F32", ("N",)),
-    "faces": ("I32", ("F", 3)),
-    "cone_angle": ("F32", ("N",)),
-    "cluster": ("I32", ("N",)),
-    "cluster_transport": ("F32", ("N", "d", "d")),
-}
-_REQUIRED = ("edge_index", "log", "transport", "weight", "radius")
 _DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
 
 
@@ -77,9 +61,7 @@ def save_record(
     """
     tensors, facts = {}, []
     for level, part in enumerate(geometry.levels()):
-        arrays = {name: getattr(part, name) for name in _TENSORS if not name.startswith("cluster")}
-        if part.coarse is not None:
-            arrays |= {"cluster": part.coarse.cluster, "cluster_transport": part.coarse.transport}
+        arrays = {name: attribute.of(part) for name, attribute in ATTRIBUTES.items()}
         arrays |= {f"feature.{name}": feature.values for name, feature in part.features.items()}
         for name, array in arrays.items():
             if array is not None:
@@ -214,7 +196,7 @@ def _check_crc(head: bytes, rest: Iterable[bytes]) -> None:
 
 def _rounded(name: str, array: np.ndarray) -> np.ndarray:
     """Little-endian int32 or float32, refusing what does not fit."""
-    kind = _TENSORS.get(name, ("F32",))[0]
+    kind = "I32" if name in ATTRIBUTES and ATTRIBUTES[name].indexes else "F32"
     array = np.asarray(array)
     if kind == "I32" and (array.dtype.kind not in "iu" or (array.size and not -1 < array.max() < 2**31)):
         raise GeometryError(f"{name} must be integers below 2**31, got {array.dtype}")
@@ -301,8 +283,10 @@ def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dty
     if not isinstance(facts, dict) or not all(isinstance(facts.get(k), dict) for k in ("metadata", "features")):
         raise RecordError(f"level {level}: no metadata and features in the header")
     types = facts["features"]
-    needed = _REQUIRED if coarse is None else (*_REQUIRED, "cluster", "cluster_transport")
-    missing = [name for name in needed if name not in part] + [f for f in types if f"feature.{f}" not in part]
+    holders = ("geometry",) if coarse is None else ("geometry", "pooling")
+    known = {a.name: a for a in attributes(lambda a: a.holder in holders)}
+    missing = [a.name for a in known.values() if a.required and a.name not in part]
+    missing += [f for f in types if f"feature.{f}" not in part]
     if missing:
         raise RecordError(f"level {level}: no tensor {missing[0][:60]!r}")
     # radius and log fix the letters N, E and d that the others must agree with.
@@ -310,35 +294,34 @@ def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dty
     for name in sorted(part, key=lambda n: n not in ("radius", "log")):
         array = part[name]
         if name.startswith("feature."):
-            kind, shape = "F32", ("N", _feature_dim(level, name, types.get(name[8:])))
-        elif name not in _TENSORS or (coarse is None and name.startswith("cluster")):
-            raise RecordError(f"level {level}: unexpected tensor {name[:60]!r}")
+            attribute = Attribute(name, ("N", _feature_dim(level, name, types.get(name[8:])) or name))
+        elif name in known:
+            attribute = known[name]
         else:
-            kind, shape = _TENSORS[name]
+            raise RecordError(f"level {level}: unexpected tensor {name[:60]!r}")
+        kind = "I32" if attribute.indexes else "F32"
         if array.dtype != _DTYPES[kind]:
             raise RecordError(f"level {level}: {name} has dtype {array.dtype}, expected {_DTYPES[kind]}")
-        fits = array.ndim == len(shape)
-        for length, letter in zip(array.shape, shape):
-            fits &= length == (sizes.setdefault(letter, length) if isinstance(letter, str) else letter or length)
-        if not fits:
-            wanted = ", ".join(f"{k}={sizes[k]}" if k in sizes else str(k) for k in shape)
-            raise RecordError(f"level {level}: {name} has shape {array.shape}, expected ({wanted})")
+        if not attribute.fits(array.shape, sizes):
+            raise RecordError(f"level {level}: {name} has shape {array.shape}, expected {attribute.expected(sizes)}")
         if kind == "F32" and not np.isfinite(array).all():
             raise RecordError(f"level {level}: {name} has NaN or infinite values")
-        if name in ("transport", "cluster_transport", "frame"):
+        if attribute.orthogonal:
             _check_orthogonal(level, name, array)
-        elif name in ("weight", "area") and array.size and array.min() < 0.0:
+        elif attribute.least == "zero" and array.size and array.min() < 0.0:
             raise RecordError(f"level {level}: {name} has negative values")
+        elif attribute.least == "positive" and not (array > 0.0).all():
+            raise RecordError(f"level {level}: a {name} that is not positive")
     if sizes["N"] == 0 or sizes["d"] == 0:
         raise RecordError(f"level {level}: no nodes or no dimension")
     _check_indices(level, part, sizes["N"], coarse)
-    indices = {name: part[name].astype(np.int64, copy=False) for name in ("edge_index", "faces", "cluster") if name in part}
-    floats = {name: array.astype(dtype, copy=False) for name, array in part.items() if name not in indices}
-    pooling = None
-    if coarse is not None:
-        pooling = Pooling(indices.pop("cluster"), floats.pop("cluster_transport"), coarse)
-    features = {name: Feature(floats.pop(f"feature.{name}"), kind) for name, kind in types.items()}
-    return LocalGeometry(**indices, **floats, features=features, coarse=pooling, metadata=facts["metadata"])
+    fields: dict[str, dict[str, np.ndarray]] = {"geometry": {}, "pooling": {}}
+    for a in known.values():
+        if a.name in part:
+            fields[a.holder][a.field] = part[a.name].astype(np.int64 if a.indexes else dtype, copy=False)
+    pooling = None if coarse is None else Pooling(**fields["pooling"], geometry=coarse)
+    features = {name: Feature(part[f"feature.{name}"].astype(dtype, copy=False), kind) for name, kind in types.items()}
+    return LocalGeometry(**fields["geometry"], features=features, coarse=pooling, metadata=facts["metadata"])
 
 
 def _feature_dim(level: int, name: str, kind: Any) -> int:
@@ -364,19 +347,17 @@ def _check_orthogonal(level: int, name: str, array: np.ndarray) -> None:
 
 def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | None) -> None:
     """Ranges, and the order of edges that the CSR form takes for granted."""
-    limits = {"edge_index": nodes, "faces": nodes, "cluster": 0 if coarse is None else coarse.num_nodes}
-    for name, limit in limits.items():
-        array = part.get(name)
+    limits = {"nodes": nodes, "coarse": 0 if coarse is None else coarse.num_nodes}
+    for a in attributes(lambda a: a.indexes is not None):
+        array, limit = part.get(a.name), limits[a.indexes]
         if array is not None and array.size and not (array.min() >= 0 and array.max() < limit):
-            raise RecordError(f"level {level}: {name} has an index outside 0 to {limit - 1}")
+            raise RecordError(f"level {level}: {a.name} has an index outside 0 to {limit - 1}")
     source, target = part["edge_index"]
     if (source == target).any():
         raise RecordError(f"level {level}: an edge from a node to itself")
     same = target[1:] == target[:-1]
     if ((target[1:] < target[:-1]) | (same & (source[1:] <= source[:-1]))).any():
         raise RecordError(f"level {level}: edges are not sorted by target, then source, without repeats")
-    if not (part["radius"] > 0.0).all():
-        raise RecordError(f"level {level}: a radius that is not positive")
 
 
 def _plain(value: Any) -> Any:

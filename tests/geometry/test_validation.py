@@ -45,7 +45,7 @@ CASES = [
     ("radius", put(0, 0.0), "radius must be positive"),
     ("area", put(0, -1.0), "area must not be negative"),
     ("frame", put(0, 1.0), "frame must be orthogonal"),
-    ("frame", lambda a: a[:-1], "frame must be"),
+    ("frame", lambda a: a[:-1], "frame must have shape"),
     ("positions", put(0, np.inf), "positions must be finite"),
     ("positions", lambda a: a[:-1], "positions must have"),
     ("faces", put((0, 0), -1), "faces must lie in"),

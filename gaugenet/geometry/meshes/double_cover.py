@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..attributes import of_nodes
 from ..local_geometry import LocalGeometry, Pooling
 from ..triangles.face_adjacency import components, edge_table
 from ..triangles.sampling import Samples
@@ -119,11 +120,7 @@ def project(cover: LocalGeometry) -> LocalGeometry:
         log=log[order],
         transport=transport[order],
         weight=weight[order],
-        radius=cover.radius[:count],
         features={name: f._replace(values=f.values[:count]) for name, f in cover.features.items()},
         coarse=coarse,
-        **{
-            name: None if getattr(cover, name) is None else getattr(cover, name)[:count]
-            for name in ("positions", "frame", "area", "curvature")
-        },
+        **{name: None if getattr(cover, name) is None else getattr(cover, name)[:count] for name in of_nodes()},
     )

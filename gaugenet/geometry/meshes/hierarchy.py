@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from ...errors import GeometryError
+from ..attributes import of_nodes
 from ..geodesics.assembly import symmetric_transport
 from ..geodesics.exact import local_geodesics
 from ..local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
@@ -184,10 +185,7 @@ def _coarsen(
         radius=radius,
         area=area,
         features={name: _mean(f, fine.area, cluster, transport, count) for name, f in fine.features.items()},
-        **{
-            name: None if values is None else values[at]
-            for name, values in (("positions", fine.positions), ("frame", fine.frame), ("curvature", fine.curvature))
-        },
+        **{name: None if getattr(fine, name) is None else getattr(fine, name)[at] for name in of_nodes("radius", "area")},
     )
     return nodes, Pooling(cluster, transport, coarse)
 
