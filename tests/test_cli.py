@@ -336,7 +336,7 @@ def test_surfaces_without_orientation(tmp_path, capsys):
     capsys.readouterr()
     assert main(["preprocess", str(path), str(tmp_path / "out"), "--rings", "2", "--structure", "O2", "--quiet"]) == 0
     (record,) = (tmp_path / "out").glob("*.safetensors")
-    assert LocalGeometry.load(record).metadata["structure"] == "O2"
+    assert LocalGeometry.load(record).structure == "O2"
     assert main(["check", str(record)]) == 0  # the record knows its structure
 
 

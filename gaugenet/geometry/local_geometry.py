@@ -65,6 +65,9 @@ class LocalGeometry:
         features: name -> Feature.
         coarse: the Pooling to the next level, or None.
         metadata: JSON-able facts about the origin (parameters, warnings, index maps stay in the record).
+        structure: name of the structure group, which the transporters lie in, as :mod:`gaugenet.groups.structures` reads it:
+            "SO2", "O2", "C6", "Z2" (the reflection diag(1, -1)), "e" (transport is the identity), ... Layers on the geometry
+            need fields of this group or of one that has it as a subgroup. The default is "SO2" for d = 2, "SO3" for d = 3.
     """
 
     edge_index: np.ndarray
@@ -81,6 +84,11 @@ class LocalGeometry:
     features: dict[str, Feature] = field(default_factory=dict)
     coarse: Pooling | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    structure: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.structure:
+            object.__setattr__(self, "structure", f"SO{self.log.shape[-1]}")
 
     @property
     def num_nodes(self) -> int:
@@ -109,7 +117,7 @@ class LocalGeometry:
         log -> h_p^-1 log, transport -> h_p^-1 g_pq h_q, features -> rho(h_p)^-1 f.
 
         Args:
-            h: (N, d, d) orthogonal matrices. Coarser levels keep their frames.
+            h: (N, d, d) orthogonal matrices, elements of the structure group. Coarser levels keep their frames.
         """
         h = np.asarray(h, dtype=self.log.dtype)
         expected = (self.num_nodes, self.dim, self.dim)
@@ -165,7 +173,8 @@ class LocalGeometry:
 
     def __repr__(self) -> str:
         levels = "" if self.coarse is None else f", levels={len(self.levels())}"
-        return f"LocalGeometry(nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}{levels})"
+        sizes = f"nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}"
+        return f"LocalGeometry({sizes}, structure={self.structure!r}{levels})"
 
 
 def parse_orders(type_string: str) -> list[tuple[int, int]]:

@@ -149,6 +149,7 @@ def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> 
         curvature=np.zeros(count),
         coarse=_halved(shape, here, kernel_size, periodic, twisted, spacing, levels, manifold) if levels else None,
         metadata={"manifold": manifold, "shape": list(shape), "kernel_size": int(kernel_size), "spacing": float(spacing)},
+        structure="Z2" if twisted else "e",
     )
 
 

@@ -184,6 +184,7 @@ def _coarsen(
         weight=area[q] / (np.pi * radius[p] ** 2),
         radius=radius,
         area=area,
+        structure=fine.structure,
         features={name: _mean(f, fine.area, cluster, transport, count) for name, f in fine.features.items()},
         **{name: None if getattr(fine, name) is None else getattr(fine, name)[at] for name in of_nodes("radius", "area")},
     )

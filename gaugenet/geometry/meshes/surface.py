@@ -121,7 +121,7 @@ def mesh(
     defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
     # Popped, so that nothing here holds the arrays while they are turned into others.
     geometry = assemble(found.pop(), offset, area, reach, rings, dtype=dtype, threads=threads).replace(
-        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0)
+        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0), structure=structure
     )
     if parse_feature_names(features):
         values = compute_features(vertices, triangles.faces, frame[:count], features)
@@ -148,7 +148,7 @@ def mesh(
     if left is not None and left.any():
         geometry = geometry.gauge_transform(np.where(left[:, None, None], MIRROR, np.eye(2)))
     facts = _metadata(triangles, input_count, radius, rings, method, smooth, repair)
-    return geometry.replace(faces=triangles.faces, metadata={**facts, "structure": structure})
+    return geometry.replace(faces=triangles.faces, metadata=facts)
 
 
 def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, angles) -> tuple:

@@ -188,7 +188,8 @@ def _geometry(positions, faces, base, ring, icosahedron_mesh, rings: int, level:
         area=area,
         faces=faces,
         cone_angle=np.where(corner, 5 * np.pi / 3, 2 * np.pi),
-        metadata={"manifold": "icosahedron", "level": level, "rings": rings, "structure": "C6"},
+        metadata={"manifold": "icosahedron", "level": level, "rings": rings},
+        structure="C6",
     )
 
 

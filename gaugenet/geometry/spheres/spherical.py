@@ -90,7 +90,7 @@ def sphere(
     else:
         faces = hull_faces
 
-    metadata = {"manifold": "sphere", "sphere_radius": a, "structure": structure}
+    metadata = {"manifold": "sphere", "sphere_radius": a}
     if rings is not None:
         metadata["rings"] = rings = checked_int("rings", rings)
         pairs = face_pairs(faces) if adjacency is None else checked_indices("adjacency", adjacency, 2, n)
@@ -126,6 +126,7 @@ def sphere(
         curvature=np.full(n, 1 / a**2),
         faces=faces,
         metadata=metadata,
+        structure=structure,
     )
     return geometry if coarse is None else pool_to(geometry, coarse)
 
