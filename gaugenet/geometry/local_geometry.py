@@ -27,6 +27,16 @@ class Feature(NamedTuple):
     values: np.ndarray
     type: str
 
+    def carried(self, g: np.ndarray) -> Feature:
+        """rho(g_n) applied to every node; g: (N, d, d)."""
+        out, start = [], 0
+        for mul, order in parse_orders(self.type):
+            n = 1 if order == 0 else 2
+            block = self.values[:, start : start + n * mul].reshape(-1, n, mul)
+            out.append((irrep_matrices(g, order).astype(block.dtype) @ block).reshape(-1, n * mul))
+            start += n * mul
+        return Feature(np.concatenate(out, 1), self.type)
+
 
 @dataclass(frozen=True, eq=False)
 class Pooling:
@@ -134,7 +144,7 @@ class LocalGeometry:
                 changes[a.holder][a.field] = a.in_new_frames(array, left, right)
         return self.replace(
             **changes["geometry"],
-            features={name: _transform_feature(f, inverse) for name, f in self.features.items()},
+            features={name: f.carried(inverse) for name, f in self.features.items()},
             coarse=None if self.coarse is None else dataclasses.replace(self.coarse, **changes["pooling"]),
         )
 
@@ -196,14 +206,3 @@ def irrep_matrices(h: np.ndarray, order: int) -> np.ndarray:
     angle = order * np.arctan2(h[..., 1, 0], h[..., 0, 0])
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([cos, -sin * sign], -1), np.stack([sin, cos * sign], -1)], -2)
-
-
-def _transform_feature(feature: Feature, g: np.ndarray) -> Feature:
-    """rho(g_n) applied to every node of a stored feature."""
-    out, start = [], 0
-    for mul, order in parse_orders(feature.type):
-        n = 1 if order == 0 else 2
-        block = feature.values[:, start : start + n * mul].reshape(-1, n, mul)
-        out.append((irrep_matrices(g, order).astype(block.dtype) @ block).reshape(-1, n * mul))
-        start += n * mul
-    return Feature(np.concatenate(out, 1), feature.type)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaugenet import geometry
+from gaugenet import geometry, groups
+from gaugenet.geometry.local_geometry import irrep_matrices
 from tests.helpers.corpus import moebius
 from tests.helpers.meshes import bumpy
 
@@ -66,3 +67,10 @@ def test_the_default_is_the_rotations():
     for g, expected in ((plane, "SO2"), (space, "SO3")):
         bare = geometry.LocalGeometry(g.edge_index, g.log, g.transport, g.weight, g.radius)
         assert bare.structure == expected
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 5])
+def test_the_irreps_of_stored_features_are_those_of_the_groups(order):
+    h = groups.O2().sample(20).double()
+    expected = groups.O2().irrep(str(order))(h)
+    assert np.allclose(irrep_matrices(h.numpy(), order), expected, rtol=0, atol=1e-14)

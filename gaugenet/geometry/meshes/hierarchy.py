@@ -16,7 +16,7 @@ from ...errors import GeometryError
 from ..attributes import of_nodes
 from ..geodesics.assembly import symmetric_transport
 from ..geodesics.exact import local_geodesics
-from ..local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
+from ..local_geometry import Feature, LocalGeometry, Pooling
 from ..triangles.angles import RingAngles, ring_angles, rotations
 from ..triangles.sampling import Samples, component_starts, edge_graph, farthest_points
 
@@ -285,13 +285,7 @@ def _mean(feature: Feature, area: np.ndarray, cluster: np.ndarray, transport: np
     """Area-weighted mean over every cluster of the features carried to its centre."""
     # A cluster of no area (degenerate faces only) takes the plain mean.
     flat = np.bincount(cluster, area, minlength=count)[cluster] <= 0
-    share = np.where(flat, 1.0, area)
-    share = share / np.bincount(cluster, share, minlength=count)[cluster]
-    gather = sparse.csr_matrix((share, (cluster, np.arange(len(cluster)))), shape=(count, len(cluster)))
-    out, start = [], 0
-    for mul, order in parse_orders(feature.type):
-        n = 1 if order == 0 else 2
-        block = feature.values[:, start : start + n * mul].reshape(-1, n, mul)
-        out.append(gather @ (irrep_matrices(transport, order).astype(block.dtype) @ block).reshape(-1, n * mul))
-        start += n * mul
-    return Feature(np.concatenate(out, 1).astype(feature.values.dtype), feature.type)
+    weight = np.where(flat, 1.0, area)
+    weight = weight / np.bincount(cluster, weight, minlength=count)[cluster]
+    mean = sparse.csr_matrix((weight, (cluster, np.arange(len(cluster)))), shape=(count, len(cluster)))
+    return feature._replace(values=(mean @ feature.carried(transport).values).astype(feature.values.dtype))

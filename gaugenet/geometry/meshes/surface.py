@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import GeometryError
-from ...io.loading import load_mesh
+from ...io.loading import mesh_arrays
 from ..geodesics.assembly import assemble
 from ..geodesics.exact import local_geodesics
 from ..local_geometry import STRUCTURES, LocalGeometry
@@ -193,16 +193,7 @@ def _check_options(radius, rings, method, levels, structure) -> None:
 
 def _prepare(path_or_vertices, faces, repair: bool, structure: str) -> tuple[TriangleMesh, int]:
     """The checked mesh, and the number of vertices that came."""
-    path, loaded = None, []
-    if isinstance(path_or_vertices, str | os.PathLike):
-        if faces is not None:
-            raise TypeError("faces come with an array of vertices, not with a file")
-        mesh_file = load_mesh(path_or_vertices)
-        vertices, faces, path, loaded = mesh_file.vertices, mesh_file.faces, mesh_file.path, mesh_file.warnings
-    elif faces is None:
-        raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3)")
-    else:
-        vertices = path_or_vertices
+    vertices, faces, path, loaded = mesh_arrays(path_or_vertices, faces)
     options = {"path": path, "allow_nonorientable": structure == "O2"}
     checked = repair_mesh(vertices, faces, **options)[0] if repair else check_mesh(vertices, faces, **options)
     checked.warnings[:0] = loaded

@@ -7,7 +7,9 @@ from math import gcd
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...deprecation import formerly_positional
 from ...errors import GeometryError
+from ...hexagons import COSINES, HEIGHT, SINES
 from ..local_geometry import LocalGeometry, Pooling
 from ..meshes.curvature import smallest_rotation
 from .icospheres import icosphere_mesh, quartered
@@ -15,16 +17,16 @@ from .icospheres import icosphere_mesh, quartered
 _MAX_LEVEL = 9
 # Positions that differ by less (in units of the circumradius) are the same.
 _SAME = 1e-6
-# Rotations by k 60 degrees, with exact zeros, halves and ones.
-_COS = np.array([1.0, 0.5, -0.5, -1.0, -0.5, 0.5])
-_SIN = np.sqrt(0.75) * np.array([0, 1, 1, 0, -1, -1])
+# Rotations by k 60 degrees.
+_COS, _SIN = np.array(COSINES), np.array(SINES)
 _TURNS = np.stack([np.stack([_COS, -_SIN], -1), np.stack([_SIN, _COS], -1)], -2)
 _STEPS = _TURNS[:, :, 0]
 # Number of each lattice direction, in the coordinates (a, b) of a e_0 + b e_1.
 _DIRECTION = {(1, 0): 0, (0, 1): 1, (-1, 1): 2, (-1, 0): 3, (0, -1): 4, (1, -1): 5}
 
 
-def icosahedron(level: int, rings: int = 1, *, levels: int = 0) -> LocalGeometry:
+@formerly_positional("rings")
+def icosahedron(level: int, *, rings: int = 1, levels: int = 0) -> LocalGeometry:
     r"""The regular icosahedron with flat faces, a hexagonal lattice of N = 10 4^level + 2 points on it, G = C_6.
 
     (Cohen, Weiler, Kicanaoglu, Welling 2019, arXiv 1902.04615, section 4.) The twelve corners lie on the unit sphere, and
@@ -175,7 +177,7 @@ def _geometry(positions, faces, base, ring, icosahedron_mesh, rings: int, level:
     spacing = float(np.linalg.norm(positions[ring[0, 0]] - positions[0]))
     source, target, vector, turn = _unfold(ring, faces, rings)
     corner = np.arange(n) < 12
-    area = np.where(corner, 5 / 6, 1) * np.sqrt(0.75) * spacing**2
+    area = np.where(corner, 5 / 6, 1) * HEIGHT * spacing**2
     radius = np.full(n, (rings + 0.5) * spacing)
     return LocalGeometry(
         edge_index=np.stack([source, target]),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from ...deprecation import formerly_positional
 from ..local_geometry import LocalGeometry
 from .cells import outward
 from .checks import checked_int
@@ -18,11 +19,12 @@ from .spherical import sphere
 _AXIS = np.array([0.123, 0.456, 0.789])
 
 
+@formerly_positional("radius", "rings")
 def icosphere(
     level: int,
+    *,
     radius: float | np.ndarray | None = None,
     rings: int | None = None,
-    *,
     count: int | None = None,
     sphere_radius: float = 1.0,
     frames: np.ndarray | None = None,
@@ -63,7 +65,7 @@ def icosphere(
         reach = reach[:n] if np.ndim(reach) else reach
         options = {"rings": rings, "count": count, "sphere_radius": sphere_radius, "structure": structure}
         frame = None if frames is None else np.asarray(frames)[:n]
-        finer = sphere(step.vertices, reach, faces=step.faces, frames=frame, **options)
+        finer = sphere(step.vertices, radius=reach, faces=step.faces, frames=frame, **options)
         finer = finer.replace(metadata={**finer.metadata, "manifold": "icosphere", "level": level - depth})
         geometry = finer if geometry is None else pool_to(finer, geometry, step.parent)
     return geometry

@@ -14,8 +14,8 @@ from gaugenet.geometry.local_geometry import irrep_matrices
 from gaugenet.geometry.meshes import hierarchy
 from gaugenet.geometry.triangles.angles import ambient_frames, edge_lengths, ring_angles
 from gaugenet.geometry.triangles.topology import Topology
-from tests.helpers.corpus import joined, sphere, tetrahedron, torus
 from tests.geometry.meshes.test_curvature import cylinder
+from tests.helpers.corpus import joined, sphere, tetrahedron, torus
 
 
 def flat_plate(rows=20, columns=25, seed=0):
