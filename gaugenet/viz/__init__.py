@@ -13,7 +13,7 @@ _LATE = {
     "plot_levels": "plots",
     "plot_cross_field": "plots",
     "plot_overview": "plots",
-    "plot_map": "maps",
+    "plot_map": "maps.sphere_maps",
     "save_html": "html",
     "select_views": "selection",
     "VIEWS": "selection",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-from ..errors import GeometryError
-from .colors import INK, PAPER, SURFACE, ColorScale
-from .plots import colorbar, require_matplotlib
+from ...errors import GeometryError
+from ..colors import INK, PAPER, SURFACE, ColorScale
+from ..plots import colorbar, require_matplotlib
 from .projections import PROJECTIONS, Projection, view_rotation
 
 if TYPE_CHECKING:
