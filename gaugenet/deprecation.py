@@ -38,7 +38,7 @@ def formerly_positional(*names: str) -> Callable[[Callable[_P, _R]], Callable[_P
                 DeprecationWarning,
                 stacklevel=2,
             )
-            return function(*args[:positional], **named, **kwargs)
+            return function(*args[:positional], **named, **kwargs)  # type: ignore[arg-type]
 
         return call
 

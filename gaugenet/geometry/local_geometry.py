@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import GeometryError
 from .attributes import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from ..data import GaugeGraph
 
 # Structure groups of surfaces, by the names of their classes in gaugenet.groups.
 STRUCTURES = ("SO2", "O2")
@@ -136,7 +139,7 @@ class LocalGeometry:
         source, target = self.edge_index
         inverse = np.swapaxes(h, -1, -2)
         rows = {"source": source, "target": target, "node": slice(None)}
-        changes: dict[str, dict[str, np.ndarray]] = {"geometry": {}, "pooling": {}}
+        changes: dict[str, dict[str, Any]] = {"geometry": {}, "pooling": {}}
         for a in ATTRIBUTES.values():
             left, right = (None if of not in rows else g[rows[of]] for of, g in ((a.left, inverse), (a.right, h)))
             array = a.of(self)
@@ -175,8 +178,8 @@ class LocalGeometry:
 
         return load_record(path)
 
-    def to_graph(self, dtype=None):
-        """The GaugeGraph of this geometry (imports torch)."""
+    def to_graph(self, dtype: Any = None) -> GaugeGraph:
+        """The GaugeGraph of this geometry (imports torch); floating arrays in the torch.dtype, by default in their own."""
         from ..data import GaugeGraph
 
         return GaugeGraph.from_geometry(self, dtype=dtype)

@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import MeshError
@@ -56,9 +56,13 @@ class Member:
     problem: str | None = None
 
 
-def archive_extension(path: Path) -> str | None:
+def archive_extension(path: PurePath) -> str | None:
     """The extension of an archive that we read, or None."""
     return next((e for e in ARCHIVES if path.name.lower().endswith(e)), None)
+
+
+def _opener(path: PurePath) -> Callable[..., Any]:
+    return _OPENERS[archive_extension(path) or "none"]
 
 
 def list_members(path: Path) -> list[Member]:
@@ -95,7 +99,9 @@ def _zip_entries(path: Path) -> Iterator[Member]:
 
 
 def _tar_entries(path: Path) -> Iterator[Member]:
-    with _OPENERS[archive_extension(path)](path, "rb") as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as archive:
+    with contextlib.ExitStack() as stack:
+        bounded: Any = _Bounded(stack.enter_context(_opener(path)(path, "rb")))
+        archive = stack.enter_context(tarfile.open(fileobj=bounded, mode="r:"))
         for info in archive:
             if not info.isdir():
                 plain = info.isreg() and not info.issparse()
@@ -157,7 +163,7 @@ class ArchiveReader:
             self._open = zipfile.ZipFile(path)
             self._names = {_judged(Member(info.filename)).name: info for info in self._open.infolist()}
         else:
-            self._open = _OPENERS[archive_extension(path)](path, "rb")
+            self._open = _opener(path)(path, "rb")
         self._path = path
 
     def close(self) -> None:

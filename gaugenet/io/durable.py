@@ -17,7 +17,7 @@ __all__ = ["append_line", "locked", "sweep_temporary", "write_atomic"]
 _ABANDONED = 86400.0
 
 
-def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes]) -> None:
+def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes | memoryview]) -> None:
     """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder.
 
     Args:

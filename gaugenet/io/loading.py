@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def _read_glb(data: bytes) -> Polygons:
 
     length = check_glb(data)
     try:
-        scene = trimesh.load(io.BytesIO(data[:length]), file_type="glb", process=False, force="scene", skip_materials=True)
+        scene: Any = trimesh.load(io.BytesIO(data[:length]), file_type="glb", process=False, force="scene", skip_materials=True)
         names = sorted(scene.graph.nodes_geometry)
         placed = [(*scene.graph[name], name) for name in names]
     # Whatever trimesh raises on damaged bytes (struct.error, KeyError, JSONDecodeError, ...), the answer is the same.

@@ -91,14 +91,15 @@ def save_record(
 
 def _safetensors(tensors: dict[str, np.ndarray], text: str) -> list[bytes | memoryview]:
     """The pieces of a safetensors file: its length-prefixed JSON header, then the bytes of every array, without a copy."""
-    outer, at = {"__metadata__": {_KEY: text}}, 0
+    outer: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    at = 0
     for name, array in tensors.items():
         kind = next(k for k, dtype in _DTYPES.items() if dtype == array.dtype)
         outer[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
     header = json.dumps(outer, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    return [struct.pack("<Q", len(header)) + header, *(memoryview(a).cast("B") for a in tensors.values() if a.size)]
+    return [struct.pack("<Q", len(header)) + header, *(memoryview(a.data).cast("B") for a in tensors.values() if a.size)]
 
 
 def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) -> LocalGeometry:
@@ -175,6 +176,7 @@ def _sealed(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
     place = _CRC.search(head)
+    assert place is not None  # save_record has written it
     return [head[: place.start(1)], f"{crc:08x}".encode(), head[place.end(1) :], *pieces[1:]]
 
 
@@ -273,9 +275,11 @@ def _assemble(tensors: dict[str, np.ndarray], header: dict, dtype: np.dtype | ty
         if level not in names:
             raise RecordError(f"unexpected tensor {key[:60]!r}")
         parts[names[level]][name] = array
-    levels, geometry = _facts(levels), None
-    for level in reversed(range(len(levels))):
-        geometry = _level(level, parts[level], levels[level], geometry, dtype)
+    facts = _facts(levels)
+    *finer, last = range(len(levels))
+    geometry = _level(last, parts[last], facts[last], None, dtype)
+    for number in reversed(finer):
+        geometry = _level(number, parts[number], facts[number], geometry, dtype)
     provenance = {name: header.get(name) for name in ("schema", "version", "sha256", "parameters")}
     return geometry.replace(metadata={**geometry.metadata, "record": provenance})
 
@@ -330,7 +334,7 @@ def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dt
 
 def _facts(levels: list) -> list[dict[str, Any]]:
     """What the header says of every level; version 0.1.0 had the structure in the metadata, of meshes at level 0 only."""
-    checked = []
+    checked: list[dict[str, Any]] = []
     for level, facts in enumerate(levels):
         if not isinstance(facts, dict) or not all(isinstance(facts.get(k), dict) for k in ("metadata", "features")):
             raise RecordError(f"level {level}: no metadata and features in the header")
@@ -368,7 +372,7 @@ def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | N
     """Ranges, and the order of edges that the CSR form takes for granted."""
     limits = {"nodes": nodes, "coarse": 0 if coarse is None else coarse.num_nodes}
     for a in attributes(lambda a: a.indexes is not None):
-        array, limit = part.get(a.name), limits[a.indexes]
+        array, limit = part.get(a.name), limits[a.indexes or "nodes"]
         if array is not None and array.size and not (array.min() >= 0 and array.max() < limit):
             raise RecordError(f"level {level}: {a.name} has an index outside 0 to {limit - 1}")
     source, target = part["edge_index"]

@@ -15,7 +15,7 @@ from ..errors import RecordError
 from ..io.archives import ArchiveReader, archive_extension
 from ..io.durable import sweep_temporary
 from .planning import Plan, available_cores, plan, record_facts
-from .process import ProcessParams, process_one
+from .process import Processed, ProcessParams, process_one
 from .run_report import INDEX, Report, read_index, write_index
 from .sources import Source, find_meshes, take_shard
 from .supervisor import Outcome, supervise
@@ -104,7 +104,7 @@ def preprocess(
     try:
         to_do = run.skip(plan(meshes, folder, params))
         part = None if on_part is None else lambda item, done: on_part(item.name, done)
-        limits = {
+        limits: dict[str, Any] = {
             "on_part": part,
             "timeout": timeout,
             "memory": memory,
@@ -150,7 +150,14 @@ class _Run:
         self.skipped = 0
 
     def settle(self, name: str, sha256: str | None, *, status: str, **facts: Any) -> None:
-        entry = {"source": name, "label": _label(name), "status": status, "record": None, "reason": None, "sha256": sha256}
+        entry: dict[str, Any] = {
+            "source": name,
+            "label": _label(name),
+            "status": status,
+            "record": None,
+            "reason": None,
+            "sha256": sha256,
+        }
         entry |= {"seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
         self.entries[name] = entry
         if entry["attempts"] or entry["record"] is None or self.told.get(name, {}).get("record") != entry["record"]:
@@ -171,7 +178,7 @@ class _Run:
                 self.settle(item.name, item.sha256, status="failed", reason=item.reason)
             elif item.state == "done":
                 self.skipped += 1
-                self.settle(item.name, item.sha256, status="done", **item.facts)
+                self.settle(item.name, item.sha256, status="done", **(item.facts or {}))
             else:
                 to_do.append(item)
         return to_do
@@ -180,7 +187,7 @@ class _Run:
         """The items, but for those whose record has come since: from a run beside this one, or from a file of equal content."""
         for item in items:
             try:
-                facts = record_facts(folder / item.record)
+                facts = record_facts(folder / str(item.record))
             except (OSError, RecordError):
                 yield item
             else:
@@ -200,6 +207,7 @@ class _Work:
         data = None if source.member is None else source.read(self.reader)
         progress = None if tell is None else lambda done, total: tell(done / total)
         done = process_one(str(source), self.params, self.folder, threads=self.threads, data=data, progress=progress)
+        assert isinstance(done, Processed)  # a folder was given
         return {**done._asdict(), "record": Path(done.record).name}
 
     def warm_up(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -35,7 +35,7 @@ def supervise(
     warm_up: Callable[[], Any] | None = None,
     after_kill: Callable[[int], Any] | None = None,
     on_part: Callable[[Any, float], Any] | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Call function(item) for every item in worker processes; yield the outcomes as they come.
 
     Closing the generator, or an exception in it such as KeyboardInterrupt, kills the workers. They also die with this process.
@@ -69,7 +69,7 @@ def supervise(
     def remove(worker: Worker) -> None:
         workers.remove(worker)
         worker.kill()
-        if after_kill is not None:
+        if after_kill is not None and worker.process.pid is not None:
             after_kill(worker.process.pid)
 
     def go_on(worker: Worker) -> None:

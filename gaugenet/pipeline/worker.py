@@ -88,7 +88,7 @@ class Worker:
         self.limits, self.started, self.dead = limits, False, False
         self._at_start, self.part = 0, 0.0
         self.assign(item)
-        self.deadline = time.monotonic() + _START_LIMIT
+        self.deadline: float | None = time.monotonic() + _START_LIMIT
 
     def assign(self, item: Any) -> None:
         self.item, self.part = item, 0.0
@@ -144,7 +144,8 @@ class Worker:
         return limit is not None and self._resident() - self._at_start > (limit - self._at_start) / 2
 
     def _resident(self) -> int:
-        return 0 if self.limits.memory is None else resident_bytes(self.process.pid) or 0
+        pid = self.process.pid
+        return 0 if self.limits.memory is None or pid is None else resident_bytes(pid) or 0
 
     def _outcome(self, status: str, **facts: Any) -> Outcome:
         return Outcome(self.item, status, seconds=time.monotonic() - self.since, **facts)
@@ -216,7 +217,9 @@ def _serve(connection: Connection, function: Callable, warm_up: Callable | None,
 
 def _follow_parent() -> None:
     """End with the parent, also in the middle of an item: one that hangs would stay for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
@@ -252,12 +255,11 @@ def _quiet_start(threads: int) -> Iterator[None]:
     the threads of its numeric libraries, where the user has not said."""
     names = [n for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if n not in os.environ]
     os.environ.update(dict.fromkeys(names, str(threads)))
-    blocked = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocked else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
         for name in names:
             del os.environ[name]
-        if blocked:
+        if before is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -19,6 +19,7 @@ from ..geodesics.exact import local_geodesics
 from ..local_geometry import Feature, LocalGeometry, Pooling
 from ..triangles.angles import RingAngles, ring_angles, rotations
 from ..triangles.sampling import Samples, component_starts, edge_graph, farthest_points
+from ..triangles.topology import Topology
 
 # A radius must reach this many times the mean distance to the centres of the adjacent cells.
 _REACH = 1.25
@@ -28,7 +29,7 @@ _TIE = 1e-9
 
 def build_hierarchy(
     geometry: LocalGeometry,
-    topology,
+    topology: Topology,
     edge_lengths: np.ndarray,
     levels: int,
     ratio: float = 0.25,

@@ -29,12 +29,12 @@ def healpix_centers(nside: int, *, nest: bool = True) -> np.ndarray:
     return _centers(*_all_pixels(nside, nest), nside)
 
 
-def nest_to_ring(nside: int, pixel) -> np.ndarray:
+def nest_to_ring(nside: int, pixel: int | np.ndarray) -> np.ndarray:
     """Ring numbers of pixels with these nested numbers; ValueError outside of 0..12 nside^2 - 1."""
     return _ring_number(*_from_nest(_checked(nside, pixel), nside), nside)
 
 
-def ring_to_nest(nside: int, pixel) -> np.ndarray:
+def ring_to_nest(nside: int, pixel: int | np.ndarray) -> np.ndarray:
     """Nested numbers of pixels with these ring numbers; ValueError outside of 0..12 nside^2 - 1."""
     return _nest_number(*_from_ring(_checked(nside, pixel), nside), nside)
 
