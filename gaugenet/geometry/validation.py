@@ -1,4 +1,4 @@
-"""Does a LocalGeometry keep the conventions?"""
+"""Checks of the conventions of a LocalGeometry."""
 
 from __future__ import annotations
 

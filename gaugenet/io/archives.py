@@ -120,7 +120,7 @@ def _judged(member: Member) -> Member:
 
 
 class ArchiveReader:
-    """Reads members and keeps the archive open in between.
+    """Reads members; the archive stays open in between.
 
     Compressed tars are streams: reading their members in order takes one pass, going back another.
     """
@@ -193,7 +193,7 @@ def _errors_name(path: Path) -> Iterator[None]:
         raise
     # Not only its own errors: a flipped bit makes tarfile raise OverflowError, KeyError, RuntimeError, ...
     except Exception as error:
-        # gzip and bz2 tell of bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
+        # gzip and bz2 report bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         text = f"damaged or not an archive of its kind: {type(error).__name__}: {error}"

@@ -45,7 +45,7 @@ def load_mesh(path: str | os.PathLike) -> TriangleMesh:
 def mesh_arrays(
     path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, str | None, list[MeshWarning]]:
-    """Vertices, faces, path and warnings of what a function was given: a file, or vertices with faces, which come back unread.
+    """Vertices, faces, path and warnings of a file, or of vertices with faces, which are returned as they are.
 
     Raises:
         TypeError: a file with faces, or vertices without. MeshError, OSError: as :func:`load_mesh`.

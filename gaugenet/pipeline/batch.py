@@ -22,7 +22,7 @@ from .supervisor import Outcome, supervise
 
 __all__ = ["Summary", "preprocess"]
 
-# What another attempt may mend: the machine's doing, or the neighbours'. An error of the mesh comes again.
+# What another attempt may cure: causes outside of the mesh. An error of the mesh would only repeat.
 _WORTH_ANOTHER = ("crashed", "timeout", "memory")
 
 
@@ -96,10 +96,10 @@ def preprocess(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     of = "" if shard is None else f"-{shard[0]}-of-{shard[1]}"
-    parameters, told = read_index(folder)
+    parameters, earlier = read_index(folder)
     if report is not None or parameters != params.to_dict():
-        told = {}
-    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress, told)
+        earlier = {}
+    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress, earlier)
     interrupted = False
     try:
         to_do = run.skip(plan(meshes, folder, params))
@@ -144,8 +144,8 @@ def preprocess(
 class _Run:
     """The entries of a run, as they are settled."""
 
-    def __init__(self, report: Report, progress: Callable[[dict], Any] | None, told: Mapping[str, dict]) -> None:
-        self.report, self.progress, self.told = report, progress, told
+    def __init__(self, report: Report, progress: Callable[[dict], Any] | None, earlier: Mapping[str, dict]) -> None:
+        self.report, self.progress, self.earlier = report, progress, earlier
         self.entries: dict[str, dict] = {}
         self.skipped = 0
 
@@ -160,7 +160,7 @@ class _Run:
         }
         entry |= {"seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
         self.entries[name] = entry
-        if entry["attempts"] or entry["record"] is None or self.told.get(name, {}).get("record") != entry["record"]:
+        if entry["attempts"] or entry["record"] is None or self.earlier.get(name, {}).get("record") != entry["record"]:
             self.report.add(entry)
         if self.progress is not None:
             self.progress(entry)

@@ -30,7 +30,7 @@ class ProcessParams:
         normalize: scale every mesh to unit area first, so that one radius fits all of them.
         method: of geometry.mesh.
         smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
-        repair: mend the mesh first (repair_mesh) rather than refuse it.
+        repair: repair the mesh first (repair_mesh) rather than refuse it.
         renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
         features: names that compute_features understands.
         levels: number of coarser levels.
@@ -88,7 +88,7 @@ class ProcessParams:
 
 
 class Processed(NamedTuple):
-    """What process_one tells of a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
+    """What process_one returns for a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
 
     record: str
     nodes: int

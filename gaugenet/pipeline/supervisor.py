@@ -1,4 +1,4 @@
-"""A small supervisor: calls in worker processes that may crash, hang or swell, without the others noticing.
+"""A small supervisor: calls in worker processes that may crash, hang or run out of memory, without harm to the others.
 
 The standard pools do not survive this: after a segmentation fault ProcessPoolExecutor breaks for good and
 multiprocessing.Pool waits forever. Here every worker has a pipe of its own; one that dies or overruns its time or memory costs

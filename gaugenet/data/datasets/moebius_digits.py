@@ -11,7 +11,7 @@ from .array_files import labelled_images
 
 
 def moebius_shift(x: Tensor, pixels: int | Tensor, type: FieldType | None = None) -> Tensor:
-    r"""Moves a field along the flat Moebius strip, an isometry: after ``length`` pixels it comes back turned over.
+    r"""Moves a field along the flat Moebius strip, an isometry: after ``length`` pixels it returns reflected.
 
     .. math:: out(i, j) = \rho(s^n)\, x(s^n i,\; j - pixels - n L), \qquad n = \lfloor (j - pixels) / L \rfloor
 

@@ -112,7 +112,7 @@ def _in_frames(geometry: LocalGeometry, angle: np.ndarray) -> LocalGeometry:
     pooling = out.coarse
     if pooling is None:
         return out
-    # Coarse nodes are vertices of the level before: the member at the same place, to which transport is the change of frames.
+    # Coarse nodes are vertices of the level before: transport to the member at the same position is the change of frames.
     few = pooling.geometry
     away = np.linalg.norm(geometry.positions - few.positions[pooling.cluster], axis=1)
     order = np.lexsort((away, pooling.cluster))

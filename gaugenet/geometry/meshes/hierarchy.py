@@ -23,7 +23,7 @@ from ..triangles.topology import Topology
 
 # A radius must reach this many times the mean distance to the centres of the adjacent cells.
 _REACH = 1.25
-# Relative: radii grow by it so that rounding drops nobody, and distances closer than it are a tie.
+# Relative: radii grow by it so that rounding drops no node, and distances that differ by less are equal.
 _TIE = 1e-9
 
 
@@ -43,13 +43,13 @@ def build_hierarchy(
     r"""The geometry with ``levels`` coarser ones chained at ``.coarse``.
 
     - **Nodes**: nested farthest-point sampling by Dijkstra distance along edges (:mod:`gaugenet.geometry.triangles.sampling`),
-      so level l has :math:`\max(\text{components}, \operatorname{round}(r^l N))` nodes, r the ratio; every component keeps one.
+      so level l has :math:`\max(\text{components}, \operatorname{round}(r^l N))` nodes, r the ratio; every component has one.
     - **Clusters**: each node goes to the coarse node of smallest exact geodesic distance.
     - **Transport** (cluster and coarse edges): along the geodesic on the original surface, as in the fine geometry.
     - **Radius**: :math:`\rho_l = r^{-l/2} \, \rho_0`, with :math:`\rho_0` the radius of the fine geometry where it is one
       number; otherwise (rings) that of the disc that holds as many evenly spaced nodes as the fine neighbourhoods do on
       average, since the samples are evenly spaced however uneven the mesh. At least 1.25 times the mean distance to the
-      centres of the adjacent cells, so that nobody is left alone.
+      centres of the adjacent cells, so that every node has neighbours.
     - **Area**: sum over the cluster; **weight** area[q] / (pi radius[p]^2).
     - **Frames**, positions, curvature: those of the vertex. **Features**: mean over the cluster by area, after transport.
 

@@ -68,9 +68,9 @@ def mesh(
             transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.
         frames: (V, 3, 2) orthonormal frames to use, right-handed; or "smooth" for frames along the smoothest vector field
             (:func:`gaugenet.geometry.smooth_field`, n = 1); by default the first vector is along an edge.
-        repair: mend the mesh first instead of refusing it.
+        repair: repair the mesh first instead of refusing it.
         renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.triangles.renumbering`);
-            ``vertex_ids`` in the metadata keeps their numbers in the input.
+            ``vertex_ids`` in the metadata has their numbers in the input.
         features: names for :func:`gaugenet.geometry.meshes.features.compute_features`.
         levels: number of coarser levels; ratio: coarse nodes per fine node.
         threads: number of threads, by default one per core.
@@ -103,7 +103,7 @@ def mesh(
     if isinstance(frames, str):
         frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
     else:
-        frames = _kept(frames, triangles, input_count)
+        frames = _of_remaining(frames, triangles, input_count)
     frames, left = _oriented(frames, structure, points, topology, angles)
     frame, offset = ambient_frames(points, topology, angles, frames)
     if covered and frames is None:
@@ -200,7 +200,7 @@ def _prepare(path_or_vertices, faces, repair: bool, structure: str) -> tuple[Tri
     return checked, len(vertices)
 
 
-def _kept(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+def _of_remaining(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
     """Per-vertex input of the user, for the vertices that are left."""
     if values is None:
         return None
@@ -215,7 +215,7 @@ def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_coun
         return None
     if radius is None:
         radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
-    radius = np.asarray(_kept(radius, triangles, input_count) if np.ndim(radius) else radius, float)
+    radius = np.asarray(_of_remaining(radius, triangles, input_count) if np.ndim(radius) else radius, float)
     if radius.ndim and radius.shape != area.shape:
         raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
     if not (np.isfinite(radius) & (radius > 0)).all():

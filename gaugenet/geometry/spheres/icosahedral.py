@@ -38,14 +38,14 @@ def icosahedron(level: int, *, rings: int = 1, levels: int = 0) -> LocalGeometry
 
     At a corner the log maps are those of a cut cone: its five neighbours lie at 0, 60, ..., 240 degrees, and there is none at
     300. What a layer gives there depends on the cut, unless it is projected on the C_6-invariant part: `nn.LatticeConv` does
-    so itself, :class:`gaugenet.nn.ConePoints` for other layers. `cone_angle` tells which points those are.
+    so itself, :class:`gaugenet.nn.ConePoints` for other layers. `cone_angle` differs from 2 pi at those points.
 
     Args:
         level: 0 (the twelve corners), 1, 2, ...
         rings: neighbours are the ends of all lattice vectors of up to so many steps. Geodesics do not pass corners: a vector
             through one has no end, and of several geodesics to a point the shortest counts (none, if two are).
         levels: number of coarser levels, each the even points of the level before. A cluster is a coarse point and three of
-            the six points halfway to its neighbours, a choice that no rotation keeps; `nn.LatticePool`, which averages over
+            the six points halfway to its neighbours, a choice that no rotation preserves; `nn.LatticePool`, which averages over
             all of them, is exact.
 
     Returns:
@@ -95,7 +95,7 @@ def icosahedron_symmetries(geometry: LocalGeometry) -> tuple[np.ndarray, np.ndar
             raise GeometryError(f"the icosahedron's rotations do not map its point {int(away.argmax())} to a point")
         permutations.append(place.astype(np.int64))
     permutation = np.stack(permutations)
-    # One neighbour of each point tells how the frame turns: log_s(p) s(q) = g log_p q.
+    # One neighbour of each point determines how the frame turns: log_s(p) s(q) = g log_p q.
     source, target = geometry.edge_index
     first = np.searchsorted(target, np.arange(geometry.num_nodes))
     key = target * geometry.num_nodes + source

@@ -149,7 +149,7 @@ def latlon(
         radius, count: of :func:`sphere`. A neighbourhood near a pole holds very many points of the crowded rows.
         grid: of :func:`latlon_rings`.
         sphere_radius, frames, structure: of :func:`sphere`. "e" carries features by a copy between (east, north) frames, as
-            a convolution on the grid does; docs/spheres.md tells what that means at the poles.
+            a convolution on the grid does; docs/spheres.md explains what that means at the poles.
         levels: number of coarser levels with half of the rows and of the longitudes (rounded up), the same kind of grid,
             twice, four times, ... the radius and the same count; every point belongs to the nearest coarse one. Their
             longitudes lie midway between those of the level before.

@@ -83,7 +83,7 @@ class MeshReport:
             lines.append(f"  {name.replace('_', ' ')}: {_plain(value)}")
         lines += [f"  warning: {_told(w)}" for w in self.warnings]
         if self.repair is None:
-            lines.append("  repair: cannot mend this")
+            lines.append("  repair: cannot repair this")
         else:
             lines += [f"  repair: {_told(a)}" for a in self.repair]
         return "\n".join(lines)

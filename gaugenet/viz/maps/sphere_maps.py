@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 # Steps of the graticule in degrees.
 _STEP = 30
-# A place this many times the usual spacing from the nearest point is left empty: nothing is known there.
+# A pixel farther from the nearest point than this many times the usual spacing is left empty.
 _GAP = 6.0
-# A place's triangle is looked for around so many of the nearest points; without one it gets the value of the nearest.
+# A pixel's triangle is looked for around so many of the nearest points; without one it gets the value of the nearest.
 _CORNERS = 8
 _INTERPOLATIONS = ("linear", "nearest")
 
@@ -113,7 +113,7 @@ def plot_map(
 def interpolate(values: np.ndarray, unit: np.ndarray, places: np.ndarray, method: str = "linear") -> np.ndarray:
     """Values (N,) at unit vectors (N, 3) interpolated at others (P, 3), which may be NaN: (P,), NaN also far from all points.
 
-    "linear": barycentric in the triangle of the points' convex hull that the place's ray goes through.
+    "linear": barycentric in the triangle of the points' convex hull that the pixel's ray goes through.
     """
     result = np.full(len(places), np.nan)
     known = np.flatnonzero(np.isfinite(places[:, 0]))
@@ -242,7 +242,7 @@ def _draw_outline(axes: Axes, shape: Projection, turn, mirror: float, graticule:
 
 
 def _arms(vectors, unit: np.ndarray, frames, order: int) -> np.ndarray:
-    """(N, m, 3) tangent vectors in space: the directions that an order-m field stands for, with its length."""
+    """(N, m, 3) tangent vectors in space: the m directions of an order-m field, with its length."""
     n = len(unit)
     if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 1:
         raise ValueError(f"order must be a positive integer, got {order!r}")
