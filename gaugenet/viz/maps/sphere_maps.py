@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
@@ -26,7 +26,7 @@ _INTERPOLATIONS = ("linear", "nearest")
 
 def plot_map(
     values: np.ndarray | None,
-    sphere,
+    sphere: Any,
     axes: Axes | None = None,
     *,
     vectors: np.ndarray | None = None,
@@ -287,10 +287,17 @@ def _draw_vectors(axes: Axes, unit, arms, order: int, shape: Projection, turn, m
     reach = spacing * relative * slope / np.where(unstretched > 0, unstretched, 1)
     start, reach = start[good], reach[good]
     if order == 1:
-        options = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches", "width": 0.018, "pivot": "mid"}
-        head = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
+        options: dict[str, Any] = {
+            "angles": "xy",
+            "scale_units": "xy",
+            "scale": 1,
+            "units": "inches",
+            "width": 0.018,
+            "pivot": "mid",
+        }
+        head: dict[str, Any] = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
         rim = [withStroke(linewidth=1.2, foreground=PAPER)]
-        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, **options, **head)
+        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, pivot="mid", **options, **head)
         return
     ends = np.stack([np.broadcast_to(start[:, None], reach.shape), start[:, None] + 0.5 * reach], 2).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(ends, colors=[PAPER], linewidths=2.6, zorder=2, capstyle="round"))
