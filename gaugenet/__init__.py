@@ -9,7 +9,23 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("cli", "data", "errors", "fields", "geometry", "groups", "kernels", "models", "nn", "ops", "spectral", "testing")
+_SUBMODULES = (
+    "cli",
+    "data",
+    "errors",
+    "fields",
+    "geometry",
+    "groups",
+    "io",
+    "kernels",
+    "models",
+    "nn",
+    "ops",
+    "pipeline",
+    "spectral",
+    "testing",
+    "viz",
+)
 _NAMES = {"FieldType": "fields", "GaugeGraph": "data"}
 
 __all__ = [*_SUBMODULES, *_NAMES, "__version__"]

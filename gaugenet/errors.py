@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 class GaugenetError(Exception):
@@ -19,7 +19,7 @@ class MeshError(GaugenetError, ValueError):
         path: the file that the mesh came from, if any.
     """
 
-    def __init__(self, message: str, *, kind: str = "mesh", ids: Sequence[int] = (), path: str | None = None):
+    def __init__(self, message: str, *, kind: str = "mesh", ids: Iterable[int] = (), path: str | None = None):
         self.message = message
         self.kind = kind
         self.ids = [int(i) for i in ids]

@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--normalize", action="store_true", help="scale every mesh to unit area first")
     sub.add_argument("--features", default="", metavar="NAMES", help="input features to store, such as hks,curvature")
     sub.add_argument("--levels", type=_number(int, 0), default=0, metavar="N", help="number of coarser levels (default 0)")
-    sub.add_argument("--repair", action="store_true", help="mend meshes rather than refuse them")
-    text = "number vertices so that neighbours are close in memory (the record keeps their ids)"
+    sub.add_argument("--repair", action="store_true", help="repair meshes rather than refuse them")
+    text = "number vertices so that neighbours are close in memory (the record has their ids in the input)"
     sub.add_argument("--renumber", action="store_true", help=text)
     group = sub.add_argument_group("running")
     group.add_argument("--jobs", type=_number(int, 1), metavar="N", help="worker processes (default: one a core)")
@@ -99,11 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         "append a line of JSON for every mesh as it is settled (default: DST/report.jsonl, of a shard DST/report-I-of-N.jsonl)"
     )
     group.add_argument("--report", metavar="FILE", help=text)
-    text = "tell which meshes are new, skipped (done before), stale (done, but changed or damaged) or bad; write nothing"
+    text = "list which meshes are new, skipped (done before), stale (done, but changed or damaged) or bad; write nothing"
     group.add_argument("--dry-run", action="store_true", help=text)
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    sub = command("inspect", "inspection", "tell what a mesh or a record is like, and what repair would do")
+    sub = command("inspect", "inspection", "describe a mesh or a record, and what repair would do")
     sub.add_argument("file", metavar="FILE", help="mesh file or record")
 
     sub = command("view", "view", "draw a mesh or a record: frames, log map, transport, curvature, pooling levels")
@@ -125,12 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     text = "where the viewer is, --direction=-1,0,0 if negative (default: on the broadest side, a little above)"
     sub.add_argument("--direction", metavar="X,Y,Z", help=text)
     sub.add_argument("--up", default="y", metavar="X,Y,Z", help="what is upwards: x, y, z or a vector (default y)")
-    sub.add_argument("--repair", action="store_true", help="mend the mesh first")
+    sub.add_argument("--repair", action="store_true", help="repair the mesh first")
 
     sub = command("check", "check", "test the gauge equivariance of a small random network on a mesh or a record")
     sub.add_argument("file", metavar="FILE", help="mesh file or record")
     _add_neighbourhood(sub, required=False)
-    sub.add_argument("--repair", action="store_true", help="mend the mesh first")
+    sub.add_argument("--repair", action="store_true", help="repair the mesh first")
     sub.add_argument("--order", type=_number(int, 0), default=2, help="largest order of the fields (default 2)")
     sub.add_argument("--channels", type=_number(int, 1), default=4, help="copies of every order (default 4)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")

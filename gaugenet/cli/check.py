@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         rings = 2 if arguments.radius is None and arguments.rings is None else arguments.rings
         params = ProcessParams(radius=arguments.radius, rings=rings, repair=arguments.repair, structure=arguments.structure)
         geometry = process_one(arguments.file, params)
-    structure = geometry.metadata.get("structure", arguments.structure)
+    # Where transport is the identity, every group will do.
+    structure = geometry.structure if geometry.structure != "e" else f"SO{geometry.dim}"
     error = _equivariance_error(geometry, structure, arguments.order, arguments.channels, arguments.seed)
     tolerance = arguments.tolerance or _TOLERANCE
     # A NaN does not pass.

@@ -51,13 +51,15 @@ def _record(path: str) -> tuple[dict, str, bool]:
         "path": path,
         "ok": True,
         **{name: header.get(name) for name in ("schema", "version", "sha256", "parameters")},
+        "structure": geometry.structure,
         "source": geometry.metadata.get("source"),
         "scale": geometry.metadata.get("scale"),
         "warnings": geometry.metadata.get("warnings", []),
         "levels": levels,
     }
     lines = [f"{path}: record of {facts['source'] or 'a geometry'}"]
-    lines += [f"  {name}: {facts[name]}" for name in ("schema", "version", "sha256", "parameters", "scale") if facts[name]]
+    shown = ("schema", "version", "sha256", "parameters", "structure", "scale")
+    lines += [f"  {name}: {facts[name]}" for name in shown if facts[name]]
     for number, level in enumerate(levels):
         degree, radius = f"{level['mean_degree']:.1f}", f"{level['mean_radius']:.6g}"
         lines.append(f"  level {number}: {level['nodes']} nodes, {level['edges']} edges, mean degree {degree}, radius {radius}")

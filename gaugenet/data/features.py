@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from ..fields import FieldType
 from ..groups import O2, SO2, Group
+
+if TYPE_CHECKING:
+    from .graph import GaugeGraph
 
 
 def stored_type(type_string: str | list[str], group: Group | None = None) -> FieldType:
@@ -18,7 +23,7 @@ def stored_type(type_string: str | list[str], group: Group | None = None) -> Fie
     return FieldType(SO2() if group is None else group, type_string)
 
 
-def feature_type(graph, *names: str, group: Group | None = None) -> FieldType:
+def feature_type(graph: GaugeGraph, *names: str, group: Group | None = None) -> FieldType:
     """Field type of ``graph.features(*names)``, over SO(2) unless another group is given."""
     group = SO2() if group is None else group
     out = FieldType(group, [])

@@ -52,7 +52,7 @@ class FeatureScaler(BaseTransform):
         return self
 
     def forward(self, data: Data) -> Data:
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             raise GaugenetError("FeatureScaler has not seen any graphs yet: call fit(graphs) first")
         x = self._joined(data)
         data.x = (x - self.mean.to(x)) / self.std.to(x)

@@ -14,6 +14,7 @@ from torch_geometric.data import Dataset
 
 from ..errors import GaugenetError
 from ..geometry import LocalGeometry
+from ..geometry.triangles.triangle_mesh import TriangleMesh
 from ..io.records import load_record, read_record_header, record_name
 from ..pipeline.batch import preprocess
 from ..pipeline.process import ProcessParams, content_sha256, process_one
@@ -154,7 +155,7 @@ class ShapeDataset(Dataset):
     def _class_number(self, name: str) -> int:
         return self.classes.index(name.split("/")[0])
 
-    def mesh(self, idx: int):
+    def mesh(self, idx: int) -> TriangleMesh:
         """The TriangleMesh of file idx as it is on disk, unchecked (idx counts the whole data set)."""
         from ..geometry import load_mesh
 

@@ -37,7 +37,7 @@ class StaticGraph:
         TypeError: for anything but a GaugeGraph. ValueError: for a batch of several graphs.
     """
 
-    #: tells layers that features may be B fields one under the other
+    #: for layers: features may be B fields one under the other
     static = True
 
     def __init__(self, graph: GaugeGraph, level: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from .local_geometry import Feature, LocalGeometry, Pooling
 
@@ -50,11 +51,11 @@ _LATE = {
 __all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _LATE:
         return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
     raise AttributeError(f"module 'gaugenet.geometry' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

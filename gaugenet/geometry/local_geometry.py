@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import GeometryError
 from .attributes import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from ..data import GaugeGraph
 
 # Structure groups of surfaces, by the names of their classes in gaugenet.groups.
 STRUCTURES = ("SO2", "O2")
@@ -26,6 +29,16 @@ class Feature(NamedTuple):
 
     values: np.ndarray
     type: str
+
+    def carried(self, g: np.ndarray) -> Feature:
+        """rho(g_n) applied to every node; g: (N, d, d)."""
+        out, start = [], 0
+        for mul, order in parse_orders(self.type):
+            n = 1 if order == 0 else 2
+            block = self.values[:, start : start + n * mul].reshape(-1, n, mul)
+            out.append((irrep_matrices(g, order).astype(block.dtype) @ block).reshape(-1, n * mul))
+            start += n * mul
+        return Feature(np.concatenate(out, 1), self.type)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +78,9 @@ class LocalGeometry:
         features: name -> Feature.
         coarse: the Pooling to the next level, or None.
         metadata: JSON-able facts about the origin (parameters, warnings, index maps stay in the record).
+        structure: name of the structure group, which the transporters lie in, as :mod:`gaugenet.groups.structures` reads it:
+            "SO2", "O2", "C6", "Z2" (the reflection diag(1, -1)), "e" (transport is the identity), ... Layers on the geometry
+            need fields of this group or of one that has it as a subgroup. The default is "SO2" for d = 2, "SO3" for d = 3.
     """
 
     edge_index: np.ndarray
@@ -81,6 +97,11 @@ class LocalGeometry:
     features: dict[str, Feature] = field(default_factory=dict)
     coarse: Pooling | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    structure: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.structure:
+            object.__setattr__(self, "structure", f"SO{self.log.shape[-1]}")
 
     @property
     def num_nodes(self) -> int:
@@ -109,7 +130,7 @@ class LocalGeometry:
         log -> h_p^-1 log, transport -> h_p^-1 g_pq h_q, features -> rho(h_p)^-1 f.
 
         Args:
-            h: (N, d, d) orthogonal matrices. Coarser levels keep their frames.
+            h: (N, d, d) orthogonal matrices, elements of the structure group. Coarser levels keep their frames.
         """
         h = np.asarray(h, dtype=self.log.dtype)
         expected = (self.num_nodes, self.dim, self.dim)
@@ -118,7 +139,7 @@ class LocalGeometry:
         source, target = self.edge_index
         inverse = np.swapaxes(h, -1, -2)
         rows = {"source": source, "target": target, "node": slice(None)}
-        changes: dict[str, dict[str, np.ndarray]] = {"geometry": {}, "pooling": {}}
+        changes: dict[str, dict[str, Any]] = {"geometry": {}, "pooling": {}}
         for a in ATTRIBUTES.values():
             left, right = (None if of not in rows else g[rows[of]] for of, g in ((a.left, inverse), (a.right, h)))
             array = a.of(self)
@@ -126,7 +147,7 @@ class LocalGeometry:
                 changes[a.holder][a.field] = a.in_new_frames(array, left, right)
         return self.replace(
             **changes["geometry"],
-            features={name: _transform_feature(f, inverse) for name, f in self.features.items()},
+            features={name: f.carried(inverse) for name, f in self.features.items()},
             coarse=None if self.coarse is None else dataclasses.replace(self.coarse, **changes["pooling"]),
         )
 
@@ -157,15 +178,16 @@ class LocalGeometry:
 
         return load_record(path)
 
-    def to_graph(self, dtype=None):
-        """The GaugeGraph of this geometry (imports torch)."""
+    def to_graph(self, dtype: Any = None) -> GaugeGraph:
+        """The GaugeGraph of this geometry (imports torch); floating arrays in the torch.dtype, by default in their own."""
         from ..data import GaugeGraph
 
         return GaugeGraph.from_geometry(self, dtype=dtype)
 
     def __repr__(self) -> str:
         levels = "" if self.coarse is None else f", levels={len(self.levels())}"
-        return f"LocalGeometry(nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}{levels})"
+        sizes = f"nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}"
+        return f"LocalGeometry({sizes}, structure={self.structure!r}{levels})"
 
 
 def parse_orders(type_string: str) -> list[tuple[int, int]]:
@@ -187,14 +209,3 @@ def irrep_matrices(h: np.ndarray, order: int) -> np.ndarray:
     angle = order * np.arctan2(h[..., 1, 0], h[..., 0, 0])
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([cos, -sin * sign], -1), np.stack([sin, cos * sign], -1)], -2)
-
-
-def _transform_feature(feature: Feature, g: np.ndarray) -> Feature:
-    """rho(g_n) applied to every node of a stored feature."""
-    out, start = [], 0
-    for mul, order in parse_orders(feature.type):
-        n = 1 if order == 0 else 2
-        block = feature.values[:, start : start + n * mul].reshape(-1, n, mul)
-        out.append((irrep_matrices(g, order).astype(block.dtype) @ block).reshape(-1, n * mul))
-        start += n * mul
-    return Feature(np.concatenate(out, 1), feature.type)

@@ -1,4 +1,4 @@
-"""Does a LocalGeometry keep the conventions?"""
+"""Checks of the conventions of a LocalGeometry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import GeometryError
 from .attributes import Attribute, attributes
-from .local_geometry import LocalGeometry, parse_orders
+from .local_geometry import LocalGeometry, Pooling, parse_orders
 
 
 def validate_geometry(geometry: LocalGeometry, tolerance: float | None = None) -> None:
@@ -23,7 +23,7 @@ def validate_geometry(geometry: LocalGeometry, tolerance: float | None = None) -
         where = f"level {level}: " if geometry.coarse is not None else ""
         _validate_level(g, _tolerance(g, tolerance), where)
         if g.coarse is not None:
-            _validate_pooling(g, _tolerance(g, tolerance), where)
+            _validate_pooling(g, g.coarse, _tolerance(g, tolerance), where)
 
 
 def _tolerance(g: LocalGeometry, tolerance: float | None) -> float:
@@ -94,8 +94,8 @@ def _validate_reverse(g: LocalGeometry, key: np.ndarray, r: np.ndarray, toleranc
     _all(error <= max(tolerance, 1e-12), f"{where}transport of reverse edges must be inverse", error)
 
 
-def _validate_pooling(g: LocalGeometry, tolerance: float, where: str) -> None:
-    few, cluster = g.coarse.geometry.num_nodes, g.coarse.cluster
+def _validate_pooling(g: LocalGeometry, pooling: Pooling, tolerance: float, where: str) -> None:
+    few, cluster = pooling.geometry.num_nodes, pooling.cluster
     for a in attributes(lambda a: a.holder == "pooling"):
         _validate_attribute(a, a.of(g), {"N": g.num_nodes, "d": g.dim}, {"coarse": few}, tolerance, where)
     _all(np.bincount(cluster, minlength=few) > 0, f"{where}every coarse node needs a member", cluster)

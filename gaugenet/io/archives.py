@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import MeshError
@@ -56,9 +56,13 @@ class Member:
     problem: str | None = None
 
 
-def archive_extension(path: Path) -> str | None:
+def archive_extension(path: PurePath) -> str | None:
     """The extension of an archive that we read, or None."""
     return next((e for e in ARCHIVES if path.name.lower().endswith(e)), None)
+
+
+def _opener(path: PurePath) -> Callable[..., Any]:
+    return _OPENERS[archive_extension(path) or "none"]
 
 
 def list_members(path: Path) -> list[Member]:
@@ -95,7 +99,9 @@ def _zip_entries(path: Path) -> Iterator[Member]:
 
 
 def _tar_entries(path: Path) -> Iterator[Member]:
-    with _OPENERS[archive_extension(path)](path, "rb") as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as archive:
+    with contextlib.ExitStack() as stack:
+        bounded: Any = _Bounded(stack.enter_context(_opener(path)(path, "rb")))
+        archive = stack.enter_context(tarfile.open(fileobj=bounded, mode="r:"))
         for info in archive:
             if not info.isdir():
                 plain = info.isreg() and not info.issparse()
@@ -114,7 +120,7 @@ def _judged(member: Member) -> Member:
 
 
 class ArchiveReader:
-    """Reads members and keeps the archive open in between.
+    """Reads members; the archive stays open in between.
 
     Compressed tars are streams: reading their members in order takes one pass, going back another.
     """
@@ -157,7 +163,7 @@ class ArchiveReader:
             self._open = zipfile.ZipFile(path)
             self._names = {_judged(Member(info.filename)).name: info for info in self._open.infolist()}
         else:
-            self._open = _OPENERS[archive_extension(path)](path, "rb")
+            self._open = _opener(path)(path, "rb")
         self._path = path
 
     def close(self) -> None:
@@ -187,7 +193,7 @@ def _errors_name(path: Path) -> Iterator[None]:
         raise
     # Not only its own errors: a flipped bit makes tarfile raise OverflowError, KeyError, RuntimeError, ...
     except Exception as error:
-        # gzip and bz2 tell of bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
+        # gzip and bz2 report bad bytes by an OSError without a number; an absurd offset is an invalid argument of seek.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         text = f"damaged or not an archive of its kind: {type(error).__name__}: {error}"

@@ -17,7 +17,7 @@ __all__ = ["append_line", "locked", "sweep_temporary", "write_atomic"]
 _ABANDONED = 86400.0
 
 
-def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes]) -> None:
+def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes | memoryview]) -> None:
     """Write a file that is there whole or not at all, also across a crash: temporary name, fsync, rename, fsync of folder.
 
     Args:
@@ -25,7 +25,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | Sequence[bytes]) -> None
         data: its bytes, or pieces of them.
     """
     path = Path(path)
-    # Machines that share a folder may have processes of one number.
+    # Machines with a common folder may have processes of equal number.
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -89,7 +89,7 @@ def append_line(file: int, line: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """Hold the lock that a file stands for; it ends with the process, however that dies. The file stays.
+    """Hold the lock of a file; it is released when the process ends, in whatever way. The file remains.
 
     Where the platform or the file system has no locks (Windows, some Lustre mounts) this does nothing.
 
@@ -130,7 +130,7 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # It is there, but someone else's; or this platform cannot tell.
+    # It is there, but someone else's; or this platform does not know.
     except OSError:
         return True
     return True

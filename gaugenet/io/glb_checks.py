@@ -39,7 +39,7 @@ def check_glb(data: bytes) -> int:
         _check_sizes(header, limit)
         _check_tree(_list(header, "nodes"), len(_list(header, "nodes")))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise unreadable(f"a GLB header that does not keep the format: {type(error).__name__}: {str(error)[:80]}") from None
+        raise unreadable(f"a GLB header that does not follow the format: {type(error).__name__}: {str(error)[:80]}") from None
     return length
 
 

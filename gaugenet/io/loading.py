@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .glb_checks import check_glb
 from .mesh_formats import Polygons, read_obj, read_off, read_stl, triangulate, unreadable
 from .ply_format import read_ply
 
-__all__ = ["EXTENSIONS", "load_mesh", "parse_mesh", "read_bytes"]
+__all__ = ["EXTENSIONS", "load_mesh", "mesh_arrays", "parse_mesh", "read_bytes"]
 
 
 def load_mesh(path: str | os.PathLike) -> TriangleMesh:
@@ -39,6 +40,24 @@ def load_mesh(path: str | os.PathLike) -> TriangleMesh:
         text = f"unknown mesh format {extension!r}: expected one of {', '.join(EXTENSIONS)}"
         raise MeshError(text, kind="unknown_format", path=path)
     return parse_mesh(read_bytes(path), extension, path)
+
+
+def mesh_arrays(
+    path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, str | None, list[MeshWarning]]:
+    """Vertices, faces, path and warnings of a file, or of vertices with faces, which are returned as they are.
+
+    Raises:
+        TypeError: a file with faces, or vertices without. MeshError, OSError: as :func:`load_mesh`.
+    """
+    if isinstance(path_or_vertices, (str, os.PathLike)):
+        if faces is not None:
+            raise TypeError("faces come with an array of vertices, not with a file")
+        loaded = load_mesh(path_or_vertices)
+        return loaded.vertices, loaded.faces, loaded.path, loaded.warnings
+    if faces is None:
+        raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3): faces are missing")
+    return path_or_vertices, faces, None, []
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -74,7 +93,7 @@ def _read_glb(data: bytes) -> Polygons:
 
     length = check_glb(data)
     try:
-        scene = trimesh.load(io.BytesIO(data[:length]), file_type="glb", process=False, force="scene", skip_materials=True)
+        scene: Any = trimesh.load(io.BytesIO(data[:length]), file_type="glb", process=False, force="scene", skip_materials=True)
         names = sorted(scene.graph.nodes_geometry)
         placed = [(*scene.graph[name], name) for name in names]
     # Whatever trimesh raises on damaged bytes (struct.error, KeyError, JSONDecodeError, ...), the answer is the same.

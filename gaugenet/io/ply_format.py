@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from ..errors import MeshError
 from ..geometry.triangles.triangle_mesh import MeshWarning
 from .mesh_formats import Polygons, unreadable
 
@@ -96,7 +99,7 @@ def _header(data: bytes) -> tuple[list[_Element], str, bytes]:
     return elements, order, body
 
 
-class _Rows:
+class _Rows(ABC):
     """Reads elements one after the other; a list property becomes (flat values, lengths), another one an array."""
 
     unit = ""
@@ -111,7 +114,19 @@ class _Rows:
         columns = self.fixed(element, sizes)
         return columns if columns is not None else self.ragged(element)
 
-    def truncated(self, element: _Element):
+    @abstractmethod
+    def first_sizes(self, element: _Element) -> list[int]:
+        """The lengths of the lists in the next row, 0 for numbers."""
+
+    @abstractmethod
+    def fixed(self, element: _Element, sizes: list[int]) -> dict | None:
+        """All rows, if their lists have these lengths, else None."""
+
+    @abstractmethod
+    def ragged(self, element: _Element) -> dict:
+        """All rows, whatever the lengths of their lists."""
+
+    def truncated(self, element: _Element) -> MeshError:
         return unreadable(
             f"truncated: not all of the {element.count} announced rows of the PLY element {element.name} are there"
         )
@@ -153,7 +168,8 @@ class _TextRows(_Rows):
                 return None
             raise self.truncated(element)
         block = self.values[self.at : self.at + element.count * width].reshape(element.count, width)
-        columns, at = {}, 0
+        columns: dict[str, Any] = {}
+        at = 0
         for (name, (_, length)), size in zip(element.properties.items(), sizes):
             if length is None:
                 columns[name] = block[:, at]
@@ -220,7 +236,7 @@ class _BinaryRows(_Rows):
                 return None
             raise self.truncated(element)
         block = np.frombuffer(self.body, dtype, element.count, self.at)
-        columns = {}
+        columns: dict[str, Any] = {}
         for k, ((name, (_, length)), size) in enumerate(zip(element.properties.items(), sizes)):
             if length is None:
                 columns[name] = block[f"v{k}"]

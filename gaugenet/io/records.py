@@ -35,6 +35,7 @@ _KEY = "gaugenet"
 # Our facts are JSON inside of JSON, their keys sorted: the checksum of the file comes first.
 _CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
 _NO_CRC = "0" * 8
+_STRUCTURE = re.compile(r"[A-Za-z0-9+-]{0,20}")
 _DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
 
 
@@ -67,7 +68,8 @@ def save_record(
             if array is not None:
                 tensors[f"{level}.{name}"] = _rounded(name, array)
         metadata = {k: v for k, v in part.metadata.items() if k != "record"}
-        facts.append({"metadata": metadata, "features": {k: str(f.type) for k, f in part.features.items()}})
+        types = {k: str(f.type) for k, f in part.features.items()}
+        facts.append({"metadata": metadata, "features": types, "structure": part.structure})
     from .. import __version__
 
     before = geometry.metadata.get("record", {})
@@ -89,14 +91,15 @@ def save_record(
 
 def _safetensors(tensors: dict[str, np.ndarray], text: str) -> list[bytes | memoryview]:
     """The pieces of a safetensors file: its length-prefixed JSON header, then the bytes of every array, without a copy."""
-    outer, at = {"__metadata__": {_KEY: text}}, 0
+    outer: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    at = 0
     for name, array in tensors.items():
         kind = next(k for k, dtype in _DTYPES.items() if dtype == array.dtype)
         outer[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
     header = json.dumps(outer, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    return [struct.pack("<Q", len(header)) + header, *(memoryview(a).cast("B") for a in tensors.values() if a.size)]
+    return [struct.pack("<Q", len(header)) + header, *(memoryview(a.data).cast("B") for a in tensors.values() if a.size)]
 
 
 def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) -> LocalGeometry:
@@ -140,8 +143,8 @@ def read_record_header(path: str | os.PathLike, *, verify: bool = False) -> dict
         verify: read all of it and compare its checksum; otherwise only that the tensors fit into the file is checked.
 
     Returns:
-        dict with schema, version, sha256, parameters, levels (a list of {"metadata", "features"}) and tensors: name ->
-        {"dtype", "shape"}.
+        dict with schema, version, sha256, parameters, levels (a list of {"metadata", "features", "structure"}) and
+        tensors: name -> {"dtype", "shape"}.
 
     Raises:
         RecordError, OSError: as load_record.
@@ -173,6 +176,7 @@ def _sealed(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
     place = _CRC.search(head)
+    assert place is not None  # save_record has written it
     return [head[: place.start(1)], f"{crc:08x}".encode(), head[place.end(1) :], *pieces[1:]]
 
 
@@ -271,17 +275,17 @@ def _assemble(tensors: dict[str, np.ndarray], header: dict, dtype: np.dtype | ty
         if level not in names:
             raise RecordError(f"unexpected tensor {key[:60]!r}")
         parts[names[level]][name] = array
-    geometry = None
-    for level in reversed(range(len(levels))):
-        geometry = _level(level, parts[level], levels[level], geometry, dtype)
+    facts = _facts(levels)
+    *finer, last = range(len(levels))
+    geometry = _level(last, parts[last], facts[last], None, dtype)
+    for number in reversed(finer):
+        geometry = _level(number, parts[number], facts[number], geometry, dtype)
     provenance = {name: header.get(name) for name in ("schema", "version", "sha256", "parameters")}
     return geometry.replace(metadata={**geometry.metadata, "record": provenance})
 
 
-def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dtype: np.dtype | type) -> LocalGeometry:
+def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dtype: np.dtype | type) -> LocalGeometry:
     """One level, every array checked: presence, dtype, shape, finiteness, range."""
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(k), dict) for k in ("metadata", "features")):
-        raise RecordError(f"level {level}: no metadata and features in the header")
     types = facts["features"]
     holders = ("geometry",) if coarse is None else ("geometry", "pooling")
     known = {a.name: a for a in attributes(lambda a: a.holder in holders)}
@@ -321,7 +325,26 @@ def _level(level: int, part: dict, facts: Any, coarse: LocalGeometry | None, dty
             fields[a.holder][a.field] = part[a.name].astype(np.int64 if a.indexes else dtype, copy=False)
     pooling = None if coarse is None else Pooling(**fields["pooling"], geometry=coarse)
     features = {name: Feature(part[f"feature.{name}"].astype(dtype, copy=False), kind) for name, kind in types.items()}
-    return LocalGeometry(**fields["geometry"], features=features, coarse=pooling, metadata=facts["metadata"])
+    structure = facts["structure"]
+    if not structure and (np.linalg.det(part["transport"]) < 0).any():
+        structure = f"O{sizes['d']}"  # version 0.1.0 gave no structure to strips
+    metadata = facts["metadata"]
+    return LocalGeometry(**fields["geometry"], features=features, coarse=pooling, metadata=metadata, structure=structure)
+
+
+def _facts(levels: list) -> list[dict[str, Any]]:
+    """What the header says of every level; version 0.1.0 had the structure in the metadata, of meshes at level 0 only."""
+    checked: list[dict[str, Any]] = []
+    for level, facts in enumerate(levels):
+        if not isinstance(facts, dict) or not all(isinstance(facts.get(k), dict) for k in ("metadata", "features")):
+            raise RecordError(f"level {level}: no metadata and features in the header")
+        metadata = dict(facts["metadata"])
+        old = metadata.pop("structure", checked[0]["structure"] if checked else "")
+        structure = facts.get("structure", old)
+        if not isinstance(structure, str) or not _STRUCTURE.fullmatch(structure):
+            raise RecordError(f"level {level}: the structure {str(structure)[:20]!r} is no name of a group")
+        checked.append({"metadata": metadata, "features": facts["features"], "structure": structure})
+    return checked
 
 
 def _feature_dim(level: int, name: str, kind: Any) -> int:
@@ -349,7 +372,7 @@ def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | N
     """Ranges, and the order of edges that the CSR form takes for granted."""
     limits = {"nodes": nodes, "coarse": 0 if coarse is None else coarse.num_nodes}
     for a in attributes(lambda a: a.indexes is not None):
-        array, limit = part.get(a.name), limits[a.indexes]
+        array, limit = part.get(a.name), limits[a.indexes or "nodes"]
         if array is not None and array.size and not (array.min() >= 0 and array.max() < limit):
             raise RecordError(f"level {level}: {a.name} has an index outside 0 to {limit - 1}")
     source, target = part["edge_index"]

@@ -10,6 +10,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
+from .. import hexagons
 from ..groups import FiniteGroup, Group
 
 _TOLERANCE = 1e-6
@@ -160,4 +161,4 @@ def _point_group(lattice: Lattice) -> np.ndarray:
 
 _SQUARE = ((0.0, -1.0), (1.0, 0.0))
 _CUBIC = ((0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
-_HEXAGONAL = ((0.5, -(0.75**0.5)), (1.0, 0.0))
+_HEXAGONAL = hexagons.AXES

@@ -15,14 +15,14 @@ from ..errors import RecordError
 from ..io.archives import ArchiveReader, archive_extension
 from ..io.durable import sweep_temporary
 from .planning import Plan, available_cores, plan, record_facts
-from .process import ProcessParams, process_one
+from .process import Processed, ProcessParams, process_one
 from .run_report import INDEX, Report, read_index, write_index
 from .sources import Source, find_meshes, take_shard
 from .supervisor import Outcome, supervise
 
 __all__ = ["Summary", "preprocess"]
 
-# What another attempt may mend: the machine's doing, or the neighbours'. An error of the mesh comes again.
+# What another attempt may cure: causes outside of the mesh. An error of the mesh would only repeat.
 _WORTH_ANOTHER = ("crashed", "timeout", "memory")
 
 
@@ -96,15 +96,15 @@ def preprocess(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     of = "" if shard is None else f"-{shard[0]}-of-{shard[1]}"
-    parameters, told = read_index(folder)
+    parameters, earlier = read_index(folder)
     if report is not None or parameters != params.to_dict():
-        told = {}
-    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress, told)
+        earlier = {}
+    run = _Run(Report(folder / f"report{of}.jsonl" if report is None else report, params, shard=shard), progress, earlier)
     interrupted = False
     try:
         to_do = run.skip(plan(meshes, folder, params))
         part = None if on_part is None else lambda item, done: on_part(item.name, done)
-        limits = {
+        limits: dict[str, Any] = {
             "on_part": part,
             "timeout": timeout,
             "memory": memory,
@@ -144,16 +144,23 @@ def preprocess(
 class _Run:
     """The entries of a run, as they are settled."""
 
-    def __init__(self, report: Report, progress: Callable[[dict], Any] | None, told: Mapping[str, dict]) -> None:
-        self.report, self.progress, self.told = report, progress, told
+    def __init__(self, report: Report, progress: Callable[[dict], Any] | None, earlier: Mapping[str, dict]) -> None:
+        self.report, self.progress, self.earlier = report, progress, earlier
         self.entries: dict[str, dict] = {}
         self.skipped = 0
 
     def settle(self, name: str, sha256: str | None, *, status: str, **facts: Any) -> None:
-        entry = {"source": name, "label": _label(name), "status": status, "record": None, "reason": None, "sha256": sha256}
+        entry: dict[str, Any] = {
+            "source": name,
+            "label": _label(name),
+            "status": status,
+            "record": None,
+            "reason": None,
+            "sha256": sha256,
+        }
         entry |= {"seconds": 0.0, "attempts": 0, "time": round(time.time(), 3), **facts}
         self.entries[name] = entry
-        if entry["attempts"] or entry["record"] is None or self.told.get(name, {}).get("record") != entry["record"]:
+        if entry["attempts"] or entry["record"] is None or self.earlier.get(name, {}).get("record") != entry["record"]:
             self.report.add(entry)
         if self.progress is not None:
             self.progress(entry)
@@ -171,7 +178,7 @@ class _Run:
                 self.settle(item.name, item.sha256, status="failed", reason=item.reason)
             elif item.state == "done":
                 self.skipped += 1
-                self.settle(item.name, item.sha256, status="done", **item.facts)
+                self.settle(item.name, item.sha256, status="done", **(item.facts or {}))
             else:
                 to_do.append(item)
         return to_do
@@ -180,7 +187,7 @@ class _Run:
         """The items, but for those whose record has come since: from a run beside this one, or from a file of equal content."""
         for item in items:
             try:
-                facts = record_facts(folder / item.record)
+                facts = record_facts(folder / str(item.record))
             except (OSError, RecordError):
                 yield item
             else:
@@ -200,6 +207,7 @@ class _Work:
         data = None if source.member is None else source.read(self.reader)
         progress = None if tell is None else lambda done, total: tell(done / total)
         done = process_one(str(source), self.params, self.folder, threads=self.threads, data=data, progress=progress)
+        assert isinstance(done, Processed)  # a folder was given
         return {**done._asdict(), "record": Path(done.record).name}
 
     def warm_up(self) -> None:

@@ -30,7 +30,7 @@ class ProcessParams:
         normalize: scale every mesh to unit area first, so that one radius fits all of them.
         method: of geometry.mesh.
         smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
-        repair: mend the mesh first (repair_mesh) rather than refuse it.
+        repair: repair the mesh first (repair_mesh) rather than refuse it.
         renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
         features: names that compute_features understands.
         levels: number of coarser levels.
@@ -88,7 +88,7 @@ class ProcessParams:
 
 
 class Processed(NamedTuple):
-    """What process_one tells of a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
+    """What process_one returns for a record it wrote: its path, sizes of the finest level and the warnings as dicts."""
 
     record: str
     nodes: int
@@ -136,11 +136,11 @@ def process_one(
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
-    options = {"path": path, "allow_nonorientable": params.structure == "O2"}
+    both = params.structure == "O2"
     if params.repair:
-        checked, _ = repair_mesh(loaded.vertices, loaded.faces, **options)
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
     else:
-        checked = check_mesh(loaded.vertices, loaded.faces, **options)
+        checked = check_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
     notes = loaded.warnings + checked.warnings
     for note in notes:
         # Of faces without area, mesh warns itself.
@@ -167,7 +167,8 @@ def process_one(
         progress=progress,
     )
     warnings = [w.to_dict() for w in notes]
-    facts = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
+    facts: dict[str, Any] = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
+    assert checked.vertex_ids is not None  # check_mesh and repair_mesh number the vertices
     ids = checked.vertex_ids[geometry.metadata.get("vertex_ids", slice(None))]
     if not np.array_equal(ids, np.arange(loaded.num_vertices)):
         facts["vertex_ids"] = ids.tolist()

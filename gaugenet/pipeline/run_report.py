@@ -25,7 +25,7 @@ class Report:
     """Appends to a report: a line about the run before the first mesh, then one for each. A line is one write, there at once.
 
     Args:
-        path: the file; it is made when missing, and runs before or beside this one keep their lines.
+        path: the file; it is made when missing, and the lines of earlier and simultaneous runs stay.
         params: of the run.
         facts: more about the run, JSON-able.
 
@@ -83,7 +83,7 @@ def read_index(folder: Path) -> tuple[dict | None, dict[str, dict]]:
 
 
 def write_index(folder: Path, params: ProcessParams, entries: dict[str, dict]) -> None:
-    """Bring the index up to date: what it had, what reports in the folder tell, the entries of this run, all of one params.
+    """Bring the index up to date: what it had, what the reports in the folder say, the entries of this run, all of one params.
 
     Runs that end at the same time do so one after another, under a lock. Where the file system has no locks, what one of them
     writes may miss the last lines of another; the next run finds them in the reports.
@@ -100,13 +100,13 @@ def write_index(folder: Path, params: ProcessParams, entries: dict[str, dict]) -
 
     with locked(folder / _LOCK):
         parameters, before = read_index(folder)
-        told = list(before.values()) if parameters == params.to_dict() else []
+        earlier = list(before.values()) if parameters == params.to_dict() else []
         for path in sorted(folder.glob("report*.jsonl")):
             with contextlib.suppress(OSError):
-                told += read_report(path, params)
+                earlier += read_report(path, params)
         there = {name for name in os.listdir(folder) if name.endswith(".safetensors")}
         merged: dict[str, dict] = {}
-        for entry in (*told, *entries.values()):
+        for entry in (*earlier, *entries.values()):
             if entry["record"] is None or entry["record"] in there:
                 name = entry["source"]
                 merged[name] = _later(merged.get(name), entry)

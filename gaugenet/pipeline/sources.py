@@ -41,7 +41,7 @@ class Source:
         """The bytes of the mesh file.
 
         Args:
-            reader: for many members of one archive, which it keeps open.
+            reader: for many members of one archive, which stays open.
 
         Raises:
             MeshError: for a source with a problem, or a damaged archive.

@@ -1,4 +1,4 @@
-"""A small supervisor: calls in worker processes that may crash, hang or swell, without the others noticing.
+"""A small supervisor: calls in worker processes that may crash, hang or run out of memory, without harm to the others.
 
 The standard pools do not survive this: after a segmentation fault ProcessPoolExecutor breaks for good and
 multiprocessing.Pool waits forever. Here every worker has a pipe of its own; one that dies or overruns its time or memory costs
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -35,7 +35,7 @@ def supervise(
     warm_up: Callable[[], Any] | None = None,
     after_kill: Callable[[int], Any] | None = None,
     on_part: Callable[[Any, float], Any] | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Call function(item) for every item in worker processes; yield the outcomes as they come.
 
     Closing the generator, or an exception in it such as KeyboardInterrupt, kills the workers. They also die with this process.
@@ -69,7 +69,7 @@ def supervise(
     def remove(worker: Worker) -> None:
         workers.remove(worker)
         worker.kill()
-        if after_kill is not None:
+        if after_kill is not None and worker.process.pid is not None:
             after_kill(worker.process.pid)
 
     def go_on(worker: Worker) -> None:

@@ -25,7 +25,7 @@ _START_LIMIT = 600.0
 _READY = "ready"
 # Seconds between two words about the part of an item that is done.
 _PACE = 0.2
-# Of the elements that an error names; its message tells how many there are.
+# Of the elements that an error names; its message says how many there are.
 _MOST_IDS = 100
 
 
@@ -35,7 +35,7 @@ class Outcome:
 
     Attributes:
         item: as given.
-        status: "done", "failed" (an exception), "timeout", "memory" (more than its share) or "crashed" (the worker died).
+        status: "done", "failed" (an exception), "timeout", "memory" (more than its limit) or "crashed" (the worker died).
         value: what the function returned, when done.
         reason: one line, when not done.
         kind, ids: of a MeshError: the sort of problem, and the first of the elements that have it.
@@ -64,16 +64,16 @@ class Limits:
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         if self.memory is not None and resident_bytes(os.getpid()) is None:
-            raise GaugenetError("this platform does not tell how much memory a process holds: no memory limit here")
+            raise GaugenetError("this platform does not say how much memory a process holds: no memory limit here")
 
 
 class Worker:
     """A process, the parent's end of its pipe and the item it is at.
 
     Attributes:
-        started: it has told that it is ready; until then its item has not begun.
+        started: it has reported that it is ready; until then its item has not begun.
         dead: it has died, or overrun a limit and must be killed.
-        part: how much of its item is done, from 0 to 1, as far as it has told.
+        part: how much of its item is done, from 0 to 1, as far as it has reported.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Worker:
         self.limits, self.started, self.dead = limits, False, False
         self._at_start, self.part = 0, 0.0
         self.assign(item)
-        self.deadline = time.monotonic() + _START_LIMIT
+        self.deadline: float | None = time.monotonic() + _START_LIMIT
 
     def assign(self, item: Any) -> None:
         self.item, self.part = item, 0.0
@@ -102,7 +102,7 @@ class Worker:
         self.deadline = None if self.limits.timeout is None else self.since + self.limits.timeout
 
     def receive(self) -> Outcome | None:
-        """The outcome that has come, or None when the worker has only told that it is ready, or how far it is."""
+        """The outcome that has come, or None when the worker has only reported that it is ready, or its progress."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -139,12 +139,13 @@ class Worker:
         return None
 
     def swollen(self) -> bool:
-        """Whether it has kept so much memory from earlier items that the next one would not get its share."""
+        """Whether earlier items have left so much memory in use that too little would remain for the next one."""
         limit = self.limits.memory
         return limit is not None and self._resident() - self._at_start > (limit - self._at_start) / 2
 
     def _resident(self) -> int:
-        return 0 if self.limits.memory is None else resident_bytes(self.process.pid) or 0
+        pid = self.process.pid
+        return 0 if self.limits.memory is None or pid is None else resident_bytes(pid) or 0
 
     def _outcome(self, status: str, **facts: Any) -> Outcome:
         return Outcome(self.item, status, seconds=time.monotonic() - self.since, **facts)
@@ -162,7 +163,7 @@ class Worker:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Bytes of a process that are in memory now, 0 when it has ended; None where the platform does not tell."""
+    """Bytes of a process that are in memory now, 0 when it has ended; None where the platform does not say."""
     if Path("/proc/self/statm").exists():
         try:
             return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -216,7 +217,9 @@ def _serve(connection: Connection, function: Callable, warm_up: Callable | None,
 
 def _follow_parent() -> None:
     """End with the parent, also in the middle of an item: one that hangs would stay for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
@@ -252,12 +255,11 @@ def _quiet_start(threads: int) -> Iterator[None]:
     the threads of its numeric libraries, where the user has not said."""
     names = [n for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if n not in os.environ]
     os.environ.update(dict.fromkeys(names, str(threads)))
-    blocked = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocked else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
         for name in names:
             del os.environ[name]
-        if blocked:
+        if before is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 # Late, so that neither matplotlib nor numba is imported before something is drawn: name -> module.
 _LATE = {
@@ -13,7 +14,7 @@ _LATE = {
     "plot_levels": "plots",
     "plot_cross_field": "plots",
     "plot_overview": "plots",
-    "plot_map": "maps",
+    "plot_map": "maps.sphere_maps",
     "save_html": "html",
     "select_views": "selection",
     "VIEWS": "selection",
@@ -26,11 +27,11 @@ _LATE = {
 __all__ = [*_LATE]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _LATE:
         return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
     raise AttributeError(f"module 'gaugenet.viz' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

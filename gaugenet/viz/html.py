@@ -15,8 +15,7 @@ import numpy as np
 from ..geometry.local_geometry import LocalGeometry
 from ..io.durable import write_atomic
 from .colors import table
-from .lighting import GRAZING, LIGHT
-from .scene import Layer, View
+from .scene import GRAZING, LIGHT, Layer, View
 from .selection import select_views
 
 _TEMPLATE = Path(__file__).with_name("viewer.html")

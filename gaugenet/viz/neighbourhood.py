@@ -70,7 +70,7 @@ def _within(geometry: LocalGeometry, vertex: int, radius: float) -> LocalGeometr
     positions, faces = surface_of(geometry)
     reach = np.full(len(positions), 1e-9 * radius)
     reach[vertex] = radius
-    structure = "O2" if geometry.metadata.get("structure") == "O2" else "SO2"  # all others have oriented frames
+    structure = "O2" if geometry.structure == "O2" else "SO2"  # all others have oriented frames
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when the geometry was made
         return mesh(positions, faces, radius=reach, frames=geometry.frame, structure=structure)

@@ -21,7 +21,7 @@ def default_vertex(geometry: LocalGeometry, camera: Camera) -> int:
 
 
 def default_radius(geometry: LocalGeometry, vertex: int, share: float = 0.12) -> float:
-    """The radius of the flat disc that has this share of the surface's area; at least the vertex' longest edge."""
+    """The radius of the flat disc that has this fraction of the surface's area; at least the vertex' longest edge."""
     check_vertex(geometry, vertex)
     positions, faces = surface_of(geometry)
     ring = faces[(faces == vertex).any(axis=1)]

@@ -7,8 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .lighting import GRAZING, LIGHT
-from .scene import View
+from .scene import GRAZING, LIGHT, View
 
 # Samples per pixel and axis.
 _SAMPLES = 2

@@ -12,6 +12,10 @@ from ..geometry.meshes.curvature import max_normals
 from ..geometry.meshes.features import outward_normals
 from .colors import ColorScale
 
+# The direction of the light, in the camera's coordinates: from the left, above and in front.
+LIGHT = np.array([-0.35, 0.45, 0.82])
+# What lies on the surface is left out where the surface is seen at a smaller cosine than this, or from behind.
+GRAZING = 0.25
 # Of the default view: turned so much about the vertical, and seen from so much above.
 _AZIMUTH, _ELEVATION = np.deg2rad(25.0), np.deg2rad(20.0)
 

@@ -79,7 +79,7 @@ def transport_view(
     """The first frame vector of a vertex (red) carried along geodesics to its neighbourhood, or along a path (blue).
 
     Args:
-        path: vertices to pass, joined by shortest paths along edges; where it comes back to its first one, the last vector is
+        path: vertices to pass, joined by shortest paths along edges; where it returns to its first one, the last vector is
             orange, and its angle with the red one is the holonomy.
     """
     whole = Camera.of(geometry) if camera is None else camera

@@ -14,7 +14,7 @@ from gaugenet.data import StaticGraph
 from gaugenet.errors import GeometryError, RecordError
 from gaugenet.geometry import LocalGeometry, Pooling, attributes
 from gaugenet.geometry.attributes import ATTRIBUTES, Attribute
-from tests.helpers.meshes import bumpy
+from tests.helpers.meshes import bumpy, planar_rotations
 
 NAMES = list(ATTRIBUTES)
 
@@ -108,8 +108,7 @@ def test_batches_join_it(geom, name):
 
 
 def random_frames(count: int, seed: int) -> np.ndarray:
-    angle = np.random.default_rng(seed).uniform(0, 2 * np.pi, count)
-    return np.stack([np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2)
+    return planar_rotations(np.random.default_rng(seed).uniform(0, 2 * np.pi, count))
 
 
 def test_gauge_changes_of_graph_and_geometry_agree(geom):

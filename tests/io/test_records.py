@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,3 +311,40 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+SCHEMA_3 = Path(__file__).parent.parent / "fixtures" / "records_schema_3"
+
+
+@pytest.mark.parametrize(
+    ("name", "structures"),
+    [
+        ("moebius_mesh", ["O2", "O2"]),  # stood in the metadata of level 0
+        ("icosphere_e", ["e", "e"]),
+        ("icosahedron", ["C6", "C6"]),
+        ("moebius_strip", ["O2"]),  # stood nowhere: seen by the reflections
+    ],
+)
+def test_records_of_version_0_1_0_load(name, structures, tmp_path):
+    loaded = load_record(SCHEMA_3 / f"{name}.safetensors", np.float64)
+    loaded.validate(1e-4)
+    assert loaded.metadata["record"]["version"] == "0.1.0" and loaded.metadata["record"]["schema"] == 3
+    assert [g.structure for g in loaded.levels()] == structures
+    assert all("structure" not in g.metadata for g in loaded.levels())
+    loaded.save(tmp_path / "again.safetensors")
+    again = load_record(tmp_path / "again.safetensors", np.float64)
+    same(loaded, again, np.float64)
+    assert [g.structure for g in again.levels()] == structures
+
+
+@pytest.mark.parametrize("structure", ["SO2", "O2", "C12", "Z2", "e", "D4"])
+def test_the_structure_group_is_stored_for_every_level(geometry, structure, tmp_path):
+    geometry.replace(structure=structure).save(tmp_path / "a.safetensors")
+    loaded = load_record(tmp_path / "a.safetensors")
+    assert [g.structure for g in loaded.levels()] == [structure, *(g.structure for g in geometry.levels()[1:])]
+
+
+@pytest.mark.parametrize("structure", ["os.system", "x" * 30, 3, ["SO2"]])
+def test_a_structure_that_is_no_name_is_refused(geometry, structure, tmp_path):
+    with pytest.raises(GeometryError, match="no name of a group"):
+        geometry.replace(structure=structure).save(tmp_path / "a.safetensors")

@@ -17,8 +17,8 @@ matplotlib.use("Agg")
 
 from gaugenet import geometry, viz
 from gaugenet.errors import GeometryError, MissingDependencyError
-from gaugenet.viz.maps import interpolate
-from gaugenet.viz.projections import PROJECTIONS, view_rotation
+from gaugenet.viz.maps.projections import PROJECTIONS, view_rotation
+from gaugenet.viz.maps.sphere_maps import interpolate
 
 EQUAL_AREA = ("mollweide", "hammer", "lambert")
 

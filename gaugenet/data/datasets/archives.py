@@ -17,7 +17,7 @@ from ...pipeline.process import content_sha256
 
 
 def cache_folder() -> Path:
-    """The default place of records and unpacked archives: $GAUGENET_CACHE, $XDG_CACHE_HOME/gaugenet or ~/.cache/gaugenet."""
+    """The default folder of records and unpacked archives: $GAUGENET_CACHE, $XDG_CACHE_HOME/gaugenet or ~/.cache/gaugenet."""
     if folder := os.environ.get("GAUGENET_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gaugenet"

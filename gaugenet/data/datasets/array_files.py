@@ -92,3 +92,13 @@ def check_shapes(file: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
         got = arrays[name].shape
         if len(got) != len(shape) or any(want is not None and want != have for want, have in zip(shape, got)):
             raise GaugenetError(f"{file}: {name} expected shape {shape}, got {got}")
+
+
+def labelled_images(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """images (N, H, W) and integer labels (N,); ValueError for other shapes or types."""
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(f"expected images (N, H, W) with labels (N,), got {images.shape} and {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"expected integer labels, got {labels.dtype}")
+    return images, labels

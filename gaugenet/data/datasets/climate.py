@@ -78,7 +78,7 @@ class ClimateRuns:
         """(S, N) float32: anomalies in K at points (N, 3), from the mean of the same run over the years ``base`` (inclusive).
 
         Args:
-            base: None gives the temperature itself, which tells the runs apart by their own climates.
+            base: None gives the temperature itself, in which the runs differ already by their own climates.
 
         Raises:
             ValueError: base years that are not there.

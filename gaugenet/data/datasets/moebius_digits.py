@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from ...fields import FieldType
+from .array_files import labelled_images
 
 
 def moebius_shift(x: Tensor, pixels: int | Tensor, type: FieldType | None = None) -> Tensor:
-    r"""Moves a field along the flat Moebius strip, an isometry: after ``length`` pixels it comes back turned over.
+    r"""Moves a field along the flat Moebius strip, an isometry: after ``length`` pixels it returns reflected.
 
     .. math:: out(i, j) = \rho(s^n)\, x(s^n i,\; j - pixels - n L), \qquad n = \lfloor (j - pixels) / L \rfloor
 
@@ -59,11 +60,7 @@ class MoebiusDigits(torch.utils.data.Dataset):
     def __init__(
         self, images: np.ndarray, labels: np.ndarray, shifted: bool = True, *, length: int | None = None, seed: int = 0
     ) -> None:
-        images, labels = np.asarray(images), np.asarray(labels)
-        if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise ValueError(f"expected images (N, H, W) with labels (N,), got {images.shape} and {labels.shape}")
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"expected integer labels, got {labels.dtype}")
+        images, labels = labelled_images(images, labels)
         count, _, width = images.shape
         length = width if length is None else length
         if length < width:

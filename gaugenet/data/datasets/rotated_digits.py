@@ -7,6 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from .array_files import labelled_images
+
 _MARGIN = 4  # pixels of zeros in which the splines of the border die out
 
 
@@ -43,11 +45,7 @@ class RotatedDigits(torch.utils.data.Dataset):
         seed: int = 0,
         angles: np.ndarray | None = None,
     ) -> None:
-        images, labels = np.asarray(images), np.asarray(labels)
-        if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise ValueError(f"expected images (N, H, W) with labels (N,), got {images.shape} and {labels.shape}")
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"expected integer labels, got {labels.dtype}")
+        images, labels = labelled_images(images, labels)
         if not scale > 0:
             raise ValueError(f"scale must be positive, got {scale!r}")
         size = int(np.ceil(images.shape[2] * scale)) if size is None else size

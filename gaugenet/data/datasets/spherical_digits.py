@@ -11,7 +11,7 @@ from ...errors import GaugenetError
 from ..sphere_sampling import angles, east_north, unit_points
 from .array_files import check_shapes, existing_file, read_npz
 
-# Images that are projected at a time: about 1 MB of coordinates for 642 points keeps them in the cache.
+# Images that are projected at a time: about 1 MB of coordinates for 642 points fits into the cache.
 _CHUNK_POINTS = 2**17
 
 

@@ -32,7 +32,7 @@ class GeopotentialWind:
 
     The task: from the scalars "2x0", the geopotential and :math:`\sin(\mathrm{latitude})`, to the tangent vector "1x1", the
     wind. The second scalar is the Coriolis parameter :math:`f = 2 \Omega \sin(\mathrm{latitude})` in units of
-    :math:`2 \Omega`; nothing else tells a rotation-equivariant network where the axis of the globe is. Both turn with a
+    :math:`2 \Omega`; a rotation-equivariant network has no other information about the axis of the globe. Both turn with a
     rotation of the globe, and so must the answer. Away from the equator the wind is nearly geostrophic (:meth:`geostrophic`).
 
     The level of z differs between pressure levels and says nothing about the wind, so inputs are anomalies from the mean of

@@ -115,6 +115,7 @@ def point_cloud(
         area=area,
         curvature=np.linalg.det(shape),
         features=point_features(points, normals, frame, area, shape, k, features),
+        structure="SO2",
         metadata={**facts, "radius": float(reach[0]) if radius is None or not np.ndim(radius) else None},
     )
 

@@ -82,7 +82,7 @@ def _wrap(angle):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles, edges, crossings):
-    """A geodesic to the vertex of ``slot``: keep it if shortest, keep both if equally short.
+    """A geodesic to the vertex of ``slot``: recorded if shortest, both if equally short.
 
     angles[slot, i] = (theta, carry, back direction at the vertex, unscaled); edges[slot, i] the halfedge it crossed last
     (or -1) at parameter crossings[slot, i].

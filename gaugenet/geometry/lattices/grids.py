@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...hexagons import AXES
 from ..local_geometry import LocalGeometry, Pooling
 
 
@@ -119,7 +120,7 @@ def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> 
     steps = steps[steps.any(1)]
     axes = np.eye(d)[::-1] * np.array([1, -1, 1][:d])
     if hexagons:
-        steps, axes = steps[abs(steps.sum(1)) <= reach], np.array([[0.5, -(0.75**0.5)], [1.0, 0.0]])
+        steps, axes = steps[abs(steps.sum(1)) <= reach], np.array(AXES)
     here = np.stack(np.unravel_index(np.arange(count), shape), -1)
     place = here[:, None] + steps  # (N, offsets, d)
     turns = np.floor_divide(place, shape)
@@ -149,6 +150,7 @@ def _build(shape, kernel_size, periodic, twisted, spacing, levels, manifold) -> 
         curvature=np.zeros(count),
         coarse=_halved(shape, here, kernel_size, periodic, twisted, spacing, levels, manifold) if levels else None,
         metadata={"manifold": manifold, "shape": list(shape), "kernel_size": int(kernel_size), "spacing": float(spacing)},
+        structure="Z2" if twisted else "e",
     )
 
 

@@ -53,7 +53,7 @@ def cyclic_structure(
         bound: of epsilon, in 0..1.
 
     Returns:
-        LocalGeometry with ``metadata["structure"]`` "C4" (for N = 4), for layers with ``groups.Cyclic(4)``, or "SO2"; and
+        LocalGeometry with the ``structure`` "C4" (for N = 4), for layers with ``groups.Cyclic(4)``, or "SO2"; and
         ``metadata["ambiguous_edges"]``, their number over all levels.
 
     Raises:
@@ -67,7 +67,7 @@ def cyclic_structure(
     angle = _field_angle(geometry, field)
     framed = _in_frames(geometry, angle)
     rounded, number = _rounded(framed, field.n, bound, geometry.faces[field.singular_faces])
-    facts = {**geometry.metadata, "structure": f"C{field.n}", "ambiguous_edges": number}
+    facts = {**geometry.metadata, "ambiguous_edges": number}
     if number and on_singular == "error":
         corners = np.unique(geometry.faces[field.singular_faces])
         shown = ", ".join(map(str, corners[:8])) + (", ..." if corners.size > 8 else "")
@@ -76,8 +76,16 @@ def cyclic_structure(
             f'{corners.size} in all): on_singular="nearest" rounds them all the same, on_singular="SO2" keeps SO(2)'
         )
     if number and on_singular == "SO2":
-        return framed.replace(metadata={**facts, "structure": "SO2"})
-    return rounded.replace(metadata=facts)
+        return _with_structure(framed, "SO2").replace(metadata=facts)
+    return _with_structure(rounded, f"C{field.n}").replace(metadata=facts)
+
+
+def _with_structure(geometry: LocalGeometry, structure: str) -> LocalGeometry:
+    """The geometry, all its levels under another structure group."""
+    coarse = geometry.coarse
+    if coarse is not None:
+        coarse = dataclasses.replace(coarse, geometry=_with_structure(coarse.geometry, structure))
+    return geometry.replace(structure=structure, coarse=coarse)
 
 
 def _field_angle(geometry: LocalGeometry, field: DirectionField) -> np.ndarray:
@@ -104,7 +112,7 @@ def _in_frames(geometry: LocalGeometry, angle: np.ndarray) -> LocalGeometry:
     pooling = out.coarse
     if pooling is None:
         return out
-    # Coarse nodes are vertices of the level before: the member at the same place, to which transport is the change of frames.
+    # Coarse nodes are vertices of the level before: transport to the member at the same position is the change of frames.
     few = pooling.geometry
     away = np.linalg.norm(geometry.positions - few.positions[pooling.cluster], axis=1)
     order = np.lexsort((away, pooling.cluster))

@@ -32,8 +32,8 @@ def orientation_cover(faces: np.ndarray, num_vertices: int) -> np.ndarray:
     """
     count = faces.shape[0]
     soup = np.concatenate([faces, faces[:, [0, 2, 1]]])
-    # Corners of the cover: of the kept faces, then of the flipped ones. Two of them are the same vertex of the cover when their
-    # faces agree across an edge.
+    # Corners of the cover: of the faces as given, then of the flipped ones. Two of them are the same vertex of the cover when
+    # their faces agree across an edge.
     table = edge_table(faces)
     h, g = table.pairs()
     tail, head = soup.reshape(-1), np.roll(soup, -1, axis=1).reshape(-1)

@@ -16,19 +16,20 @@ from ...errors import GeometryError
 from ..attributes import of_nodes
 from ..geodesics.assembly import symmetric_transport
 from ..geodesics.exact import local_geodesics
-from ..local_geometry import Feature, LocalGeometry, Pooling, irrep_matrices, parse_orders
+from ..local_geometry import Feature, LocalGeometry, Pooling
 from ..triangles.angles import RingAngles, ring_angles, rotations
 from ..triangles.sampling import Samples, component_starts, edge_graph, farthest_points
+from ..triangles.topology import Topology
 
 # A radius must reach this many times the mean distance to the centres of the adjacent cells.
 _REACH = 1.25
-# Relative: radii grow by it so that rounding drops nobody, and distances closer than it are a tie.
+# Relative: radii grow by it so that rounding drops no node, and distances that differ by less are equal.
 _TIE = 1e-9
 
 
 def build_hierarchy(
     geometry: LocalGeometry,
-    topology,
+    topology: Topology,
     edge_lengths: np.ndarray,
     levels: int,
     ratio: float = 0.25,
@@ -42,13 +43,13 @@ def build_hierarchy(
     r"""The geometry with ``levels`` coarser ones chained at ``.coarse``.
 
     - **Nodes**: nested farthest-point sampling by Dijkstra distance along edges (:mod:`gaugenet.geometry.triangles.sampling`),
-      so level l has :math:`\max(\text{components}, \operatorname{round}(r^l N))` nodes, r the ratio; every component keeps one.
+      so level l has :math:`\max(\text{components}, \operatorname{round}(r^l N))` nodes, r the ratio; every component has one.
     - **Clusters**: each node goes to the coarse node of smallest exact geodesic distance.
     - **Transport** (cluster and coarse edges): along the geodesic on the original surface, as in the fine geometry.
     - **Radius**: :math:`\rho_l = r^{-l/2} \, \rho_0`, with :math:`\rho_0` the radius of the fine geometry where it is one
       number; otherwise (rings) that of the disc that holds as many evenly spaced nodes as the fine neighbourhoods do on
       average, since the samples are evenly spaced however uneven the mesh. At least 1.25 times the mean distance to the
-      centres of the adjacent cells, so that nobody is left alone.
+      centres of the adjacent cells, so that every node has neighbours.
     - **Area**: sum over the cluster; **weight** area[q] / (pi radius[p]^2).
     - **Frames**, positions, curvature: those of the vertex. **Features**: mean over the cluster by area, after transport.
 
@@ -184,6 +185,7 @@ def _coarsen(
         weight=area[q] / (np.pi * radius[p] ** 2),
         radius=radius,
         area=area,
+        structure=fine.structure,
         features={name: _mean(f, fine.area, cluster, transport, count) for name, f in fine.features.items()},
         **{name: None if getattr(fine, name) is None else getattr(fine, name)[at] for name in of_nodes("radius", "area")},
     )
@@ -284,13 +286,7 @@ def _mean(feature: Feature, area: np.ndarray, cluster: np.ndarray, transport: np
     """Area-weighted mean over every cluster of the features carried to its centre."""
     # A cluster of no area (degenerate faces only) takes the plain mean.
     flat = np.bincount(cluster, area, minlength=count)[cluster] <= 0
-    share = np.where(flat, 1.0, area)
-    share = share / np.bincount(cluster, share, minlength=count)[cluster]
-    gather = sparse.csr_matrix((share, (cluster, np.arange(len(cluster)))), shape=(count, len(cluster)))
-    out, start = [], 0
-    for mul, order in parse_orders(feature.type):
-        n = 1 if order == 0 else 2
-        block = feature.values[:, start : start + n * mul].reshape(-1, n, mul)
-        out.append(gather @ (irrep_matrices(transport, order).astype(block.dtype) @ block).reshape(-1, n * mul))
-        start += n * mul
-    return Feature(np.concatenate(out, 1).astype(feature.values.dtype), feature.type)
+    weight = np.where(flat, 1.0, area)
+    weight = weight / np.bincount(cluster, weight, minlength=count)[cluster]
+    mean = sparse.csr_matrix((weight, (cluster, np.arange(len(cluster)))), shape=(count, len(cluster)))
+    return feature._replace(values=(mean @ feature.carried(transport).values).astype(feature.values.dtype))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import GeometryError
-from ...io.loading import load_mesh
+from ...io.loading import mesh_arrays
 from ..geodesics.assembly import assemble
 from ..geodesics.exact import local_geodesics
 from ..local_geometry import STRUCTURES, LocalGeometry
@@ -68,9 +68,9 @@ def mesh(
             transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.
         frames: (V, 3, 2) orthonormal frames to use, right-handed; or "smooth" for frames along the smoothest vector field
             (:func:`gaugenet.geometry.smooth_field`, n = 1); by default the first vector is along an edge.
-        repair: mend the mesh first instead of refusing it.
+        repair: repair the mesh first instead of refusing it.
         renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.triangles.renumbering`);
-            ``vertex_ids`` in the metadata keeps their numbers in the input.
+            ``vertex_ids`` in the metadata has their numbers in the input.
         features: names for :func:`gaugenet.geometry.meshes.features.compute_features`.
         levels: number of coarser levels; ratio: coarse nodes per fine node.
         threads: number of threads, by default one per core.
@@ -103,7 +103,7 @@ def mesh(
     if isinstance(frames, str):
         frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
     else:
-        frames = _kept(frames, triangles, input_count)
+        frames = _of_remaining(frames, triangles, input_count)
     frames, left = _oriented(frames, structure, points, topology, angles)
     frame, offset = ambient_frames(points, topology, angles, frames)
     if covered and frames is None:
@@ -121,7 +121,7 @@ def mesh(
     defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
     # Popped, so that nothing here holds the arrays while they are turned into others.
     geometry = assemble(found.pop(), offset, area, reach, rings, dtype=dtype, threads=threads).replace(
-        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0)
+        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0), structure=structure
     )
     if parse_feature_names(features):
         values = compute_features(vertices, triangles.faces, frame[:count], features)
@@ -148,7 +148,7 @@ def mesh(
     if left is not None and left.any():
         geometry = geometry.gauge_transform(np.where(left[:, None, None], MIRROR, np.eye(2)))
     facts = _metadata(triangles, input_count, radius, rings, method, smooth, repair)
-    return geometry.replace(faces=triangles.faces, metadata={**facts, "structure": structure})
+    return geometry.replace(faces=triangles.faces, metadata=facts)
 
 
 def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, angles) -> tuple:
@@ -193,23 +193,14 @@ def _check_options(radius, rings, method, levels, structure) -> None:
 
 def _prepare(path_or_vertices, faces, repair: bool, structure: str) -> tuple[TriangleMesh, int]:
     """The checked mesh, and the number of vertices that came."""
-    path, loaded = None, []
-    if isinstance(path_or_vertices, str | os.PathLike):
-        if faces is not None:
-            raise TypeError("faces come with an array of vertices, not with a file")
-        mesh_file = load_mesh(path_or_vertices)
-        vertices, faces, path, loaded = mesh_file.vertices, mesh_file.faces, mesh_file.path, mesh_file.warnings
-    elif faces is None:
-        raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3)")
-    else:
-        vertices = path_or_vertices
+    vertices, faces, path, loaded = mesh_arrays(path_or_vertices, faces)
     options = {"path": path, "allow_nonorientable": structure == "O2"}
     checked = repair_mesh(vertices, faces, **options)[0] if repair else check_mesh(vertices, faces, **options)
     checked.warnings[:0] = loaded
     return checked, len(vertices)
 
 
-def _kept(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+def _of_remaining(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
     """Per-vertex input of the user, for the vertices that are left."""
     if values is None:
         return None
@@ -224,7 +215,7 @@ def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_coun
         return None
     if radius is None:
         radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
-    radius = np.asarray(_kept(radius, triangles, input_count) if np.ndim(radius) else radius, float)
+    radius = np.asarray(_of_remaining(radius, triangles, input_count) if np.ndim(radius) else radius, float)
     if radius.ndim and radius.shape != area.shape:
         raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
     if not (np.isfinite(radius) & (radius > 0)).all():

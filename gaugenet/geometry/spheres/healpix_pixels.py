@@ -1,6 +1,6 @@
 r"""HEALPix pixels: centres, ring and nested numbers, neighbours (Gorski et al. 2005, astro-ph/0409513, sections 4 and 5).
 
-A pixel is (face, x, y): one of the 12 base pixels, and its place 0..nside-1 along the face's north-east and north-west edges
+A pixel is (face, x, y): one of the 12 base pixels, and its position 0..nside-1 along the face's north-east and north-west edges
 from its southern corner. Faces 0-3 lie round the north pole, 4-7 on the equator (face 4 at longitude 0), 8-11 round the
 south pole. In the plane of the projection, in units of pi/4 (Calabretta & Roukema 2007, astro-ph/0412607), the centre of
 face f has the column (2 (f mod 4) + 1, or 2 (f mod 4) on the equator) and the row 1, 0, -1, and the pixel's centre is
@@ -29,12 +29,12 @@ def healpix_centers(nside: int, *, nest: bool = True) -> np.ndarray:
     return _centers(*_all_pixels(nside, nest), nside)
 
 
-def nest_to_ring(nside: int, pixel) -> np.ndarray:
+def nest_to_ring(nside: int, pixel: int | np.ndarray) -> np.ndarray:
     """Ring numbers of pixels with these nested numbers; ValueError outside of 0..12 nside^2 - 1."""
     return _ring_number(*_from_nest(_checked(nside, pixel), nside), nside)
 
 
-def ring_to_nest(nside: int, pixel) -> np.ndarray:
+def ring_to_nest(nside: int, pixel: int | np.ndarray) -> np.ndarray:
     """Nested numbers of pixels with these ring numbers; ValueError outside of 0..12 nside^2 - 1."""
     return _nest_number(*_from_ring(_checked(nside, pixel), nside), nside)
 

@@ -7,7 +7,9 @@ from math import gcd
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...deprecation import formerly_positional
 from ...errors import GeometryError
+from ...hexagons import COSINES, HEIGHT, SINES
 from ..local_geometry import LocalGeometry, Pooling
 from ..meshes.curvature import smallest_rotation
 from .icospheres import icosphere_mesh, quartered
@@ -15,16 +17,16 @@ from .icospheres import icosphere_mesh, quartered
 _MAX_LEVEL = 9
 # Positions that differ by less (in units of the circumradius) are the same.
 _SAME = 1e-6
-# Rotations by k 60 degrees, with exact zeros, halves and ones.
-_COS = np.array([1.0, 0.5, -0.5, -1.0, -0.5, 0.5])
-_SIN = np.sqrt(0.75) * np.array([0, 1, 1, 0, -1, -1])
+# Rotations by k 60 degrees.
+_COS, _SIN = np.array(COSINES), np.array(SINES)
 _TURNS = np.stack([np.stack([_COS, -_SIN], -1), np.stack([_SIN, _COS], -1)], -2)
 _STEPS = _TURNS[:, :, 0]
 # Number of each lattice direction, in the coordinates (a, b) of a e_0 + b e_1.
 _DIRECTION = {(1, 0): 0, (0, 1): 1, (-1, 1): 2, (-1, 0): 3, (0, -1): 4, (1, -1): 5}
 
 
-def icosahedron(level: int, rings: int = 1, *, levels: int = 0) -> LocalGeometry:
+@formerly_positional("rings")
+def icosahedron(level: int, *, rings: int = 1, levels: int = 0) -> LocalGeometry:
     r"""The regular icosahedron with flat faces, a hexagonal lattice of N = 10 4^level + 2 points on it, G = C_6.
 
     (Cohen, Weiler, Kicanaoglu, Welling 2019, arXiv 1902.04615, section 4.) The twelve corners lie on the unit sphere, and
@@ -36,14 +38,14 @@ def icosahedron(level: int, rings: int = 1, *, levels: int = 0) -> LocalGeometry
 
     At a corner the log maps are those of a cut cone: its five neighbours lie at 0, 60, ..., 240 degrees, and there is none at
     300. What a layer gives there depends on the cut, unless it is projected on the C_6-invariant part: `nn.LatticeConv` does
-    so itself, :class:`gaugenet.nn.ConePoints` for other layers. `cone_angle` tells which points those are.
+    so itself, :class:`gaugenet.nn.ConePoints` for other layers. `cone_angle` differs from 2 pi at those points.
 
     Args:
         level: 0 (the twelve corners), 1, 2, ...
         rings: neighbours are the ends of all lattice vectors of up to so many steps. Geodesics do not pass corners: a vector
             through one has no end, and of several geodesics to a point the shortest counts (none, if two are).
         levels: number of coarser levels, each the even points of the level before. A cluster is a coarse point and three of
-            the six points halfway to its neighbours, a choice that no rotation keeps; `nn.LatticePool`, which averages over
+            the six points halfway to its neighbours, a choice that no rotation preserves; `nn.LatticePool`, which averages over
             all of them, is exact.
 
     Returns:
@@ -93,7 +95,7 @@ def icosahedron_symmetries(geometry: LocalGeometry) -> tuple[np.ndarray, np.ndar
             raise GeometryError(f"the icosahedron's rotations do not map its point {int(away.argmax())} to a point")
         permutations.append(place.astype(np.int64))
     permutation = np.stack(permutations)
-    # One neighbour of each point tells how the frame turns: log_s(p) s(q) = g log_p q.
+    # One neighbour of each point determines how the frame turns: log_s(p) s(q) = g log_p q.
     source, target = geometry.edge_index
     first = np.searchsorted(target, np.arange(geometry.num_nodes))
     key = target * geometry.num_nodes + source
@@ -175,7 +177,7 @@ def _geometry(positions, faces, base, ring, icosahedron_mesh, rings: int, level:
     spacing = float(np.linalg.norm(positions[ring[0, 0]] - positions[0]))
     source, target, vector, turn = _unfold(ring, faces, rings)
     corner = np.arange(n) < 12
-    area = np.where(corner, 5 / 6, 1) * np.sqrt(0.75) * spacing**2
+    area = np.where(corner, 5 / 6, 1) * HEIGHT * spacing**2
     radius = np.full(n, (rings + 0.5) * spacing)
     return LocalGeometry(
         edge_index=np.stack([source, target]),
@@ -188,7 +190,8 @@ def _geometry(positions, faces, base, ring, icosahedron_mesh, rings: int, level:
         area=area,
         faces=faces,
         cone_angle=np.where(corner, 5 * np.pi / 3, 2 * np.pi),
-        metadata={"manifold": "icosahedron", "level": level, "rings": rings, "structure": "C6"},
+        metadata={"manifold": "icosahedron", "level": level, "rings": rings},
+        structure="C6",
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from ...deprecation import formerly_positional
 from ..local_geometry import LocalGeometry
 from .cells import outward
 from .checks import checked_int
@@ -18,11 +19,12 @@ from .spherical import sphere
 _AXIS = np.array([0.123, 0.456, 0.789])
 
 
+@formerly_positional("radius", "rings")
 def icosphere(
     level: int,
+    *,
     radius: float | np.ndarray | None = None,
     rings: int | None = None,
-    *,
     count: int | None = None,
     sphere_radius: float = 1.0,
     frames: np.ndarray | None = None,
@@ -39,7 +41,7 @@ def icosphere(
         rings: or all points within this many edges; see :func:`sphere`. Default: as :func:`sphere`.
         count: or the nearest so many; see :func:`sphere`.
         sphere_radius: radius a of the sphere.
-        frames: (N, 3, 2), see :func:`sphere`; the coarser levels keep those of their points.
+        frames: (N, 3, 2), see :func:`sphere`; the coarser levels have those of their points.
         structure: "SO2", "O2" or "e", see :func:`sphere`.
         levels: number of coarser levels, with the icospheres level - 1, level - 2, ... Their `radius` is that of the same
             points, doubled at every level (at most pi a / 2, unless the first is larger); `rings` and `count` stay. A point of
@@ -63,7 +65,7 @@ def icosphere(
         reach = reach[:n] if np.ndim(reach) else reach
         options = {"rings": rings, "count": count, "sphere_radius": sphere_radius, "structure": structure}
         frame = None if frames is None else np.asarray(frames)[:n]
-        finer = sphere(step.vertices, reach, faces=step.faces, frames=frame, **options)
+        finer = sphere(step.vertices, radius=reach, faces=step.faces, frames=frame, **options)
         finer = finer.replace(metadata={**finer.metadata, "manifold": "icosphere", "level": level - depth})
         geometry = finer if geometry is None else pool_to(finer, geometry, step.parent)
     return geometry
@@ -99,7 +101,7 @@ class _Refinement(NamedTuple):
         vertices: (N, 3). faces: (F, 3).
         forward: (F, 3), whether side k of a face, from corner k to corner k + 1, runs along the direction of its edge.
         border: (F, 3), whether the side lies on an edge of the icosahedron.
-        upright: (F,), whether a face stands as the face of the icosahedron that it lies in does; the others are turned by 60
+        upright: (F,), whether a face is oriented as the face of the icosahedron that it lies in; the others are turned by 60
             degrees.
         parent: (N,) point of the coarser icosphere that each point belongs to; None for the icosahedron.
     """

@@ -28,8 +28,11 @@ def pool_to(fine: LocalGeometry, coarse: LocalGeometry, cluster: np.ndarray | No
         GeometryError: geometries of different spheres or structures, coarse nodes without a member, a fine node opposite its
             coarse one.
     """
-    for name in ("sphere_radius", "structure"):
-        theirs, ours = coarse.metadata.get(name), fine.metadata.get(name)
+    pairs = {
+        "sphere_radius": (coarse.metadata.get("sphere_radius"), fine.metadata.get("sphere_radius")),
+        "structure": (coarse.structure, fine.structure),
+    }
+    for name, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise GeometryError(f"the coarse level has {name} {theirs}, the fine one {ours}")
     a, n, m = fine.metadata["sphere_radius"], fine.num_nodes, coarse.num_nodes
@@ -39,7 +42,7 @@ def pool_to(fine: LocalGeometry, coarse: LocalGeometry, cluster: np.ndarray | No
     empty = np.flatnonzero(np.bincount(cluster, minlength=m) == 0)
     if empty.size:
         raise GeometryError(f"coarse points that are nearest to no fine point: {listed(empty)}")
-    if fine.metadata["structure"] == "e":
+    if fine.structure == "e":
         transport = np.tile(np.eye(2), (n, 1, 1))
     else:
         frame = np.concatenate([fine.frame, coarse.frame])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...deprecation import formerly_positional
 from ..local_geometry import LocalGeometry
 from .cells import delaunay
 from .checks import checked_int
@@ -30,12 +31,13 @@ def fibonacci_points(n: int) -> np.ndarray:
     return np.stack([rho * np.cos(angle), rho * np.sin(angle), z], -1)
 
 
+@formerly_positional("radius", "count")
 def fibonacci_sphere(
     n: int,
-    radius: float | None = None,
-    count: int | None = None,
     *,
+    radius: float | np.ndarray | None = None,
     rings: int | None = None,
+    count: int | None = None,
     sphere_radius: float = 1.0,
     frames: np.ndarray | None = None,
     structure: str = "SO2",
@@ -44,28 +46,29 @@ def fibonacci_sphere(
     """:func:`sphere` on the n points of :func:`fibonacci_points`, n >= 4, with their Voronoi areas.
 
     Args:
-        radius, count, rings, sphere_radius, frames, structure: of :func:`sphere`.
+        radius, rings, count, sphere_radius, frames, structure: of :func:`sphere`.
         levels: number of coarser levels, of n / 4, n / 16, ... points, with twice, four times, ... the radius and the same
             count or rings; every point belongs to the nearest coarse one.
     """
     n, levels = checked_int("n", n, 4), checked_int("levels", levels, 0)
     if round(n / 4**levels) < 4:
         raise ValueError(f"levels={levels} leaves fewer than 4 of {n} points; take fewer levels")
-    options = {"rings": rings, "sphere_radius": sphere_radius, "structure": structure}
+    options = {"rings": rings, "count": count, "sphere_radius": sphere_radius, "structure": structure}
 
     def make(level: int, reach, frames) -> LocalGeometry:
-        local = sphere(fibonacci_points(round(n / 4**level)), reach, count, frames=frames, **options)
+        local = sphere(fibonacci_points(round(n / 4**level)), radius=reach, frames=frames, **options)
         return local.replace(metadata={**local.metadata, "manifold": "fibonacci_sphere"})
 
     return _with_levels(make, radius, levels, frames, structure, sphere_radius)
 
 
+@formerly_positional("radius", "count")
 def healpix(
     nside: int,
-    radius: float | None = None,
-    count: int | None = None,
     *,
+    radius: float | np.ndarray | None = None,
     rings: int | None = None,
+    count: int | None = None,
     nest: bool = True,
     sphere_radius: float = 1.0,
     frames: np.ndarray | None = None,
@@ -103,9 +106,9 @@ def healpix(
             adjacency = pairs[pairs[:, 1] >= 0]
         local = sphere(
             points,
-            reach,
-            count,
+            radius=reach,
             rings=rings,
+            count=count,
             adjacency=adjacency,
             faces=delaunay(points),
             area=np.full(len(points), np.pi / 3 * (sphere_radius / side) ** 2),
@@ -122,12 +125,13 @@ def healpix(
     return _with_levels(make, radius, levels, frames, structure, sphere_radius, parents)
 
 
+@formerly_positional("radius", "count")
 def latlon(
     nlat: int,
     nlon: int,
-    radius: float | None = None,
-    count: int | None = None,
     *,
+    radius: float | np.ndarray | None = None,
+    count: int | None = None,
     grid: str = "gauss-legendre",
     sphere_radius: float = 1.0,
     frames: np.ndarray | None = None,
@@ -141,12 +145,12 @@ def latlon(
     cell of a grid of values.
 
     Args:
-        nlat, nlon: rings and points in a ring.
-        radius, count: of :func:`sphere`. A neighbourhood near a pole holds very many points of the crowded rings.
+        nlat, nlon: rows and points in a row.
+        radius, count: of :func:`sphere`. A neighbourhood near a pole holds very many points of the crowded rows.
         grid: of :func:`latlon_rings`.
         sphere_radius, frames, structure: of :func:`sphere`. "e" carries features by a copy between (east, north) frames, as
-            a convolution on the grid does; docs/spheres.md tells what that means at the poles.
-        levels: number of coarser levels with half of the rings and of the longitudes (rounded up), the same kind of grid,
+            a convolution on the grid does; docs/spheres.md explains what that means at the poles.
+        levels: number of coarser levels with half of the rows and of the longitudes (rounded up), the same kind of grid,
             twice, four times, ... the radius and the same count; every point belongs to the nearest coarse one. Their
             longitudes lie midway between those of the level before.
     """
@@ -159,7 +163,7 @@ def latlon(
         first = np.pi / nlon * (2**level - 1)  # midway between the longitudes of the cluster
         points, area = _latlon_points(rows, columns, grid, first)
         area = area * sphere_radius**2
-        local = sphere(points, reach, count, area=area, faces=delaunay(points), frames=frames, **options)
+        local = sphere(points, radius=reach, count=count, area=area, faces=delaunay(points), frames=frames, **options)
         facts = {"manifold": "latlon", "grid": grid, "nlat": rows, "nlon": columns, "first_longitude": first}
         return local.replace(metadata={**local.metadata, **facts})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...deprecation import formerly_positional
 from ...errors import GeometryError
 from ..clouds.checks import listed, reject_repeated
 from ..local_geometry import LocalGeometry
@@ -15,12 +16,13 @@ from .neighbourhoods import TIE, count_angle, face_pairs, radius_angle, within_a
 from .pooling import pool_to
 
 
+@formerly_positional("radius", "count")
 def sphere(
     points: np.ndarray,
-    radius: float | np.ndarray | None = None,
-    count: int | None = None,
     *,
+    radius: float | np.ndarray | None = None,
     rings: int | None = None,
+    count: int | None = None,
     faces: np.ndarray | None = None,
     adjacency: np.ndarray | None = None,
     area: np.ndarray | None = None,
@@ -90,7 +92,7 @@ def sphere(
     else:
         faces = hull_faces
 
-    metadata = {"manifold": "sphere", "sphere_radius": a, "structure": structure}
+    metadata = {"manifold": "sphere", "sphere_radius": a}
     if rings is not None:
         metadata["rings"] = rings = checked_int("rings", rings)
         pairs = face_pairs(faces) if adjacency is None else checked_indices("adjacency", adjacency, 2, n)
@@ -126,6 +128,7 @@ def sphere(
         curvature=np.full(n, 1 / a**2),
         faces=faces,
         metadata=metadata,
+        structure=structure,
     )
     return geometry if coarse is None else pool_to(geometry, coarse)
 

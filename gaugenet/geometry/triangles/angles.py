@@ -53,7 +53,7 @@ def corner_angles(lengths: np.ndarray) -> np.ndarray:
 def corner_angles_between(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F, 3) angles at the tails of the halfedges from the positions.
 
-    Lengths do not tell how flat a cap is: at a height of h times its base the rounding of its lengths turns its corners by
+    Lengths do not determine how flat a cap is: at a height of h times its base the rounding of its lengths turns its corners by
     eps / h, as much as the corners themselves at h = 1e-8. Positions do, as long as the differences between them are exact.
     """
     angle = np.empty(faces.shape)

@@ -13,7 +13,7 @@ from .welding import weld_exact
 
 __all__ = ["MeshWarning", "TriangleMesh", "check_arrays", "check_mesh", "mollify", "zero_area_faces"]
 
-# Vertices closer than this, in units of the bounding box's diagonal, are taken to be at one place (a seam or a soup).
+# Vertices closer than this, in units of the bounding box's diagonal, are taken to coincide (a seam or a soup).
 SAME_PLACE = 1e-9
 # A face whose height is below this fraction of its longest edge has no area to speak of.
 FLAT = 1e-12

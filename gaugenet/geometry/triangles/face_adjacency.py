@@ -1,4 +1,4 @@
-"""What the faces of any triangle list share: edges, fans, components, orientation. No assumption of manifoldness."""
+"""Adjacency of the faces of any triangle list: edges, fans, components, orientation. No assumption of manifoldness."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def face_components(faces: np.ndarray, table: EdgeTable) -> np.ndarray:
 def orientation(faces: np.ndarray, table: EdgeTable, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which faces to flip so that neighbours agree, as few as possible in each component.
 
-    The faces are coloured on the orientation double cover: (f, kept) and (f, flipped) are nodes, and a component is
+    The faces are coloured on the orientation double cover: (f, as given) and (f, flipped) are nodes, and a component is
     orientable when the two are not connected.
 
     Args:

@@ -15,7 +15,7 @@ _BITS = 21
 def renumber(triangles: TriangleMesh) -> TriangleMesh:
     """The mesh with its vertices along the Z-order curve (Morton 1966) and its faces by their first vertex in that order.
 
-    vertex_ids and face_ids tell the number of each in the input. Every pass over the neighbours of a vertex then stays in the
+    vertex_ids and face_ids are their numbers in the input. Every pass over the neighbours of a vertex then stays in the
     cache, here and in the layers: on a mesh in random order the log maps take a third more time, at a million vertices more.
     """
     order = np.argsort(morton_codes(triangles.vertices), kind="stable")

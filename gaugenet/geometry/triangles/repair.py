@@ -1,4 +1,4 @@
-"""Repair: weld, drop, split, orient; every step is told."""
+"""Repair: weld, drop, split, orient; every step is reported."""
 
 from __future__ import annotations
 

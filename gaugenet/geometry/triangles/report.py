@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...errors import MeshError
-from ...io.loading import load_mesh
+from ...io.loading import mesh_arrays
 from .checks import check_arrays, check_mesh, drop_faces, zero_area_faces
 from .face_adjacency import EdgeTable, components, corner_fans, edge_table, face_components, orientation
 from .repair import repair_mesh
@@ -83,7 +83,7 @@ class MeshReport:
             lines.append(f"  {name.replace('_', ' ')}: {_plain(value)}")
         lines += [f"  warning: {_told(w)}" for w in self.warnings]
         if self.repair is None:
-            lines.append("  repair: cannot mend this")
+            lines.append("  repair: cannot repair this")
         else:
             lines += [f"  repair: {_told(a)}" for a in self.repair]
         return "\n".join(lines)
@@ -96,16 +96,7 @@ def inspect_mesh(path_or_vertices: str | os.PathLike | np.ndarray, faces: np.nda
         MeshError: when there is nothing to report on: unreadable, empty, not finite, indices out of range.
         TypeError: for a wrong combination of arguments.
     """
-    path, notes = None, []
-    if isinstance(path_or_vertices, (str, os.PathLike)):
-        if faces is not None:
-            raise TypeError("inspect_mesh takes a path, or vertices and faces, not a path and faces")
-        loaded = load_mesh(path_or_vertices)
-        vertices, faces, path, notes = loaded.vertices, loaded.faces, loaded.path, loaded.warnings
-    elif faces is None:
-        raise TypeError("inspect_mesh takes a path, or vertices and faces; faces are missing")
-    else:
-        vertices = path_or_vertices
+    vertices, faces, path, notes = mesh_arrays(path_or_vertices, faces)
     vertices, faces, _ = check_arrays(vertices, faces, path)
     error, warnings, repair = _verdicts(vertices, faces, path)
     kept, _ = drop_faces(faces, np.arange(len(faces)), [], path)

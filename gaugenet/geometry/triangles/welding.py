@@ -1,4 +1,4 @@
-"""Vertices at one place made one vertex."""
+"""Welding: coinciding vertices become one."""
 
 from __future__ import annotations
 

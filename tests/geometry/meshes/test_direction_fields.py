@@ -172,7 +172,7 @@ def test_flat_surfaces_have_the_exact_structure(make):
     cyclic = geometry.cyclic_structure(geom, field).validate()
     exact = geometry.cyclic_structure(geom, field, bound=0.0)
     np.testing.assert_array_equal(exact.transport, cyclic.transport)
-    assert cyclic.metadata["structure"] == "C4" and cyclic.metadata["ambiguous_edges"] == 0
+    assert cyclic.structure == "C4" and cyclic.metadata["ambiguous_edges"] == 0
     for before, after in zip(geom.levels(), cyclic.levels()):
         # The Levi-Civita transport, seen in the new frames.
         carried = after.frame[after.edge_index[1]] @ after.transport
@@ -215,7 +215,7 @@ def test_singularities_are_refused_or_given_up():
         geometry.cyclic_structure(geom, field)
     nearest = geometry.cyclic_structure(geom, field, on_singular="nearest").validate()
     kept = geometry.cyclic_structure(geom, field, on_singular="SO2").validate()
-    assert kept.metadata["structure"] == "SO2" and nearest.metadata["structure"] == "C4"
+    assert kept.structure == "SO2" and nearest.structure == "C4"
     np.testing.assert_allclose(kept.frame[:, :, 0], field.directions[:, 0], atol=1e-12)
     for a, b in zip(nearest.levels(), kept.levels()):
         np.testing.assert_array_equal(a.log, b.log)

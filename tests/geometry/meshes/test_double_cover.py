@@ -52,7 +52,7 @@ def test_an_orientable_part_has_two_copies():
 def test_conventions_hold(surface, options):
     found = mesh(surface, features="hks", **options).validate()
     assert found.num_nodes == len(surface[0]) and len(found.faces) == len(surface[1])
-    assert found.metadata["structure"] == "O2"
+    assert found.structure == "O2"
     determinant = np.linalg.det(found.transport)
     assert (determinant < -0.99).any() and (determinant > 0.99).any()
     for level in found.levels():

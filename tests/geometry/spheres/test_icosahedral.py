@@ -17,7 +17,8 @@ def rotation(angle) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=[(0, 1), (1, 1), (2, 1), (3, 1), (3, 2), (3, 3)], ids=str)
 def geom(request):
-    return geometry.icosahedron(*request.param)
+    level, rings = request.param
+    return geometry.icosahedron(level, rings=rings)
 
 
 def test_points_and_faces(geom):

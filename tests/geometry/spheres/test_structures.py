@@ -27,7 +27,7 @@ def test_o2_has_the_same_transport_and_admits_frames_of_both_hands():
     points = fibonacci_points(80)
     plain, other = sphere(points, count=8), sphere(points, count=8, structure="O2")
     np.testing.assert_array_equal(plain.transport, other.transport)
-    assert (plain.metadata["structure"], other.metadata["structure"]) == ("SO2", "O2")
+    assert (plain.structure, other.structure) == ("SO2", "O2")
     h = np.where((np.arange(80) % 3 == 0)[:, None, None], MIRROR, np.eye(2))
     mixed = sphere(points, count=8, structure="O2", frames=plain.frame @ h)
     expected = plain.gauge_transform(h)

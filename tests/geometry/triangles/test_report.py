@@ -96,5 +96,5 @@ def test_files(tmp_path):
 def test_wrong_arguments(tmp_path):
     with pytest.raises(TypeError, match="faces are missing"):
         inspect_mesh(np.eye(3))
-    with pytest.raises(TypeError, match="not a path and faces"):
+    with pytest.raises(TypeError, match="not with a file"):
         inspect_mesh("a.obj", np.zeros((1, 3), int))

@@ -128,5 +128,5 @@ def test_a_record_keeps_levels_and_structure(tmp_path):
     sphere = geometry.healpix(2, levels=1, structure="e")
     sphere.save(tmp_path / "sphere.safetensors")
     again = geometry.LocalGeometry.load(tmp_path / "sphere.safetensors")
-    assert again.metadata["structure"] == "e" and again.coarse.geometry.metadata["nside"] == 1
+    assert again.structure == "e" and again.coarse.geometry.metadata["nside"] == 1
     np.testing.assert_array_equal(again.coarse.cluster, sphere.coarse.cluster)

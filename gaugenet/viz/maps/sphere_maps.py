@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-from ..errors import GeometryError
-from .colors import INK, PAPER, SURFACE, ColorScale
-from .plots import colorbar, require_matplotlib
+from ...errors import GeometryError
+from ..colors import INK, PAPER, SURFACE, ColorScale
+from ..plots import colorbar, require_matplotlib
 from .projections import PROJECTIONS, Projection, view_rotation
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 # Steps of the graticule in degrees.
 _STEP = 30
-# A place this many times the usual spacing from the nearest point is left empty: nothing is known there.
+# A pixel farther from the nearest point than this many times the usual spacing is left empty.
 _GAP = 6.0
-# A place's triangle is looked for around so many of the nearest points; without one it gets the value of the nearest.
+# A pixel's triangle is looked for around so many of the nearest points; without one it gets the value of the nearest.
 _CORNERS = 8
 _INTERPOLATIONS = ("linear", "nearest")
 
 
 def plot_map(
     values: np.ndarray | None,
-    sphere,
+    sphere: Any,
     axes: Axes | None = None,
     *,
     vectors: np.ndarray | None = None,
@@ -113,7 +113,7 @@ def plot_map(
 def interpolate(values: np.ndarray, unit: np.ndarray, places: np.ndarray, method: str = "linear") -> np.ndarray:
     """Values (N,) at unit vectors (N, 3) interpolated at others (P, 3), which may be NaN: (P,), NaN also far from all points.
 
-    "linear": barycentric in the triangle of the points' convex hull that the place's ray goes through.
+    "linear": barycentric in the triangle of the points' convex hull that the pixel's ray goes through.
     """
     result = np.full(len(places), np.nan)
     known = np.flatnonzero(np.isfinite(places[:, 0]))
@@ -242,7 +242,7 @@ def _draw_outline(axes: Axes, shape: Projection, turn, mirror: float, graticule:
 
 
 def _arms(vectors, unit: np.ndarray, frames, order: int) -> np.ndarray:
-    """(N, m, 3) tangent vectors in space: the directions that an order-m field stands for, with its length."""
+    """(N, m, 3) tangent vectors in space: the m directions of an order-m field, with its length."""
     n = len(unit)
     if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 1:
         raise ValueError(f"order must be a positive integer, got {order!r}")
@@ -287,10 +287,17 @@ def _draw_vectors(axes: Axes, unit, arms, order: int, shape: Projection, turn, m
     reach = spacing * relative * slope / np.where(unstretched > 0, unstretched, 1)
     start, reach = start[good], reach[good]
     if order == 1:
-        options = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches", "width": 0.018, "pivot": "mid"}
-        head = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
+        options: dict[str, Any] = {
+            "angles": "xy",
+            "scale_units": "xy",
+            "scale": 1,
+            "units": "inches",
+            "width": 0.018,
+            "pivot": "mid",
+        }
+        head: dict[str, Any] = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
         rim = [withStroke(linewidth=1.2, foreground=PAPER)]
-        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, **options, **head)
+        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, pivot="mid", **options, **head)
         return
     ends = np.stack([np.broadcast_to(start[:, None], reach.shape), start[:, None] + 0.5 * reach], 2).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(ends, colors=[PAPER], linewidths=2.6, zorder=2, capstyle="round"))

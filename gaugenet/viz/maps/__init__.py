@@ -1,0 +1,1 @@
+"""Maps of the sphere: projections, and fields drawn in them."""
