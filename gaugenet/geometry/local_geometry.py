@@ -15,7 +15,7 @@ from .attributes import ATTRIBUTES
 if TYPE_CHECKING:
     from ..data import GaugeGraph
 
-# Structure groups of surfaces, by the names of their classes in gaugenet.groups.
+# Structure groups that a surface may be given.
 STRUCTURES = ("SO2", "O2")
 
 
