@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from ..ops import EdgePlan, PlanCache
 from ..ops.plan_cache import join_plans, split_plan
@@ -76,20 +75,11 @@ def collected(graph: GaugeGraph) -> Plans:
     return found
 
 
-def put_moved(graph: GaugeGraph, plans: Plans, device: torch.device | str | int | None) -> None:
-    """Keep plans of a graph whose arrays were moved to a device (None: they are there)."""
+def put_moved(graph: GaugeGraph, plans: Plans, device: torch.device | str | int) -> None:
+    """Keep plans of a graph whose arrays were moved to a device."""
     for (level, key), (plan, names) in plans.items():
         here = graph.level(level)
-        here.plans.put(here, key, names, plan if device is None else _moved(plan, device))
-
-
-def pickled(graph: GaugeGraph) -> dict[str, Any]:
-    """The state of a graph: with its plans on the way out of a worker of a DataLoader, otherwise without."""
-    state = dict(graph.__dict__)
-    state.pop("_own_plans", None)
-    if get_worker_info() is not None:
-        state["_pickled_plans"] = collected(graph)
-    return state
+        here.plans.put(here, key, names, _moved(plan, device))
 
 
 def _caches(graph: GaugeGraph) -> list[PlanCache] | None:

@@ -166,15 +166,10 @@ class GaugeGraph(Data):
             batched_plans.put_moved(self, plans, device)
         return self
 
-    def __getstate__(self) -> dict[str, Any]:
-        return batched_plans.pickled(self)
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        plans = state.pop("_pickled_plans", {})
         super().__setstate__(state)
-        if CACHE not in self._store or isinstance(self._store[CACHE], PlanCache):
-            self._store[CACHE] = PlanCache.of(self)
-        batched_plans.put_moved(self, plans, None)
+        held = self._store.get(CACHE, PlanCache())  # pickles of version 0.1.0 have none
+        self._store[CACHE] = held.belongs_to(self) if isinstance(held, PlanCache) else held
 
     @classmethod
     def from_geometry(cls, geometry: LocalGeometry, dtype: torch.dtype | None = None) -> GaugeGraph:

@@ -38,6 +38,7 @@ class TapColumns(Columns):
 
     def __init__(self, group: Group, taps: np.ndarray) -> None:
         self.taps, self.size = taps, len(taps)
+        self._key = f"taps {taps.tolist()}"
         self.moved = torch.from_numpy(tap_permutation(group, taps))
         at_zero = np.flatnonzero(np.linalg.norm(taps, axis=1) < TOLERANCE)
         #: the number of the tap 0, or None
@@ -45,7 +46,7 @@ class TapColumns(Columns):
 
     @property
     def key(self) -> str:
-        return f"taps {self.taps.tolist()}"
+        return self._key
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         if graph.log.shape[1] != self.taps.shape[1]:

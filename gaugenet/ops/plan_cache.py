@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from .plan import EdgeList, EdgePlan
 
@@ -59,12 +60,14 @@ class LevelPlans:
     def clear(self) -> None:
         self._entries.clear()
 
-    # A copy or a pickle of a graph has other tensors, of which there are no plans.
+    # A copy or a pickle of a graph has other tensors, of which there are no plans. A worker of a DataLoader sends them along.
     def __deepcopy__(self, memo: dict) -> LevelPlans:
         return LevelPlans()
 
     def __reduce__(self) -> tuple:
-        return LevelPlans, ()
+        if get_worker_info() is None:
+            return LevelPlans, ()
+        return _received, ({key: (plan, sources) for key, (plan, sources, _) in self._entries.items()},)
 
     def __repr__(self) -> str:
         return f"{len(self)} plans"
@@ -73,16 +76,19 @@ class LevelPlans:
 class PlanCache:
     """The plans of all levels of a graph, and the graph whose tensors they were made of."""
 
-    def __init__(self) -> None:
-        self._levels: dict[int, LevelPlans] = {}
+    def __init__(self, levels: dict[int, LevelPlans] | None = None) -> None:
+        self._levels: dict[int, LevelPlans] = {} if levels is None else levels
         self._owner: weakref.ref | None = None
 
     @classmethod
     def of(cls, graph: Any) -> PlanCache:
         """An empty cache of a graph."""
-        cache = cls()
-        cache._owner = weakref.ref(graph)
-        return cache
+        return cls().belongs_to(graph)
+
+    def belongs_to(self, graph: Any) -> PlanCache:
+        """The cache, of which the graph is the owner from now on."""
+        self._owner = weakref.ref(graph)
+        return self
 
     @property
     def owner(self) -> Any:
@@ -101,10 +107,16 @@ class PlanCache:
         return PlanCache()
 
     def __reduce__(self) -> tuple:
-        return PlanCache, ()
+        return (PlanCache, ()) if get_worker_info() is None else (PlanCache, (self._levels,))
 
     def __repr__(self) -> str:
         return f"{sum(map(len, self._levels.values()))} plans"
+
+
+def _received(entries: dict[Hashable, tuple[Any, dict[str, Tensor | None]]]) -> LevelPlans:
+    plans = LevelPlans()
+    plans._entries = {key: (plan, arrays, [_version(a) for a in arrays.values()]) for key, (plan, arrays) in entries.items()}
+    return plans
 
 
 def kept_plan(graph: Any, key: Hashable | None, names: tuple[str, ...], make: Callable[[], Any]) -> Any:

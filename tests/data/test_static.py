@@ -132,7 +132,7 @@ def test_plans_made_in_evaluation_serve_training(graph):
 
 
 def test_the_graph_itself(graph):
-    sphere = StaticGraph(graph)
+    sphere = StaticGraph(graph.clone())
     assert sphere.num_nodes == 162 and sphere.coarse.num_nodes == 42 and sphere.coarse.coarse is None
     assert StaticGraph(graph, level=1).num_nodes == 42
     GaugeConv(FT, FT).plan(sphere)
