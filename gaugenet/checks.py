@@ -78,7 +78,7 @@ def check_choice(owner: object, name: str, value: T, known: Collection[object]) 
     return value
 
 
-def check_instance(owner: object, name: str, value: object, kind: type[T], wanted: str) -> T:
+def check_instance(owner: object, name: str, value: object, kind: type[T] | tuple[type[T], ...], wanted: str) -> T:
     """An object of a type, ``wanted`` in words (with an example)."""
     if not isinstance(value, kind):
         _refuse(TypeError, owner, name, wanted, value)

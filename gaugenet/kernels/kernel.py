@@ -158,8 +158,8 @@ class FreeBasis:
         check_int(self, "size", size)
         if rep_in.group.order != 1:
             raise TypeError(
-                f"FreeBasis, with a free matrix for each function of the log map, expected rep_in over {{e}}, got {rep_in.group}: "
-                "take field types over groups.Trivial(), or kernels.Polar"
+                "FreeBasis, with a free matrix for each function of the log map, expected rep_in over {e}, got "
+                f"{rep_in.group}: take field types over groups.Trivial(), or kernels.Polar"
             )
         self.rep_in, self.rep_out, self.size = rep_in, rep_out, size
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral
 
 from torch import Tensor, nn
@@ -55,7 +54,8 @@ class IcosahedralCNN(nn.Module):
         else:
             check_field_types(self, in_type=in_type)
         check_int(self, "num_classes", num_classes)
-        for widths in check_instance(self, "channels", channels, Sequence, "widths of stages, such as ((8, 16), (16, 24))"):
+        stages = check_instance(self, "channels", channels, (list, tuple), "widths of stages, such as ((8, 16), (16, 24))")
+        for widths in stages or ((),):  # without a stage: no widths
             check_ints(self, "channels", (widths,) if isinstance(widths, Integral) else widths)
         check_choice(self, "norm", norm, ("batch", "layer", None))
         super().__init__()
