@@ -54,7 +54,9 @@ class IcosahedralCNN(nn.Module):
         else:
             check_field_types(self, in_type=in_type)
         check_int(self, "num_classes", num_classes)
-        stages = check_instance(self, "channels", channels, (list, tuple), "widths of stages, such as ((8, 16), (16, 24))")
+        stages = check_instance(
+            self, "channels", channels, (list, tuple), "integers for every stage, such as ((8, 16), (16, 24))"
+        )
         for widths in stages or ((),):  # without a stage: no widths
             check_ints(self, "channels", (widths,) if isinstance(widths, Integral) else widths)
         check_choice(self, "norm", norm, ("batch", "layer", None))
