@@ -32,8 +32,7 @@ class Case:
     basis: str = "band_limited"
 
     def ours(self) -> groups.Group:
-        made = {"C": groups.Cyclic, "D": groups.Dihedral}.get(self.group)
-        return getattr(groups, self.group)() if made is None else made(self.order)
+        return groups.group_of(f"{self.group}{self.order}" if self.group in ("C", "D") else self.group)
 
     def theirs(self):
         """escnn's space, and its representations of ``fields``."""

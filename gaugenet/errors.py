@@ -34,11 +34,11 @@ class MeshError(GaugenetError, ValueError):
             which = f" (ids {shown}{', ...' if len(self.ids) > 8 else ''}; {len(self.ids)} in all)"
         return f"{where}{self.message}{which}"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _rebuild_mesh_error, (self.message, self.kind, self.ids, self.path)
 
 
-def _rebuild_mesh_error(message, kind, ids, path):
+def _rebuild_mesh_error(message: str, kind: str, ids: tuple[int, ...], path: str | None) -> MeshError:
     return MeshError(message, kind=kind, ids=ids, path=path)
 
 

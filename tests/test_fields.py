@@ -77,8 +77,8 @@ def test_reading_strings():
         ("regular", ValueError, "infinite-dimensional"),
         ("0x1", ValueError, "at least 1"),
         ("-2x1", ValueError, "has no irrep"),
-        ([(2.0, "1")], TypeError, "multiplicity is an integer"),
-        ([(True, "1")], TypeError, "multiplicity is an integer"),
+        ([(2.0, "1")], TypeError, "multiplicity to be an integer"),
+        ([(True, "1")], TypeError, "multiplicity to be an integer"),
         ([2], TypeError, "pair"),
         ([(1, groups.O2().irrep(1))], ValueError, "not a representation of SO2"),
         (16, TypeError, "pairs"),
@@ -101,8 +101,11 @@ def test_more_errors():
         _ = ft + FieldType(groups.O2(), "1x0")
     with pytest.raises(TypeError):
         _ = ft + "1x0"
-    with pytest.raises(AttributeError, match="immutable"):
-        ft.dim = 3
+    for name in ("dim", "group", "new"):
+        with pytest.raises(AttributeError, match="cannot assign"):
+            setattr(ft, name, 3)
+    with pytest.raises(AttributeError, match="cannot delete"):
+        del ft.blocks
 
 
 def test_value_semantics():
@@ -120,3 +123,52 @@ def test_sum_and_restriction():
     g = groups.Cyclic(4).sample(3, seeded())
     assert ft.group == groups.Cyclic(4)
     torch.testing.assert_close(ft(g), FieldType(groups.O2(), "2x0- + 1x3")(g))
+
+
+def test_is_a_collection_of_blocks():
+    ft = FieldType(groups.O2(), "2x0 + 3x1 + 1x0-")
+    assert [(mul, rep.name) for mul, rep in ft] == [(2, "0"), (3, "1"), (1, "0-")] and len(ft) == 3
+    assert FieldType(ft.group, ft) == ft and bool(FieldType(ft.group, []))  # a type without blocks is a type
+    assert not hasattr(ft, "__dict__")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_random_features(dtype):
+    ft = FieldType(groups.SO2(), "2x0 + 3x1")
+    x = ft.randn(4, 5, generator=seeded(3), dtype=dtype, device="cpu")
+    assert x.shape == (4, 5, ft.dim) and x.dtype == dtype
+    assert torch.equal(x, ft.randn(4, 5, generator=seeded(3), dtype=dtype)) and ft.randn().shape == (ft.dim,)
+    assert not torch.equal(x, ft.randn(4, 5, generator=seeded(4), dtype=dtype))
+    assert ft.randn(2).dtype == torch.get_default_dtype() and ft.randn(2, device="meta").is_meta
+
+
+@pytest.mark.parametrize("group", [groups.SO2(), groups.Cyclic(4)], ids=str)
+def test_simplify(group):
+    """The same fields in fewer blocks: the features are permuted, and transform alike."""
+    ft = FieldType(group, "2x1 + 1x0 + 3x1 + 2x0")
+    simple = ft.simplify()
+    assert simple == FieldType(group, "5x1 + 3x0") == simple.simplify() and simple.dim == ft.dim
+    index, x, g = ft.permutation(simple), ft.randn(7, dtype=torch.float64), group.sample(7, seeded())
+    assert index.sort().values.tolist() == list(range(ft.dim))
+    assert torch.equal(simple.transform(g, x[:, index]), ft.transform(g, x)[:, index])
+    back = simple.permutation(ft)
+    assert torch.equal(x[:, index][:, back], x)
+    empty = FieldType(group, [])
+    assert empty.simplify() == empty and len(empty.permutation(empty)) == 0
+
+
+def test_merging_neighbours_changes_the_layout_unless_they_are_scalars():
+    so2 = groups.SO2()
+    scalars, vectors = FieldType(so2, "2x0 + 3x0"), FieldType(so2, "2x1 + 3x1")
+    assert scalars.permutation(scalars.simplify()).tolist() == [0, 1, 2, 3, 4]
+    assert vectors.permutation(vectors.simplify()).tolist() == [0, 1, 4, 5, 6, 2, 3, 7, 8, 9]
+
+
+def test_permutation_to_other_orders():
+    so2 = groups.SO2()
+    a, b = FieldType(so2, "2x1 + 1x0 + 1x1"), FieldType(so2, "1x1 + 1x0 + 2x1")
+    x, g = a.randn(3, dtype=torch.float64), so2.sample(3, seeded())
+    assert torch.equal(b.transform(g, x[:, a.permutation(b)]), a.transform(g, x)[:, a.permutation(b)])
+    for other in (FieldType(so2, "2x1 + 1x0"), FieldType(groups.O2(), "2x1 + 1x0 + 1x1"), "3x1 + 1x0"):
+        with pytest.raises(ValueError, match="fields of 2x1"):
+            a.permutation(other)

@@ -69,11 +69,8 @@ def _equivariance_error(geometry, structure: str, order: int, channels: int, see
                 x = block(x, graph)
             return x
 
+    group = groups.group_of(structure)
     # "C4", as geometry.cyclic_structure leaves it, is a group with irreps up to order N / 2 only.
-    if structure.startswith("C"):
-        group = groups.Cyclic(int(structure[1:]))
-    else:
-        group = groups.Trivial() if structure == "e" else getattr(groups, structure)()
     known = [k for k in range(max(order, 1) + 1) if group.order is None or str(k) in group.irrep_names()]
     ends = FieldType(group, " + ".join(f"1x{k}" for k in known[:2]))
     inside = FieldType(group, " + ".join(f"{channels}x{k}" for k in known if k <= order))

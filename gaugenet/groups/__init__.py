@@ -8,6 +8,7 @@ from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
 from .scaling import Scaling, TruncatedRegular
 from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, PointGroup, Tetrahedral
+from .structures import group_of, name_of
 
 __all__ = [
     "O2",
@@ -34,5 +35,7 @@ __all__ = [
     "Tetrahedral",
     "Trivial",
     "TruncatedRegular",
+    "group_of",
     "induced",
+    "name_of",
 ]

@@ -1,9 +1,16 @@
-"""Constant arrays as tensors that torch.compile takes as they are."""
+"""Constant arrays, and tensors of them that torch.compile takes as they are."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+
+
+def constant_array(values: np.ndarray) -> np.ndarray:
+    """A read-only copy in float64."""
+    array = np.array(values, dtype=np.float64)
+    array.setflags(write=False)
+    return array
 
 
 def constant_tensor(array: np.ndarray) -> torch.Tensor:
@@ -15,5 +22,5 @@ def constant_tensor(array: np.ndarray) -> torch.Tensor:
     nothing while compiling, and importing it is slow).
     """
     tensor = torch.from_numpy(array.copy())
-    tensor._dynamo_static_indices = set(range(tensor.ndim))
+    tensor._dynamo_static_indices = set(range(tensor.ndim))  # type: ignore[attr-defined]
     return tensor

@@ -152,7 +152,7 @@ class Group:
             raise ValueError(f"{subgroup} is not a subgroup of {self}")
 
     def __repr__(self) -> str:
-        shown = [(f.name, getattr(self, f.name), f.default) for f in fields(self)]
+        shown = [(f.name, getattr(self, f.name), f.default) for f in fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses
         values = [repr(v) if i == 0 else f"{n}={v!r}" for i, (n, v, default) in enumerate(shown) if v != default]
         return f"{type(self).__name__}({', '.join(values)})"
 

@@ -8,6 +8,7 @@ import torch
 
 from .group import Group
 from .harmonic_action import block_determinant
+from .planar import O2, SO2, Cyclic, Dihedral
 from .representation import Representation, block_diagonal
 
 _FLIP = ((1.0, 0.0), (0.0, -1.0))
@@ -63,9 +64,8 @@ def induced(rep: Representation, group: Group) -> Representation:
         ValueError: other groups.
     """
     smaller = rep.group
-    whole = {"SO2": "O2", "Cyclic": "Dihedral"}.get(type(smaller).__name__)
-    fits = type(group).__name__ == whole and group.dim == smaller.dim == 2
-    if not fits or getattr(group, "n", None) != getattr(smaller, "n", None):
+    whole = O2() if smaller == SO2() else Dihedral(smaller.n) if isinstance(smaller, Cyclic) and smaller.dim == 2 else None
+    if whole is None or group != whole:
         raise ValueError(
             f"induced expected a representation of SO2() or Cyclic(n), and O2() or Dihedral(n), got {rep!r}, {group}"
         )

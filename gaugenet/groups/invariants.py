@@ -39,7 +39,7 @@ def projector_basis(diagonal: np.ndarray, column: Callable[[int], np.ndarray]) -
     rank = round(trace)
     if abs(trace - rank) > 1e-6:
         raise ValueError(f"not a projector: its trace is {trace}, not an integer (are the representations orthogonal?)")
-    basis = np.zeros((rank, diagonal.size))
+    basis: np.ndarray = np.zeros((rank, diagonal.size))
     residual = diagonal.copy()
     for k in range(rank):
         # Equal pivots differ by rounding from machine to machine: take the first of all that tie.

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import torch
 
+from ..checks import check_int
 from .group import FiniteGroup, Group
 from .harmonic_action import angular_power, block_determinant
 from .representation import Irrep, Representation
@@ -97,17 +97,10 @@ class _Planar(Group):
         return Irrep(self, one) if one and self.dim == 2 and self.irrep_dim(one) == 2 else super().standard
 
 
-def _positive(value, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{what} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{what} must be at least 1, got {value}")
-
-
-def _two_or_three(dim, what: str) -> None:
-    _positive(dim, "dim")
-    if dim not in (2, 3):
-        raise ValueError(f"{what} acts on the plane (dim=2) or on space about the z axis (dim=3), got dim={dim}")
+def _check_dim(group: Group) -> None:
+    if check_int(type(group).__name__, "dim", group.dim) not in (2, 3):
+        name = type(group).__name__
+        raise ValueError(f"{name} acts on the plane (dim=2) or on space about the z axis (dim=3), got dim={group.dim}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,8 +109,8 @@ class Trivial(_Planar, FiniteGroup):
 
     dim: int = 2
 
-    def __post_init__(self):
-        _positive(self.dim, "dim")
+    def __post_init__(self) -> None:
+        check_int("Trivial", "dim", self.dim)
 
     def _max_order(self) -> int:
         return 0
@@ -153,9 +146,9 @@ class Cyclic(_Planar, FiniteGroup):
     n: int
     dim: int = 2
 
-    def __post_init__(self):
-        _positive(self.n, "n")
-        _two_or_three(self.dim, "Cyclic")
+    def __post_init__(self) -> None:
+        check_int("Cyclic", "n", self.n)
+        _check_dim(self)
 
     def _max_order(self) -> int:
         return self.n // 2
@@ -188,9 +181,9 @@ class Dihedral(_Planar, FiniteGroup):
 
     reflects = True
 
-    def __post_init__(self):
-        _positive(self.n, "n")
-        _two_or_three(self.dim, "Dihedral")
+    def __post_init__(self) -> None:
+        check_int("Dihedral", "n", self.n)
+        _check_dim(self)
 
     def _max_order(self) -> int:
         return self.n // 2
@@ -217,8 +210,8 @@ class SO2(_Planar):
 
     dim: int = 2
 
-    def __post_init__(self):
-        _two_or_three(self.dim, "SO2")
+    def __post_init__(self) -> None:
+        _check_dim(self)
 
     @property
     def lie_generators(self) -> torch.Tensor:

@@ -14,7 +14,7 @@ from .harmonic_action import circular_action
 from .invariants import projector_basis
 
 if TYPE_CHECKING:
-    from .group import Group
+    from .group import FiniteGroup, Group
 
 #: A matrix farther than this (Frobenius norm) from every element is refused by representations that exist on the elements only.
 ELEMENT_TOLERANCE = 1e-3
@@ -34,10 +34,24 @@ class Representation:
         cosets: into how many equal parts the components fall that the group permutes; the norm of every part may be taken.
     """
 
-    group: Group
-    name: str
-    dim: int
-    degree: int
+    if TYPE_CHECKING:  # fields of some subclasses, properties of others
+
+        @property
+        def group(self) -> Group:
+            raise NotImplementedError
+
+        @property
+        def name(self) -> str:
+            raise NotImplementedError
+
+        @property
+        def dim(self) -> int:
+            raise NotImplementedError
+
+        @property
+        def degree(self) -> int:
+            raise NotImplementedError
+
     cosets: int = 1
 
     def __call__(self, g: torch.Tensor) -> torch.Tensor:
@@ -124,7 +138,7 @@ class Representation:
         basis."""
         if self.group.order is None or not self.is_permutation:
             raise ValueError(f"{self!r} has no table: that needs a finite group which permutes the basis (is_permutation)")
-        return self(self.group.elements).argmax(-2)
+        return torch.stack([self(g).argmax(-2) for g in self.group.elements])  # one by one: all matrices may be gigabytes
 
     def invariant_vectors(self) -> torch.Tensor:
         """Orthonormal basis (k, dim) float64 of {v : rho(g) v = v for all g}; a bias may live there and nowhere else."""
@@ -246,7 +260,7 @@ class Permutation(Representation):
     element; ValueError when none lies within `ELEMENT_TOLERANCE` (more in half precision).
     """
 
-    group: Group
+    group: FiniteGroup
     subgroup: Group | None = None
 
     degree = 0
@@ -280,7 +294,7 @@ class Induced(Representation):
     components of sigma.
     """
 
-    group: Group
+    group: FiniteGroup
     rep: Representation
 
     @property
@@ -289,7 +303,7 @@ class Induced(Representation):
 
     @property
     def dim(self) -> int:
-        return self.rep.dim * self.group.order // self.rep.group.order
+        return self.rep.dim * self.group.order // self.rep.group.order  # type: ignore[operator]  # a subgroup of a finite group is finite
 
     @property
     def degree(self) -> int:
@@ -315,9 +329,9 @@ def _induced_matrices(rep: Induced) -> np.ndarray:
     for j in range(cosets):
         inside = first[table[:, j]].transpose(-1, -2) @ elements @ first[j]
         matrices[np.arange(len(elements)), table[:, j], :, j] = rep.rep(inside).numpy()
-    matrices = matrices.reshape(len(elements), rep.dim, rep.dim)
-    matrices.setflags(write=False)
-    return matrices
+    flat = matrices.reshape(len(elements), rep.dim, rep.dim)
+    flat.setflags(write=False)
+    return flat
 
 
 @dataclass(frozen=True, repr=False)

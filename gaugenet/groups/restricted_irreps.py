@@ -62,6 +62,7 @@ def restricted_irreps(group: FiniteGroup) -> tuple[RestrictedIrrep, ...]:
                 dimension += len(basis) ** 2 / np.mean(character**2)
         if round(dimension) == group.order:
             return _named(group, found, characters)
+    raise AssertionError("count() has no end")
 
 
 def _isotypic(character: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ def _split(matrices: np.ndarray, projector: np.ndarray) -> list[np.ndarray]:
     for block in np.split(vectors, breaks, axis=1):
         onto = inside.T @ block
         onto = onto @ onto.T
-        spaces.append(projector_basis(np.diagonal(onto).copy(), lambda j, onto=onto: onto[:, j]))
+        spaces.append(projector_basis(np.diagonal(onto).copy(), lambda j, onto=onto: onto[:, j]))  # type: ignore[misc]
     return sorted(spaces, key=lambda basis: (len(basis), int(np.argmax((basis**2).sum(0) > 1e-6))))
 
 

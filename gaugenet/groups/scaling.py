@@ -42,7 +42,7 @@ class Scaling(Group):
     scales: tuple[float, ...] = (1.0, 2**0.5, 2.0)
     dim: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values = self.scales
         if not isinstance(values, tuple | list) or not values or not all(isinstance(s, Real) and s > 0 for s in values):
             raise ValueError(f"Scaling expected a tuple of positive scales, got {values!r}")

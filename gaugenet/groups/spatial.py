@@ -212,7 +212,7 @@ def _basis(group: PointGroup, name: str) -> torch.Tensor:
     return constant_tensor(_find(group, name).basis)
 
 
-def _matrices(*matrices) -> torch.Tensor:
+def _matrices(*matrices: tuple) -> torch.Tensor:
     return torch.tensor(matrices, dtype=torch.float64, device="cpu")
 
 

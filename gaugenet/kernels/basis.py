@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from numbers import Integral
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
+from ..checks import check_instance, check_int, owner_name
 from ..groups import Representation
 from ..groups.constants import constant_tensor
 from ..groups.harmonic_action import harmonic_action
@@ -15,6 +16,7 @@ from ..groups.invariants import invariant_basis
 from .harmonics import harmonic_frequencies, harmonic_size, harmonics
 
 
+@dataclass(frozen=True, repr=False)
 class SteerableBasis:
     r"""Orthonormal basis of the kernels K with K(g x) = rho_out(g) K(x) rho_in(g)^-1 for all g in G, band-limited in angle.
 
@@ -35,26 +37,21 @@ class SteerableBasis:
         ValueError: different groups, a negative frequency, frequencies above 0 in a dimension other than 2 and 3.
     """
 
-    __slots__ = ("_coefficients", "_frequencies", "max_frequency", "rep_in", "rep_out")
+    rep_in: Representation
+    rep_out: Representation
+    max_frequency: int = 4
 
-    def __init__(self, rep_in: Representation, rep_out: Representation, max_frequency: int = 4):
-        check_pair(rep_in, rep_out)
-        if isinstance(max_frequency, bool) or not isinstance(max_frequency, Integral):
-            raise TypeError(f"max_frequency must be an integer, got {max_frequency!r}")
-        if max_frequency < 0:
-            raise ValueError(f"max_frequency must be at least 0, got {max_frequency}")
-        coefficients, frequencies = _solve(rep_in, rep_out, int(max_frequency))
-        values = (rep_in, rep_out, int(max_frequency), coefficients, frequencies)
-        for name, value in zip(("rep_in", "rep_out", "max_frequency", "_coefficients", "_frequencies"), values):
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        check_pair(self.rep_in, self.rep_out, self)
+        check_int(self, "max_frequency", self.max_frequency, 0)
+        _ = self._solution  # what has none is refused here
 
-    def __setattr__(self, name, value):
-        raise AttributeError("a SteerableBasis is immutable")
-
-    __delattr__ = __setattr__
-
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return SteerableBasis, (self.rep_in, self.rep_out, self.max_frequency)
+
+    @cached_property
+    def _solution(self) -> tuple[np.ndarray, np.ndarray]:
+        return _solve(self.rep_in, self.rep_out, int(self.max_frequency))
 
     @property
     def coefficients(self) -> torch.Tensor:
@@ -62,10 +59,10 @@ class SteerableBasis:
 
     @property
     def frequencies(self) -> torch.Tensor:
-        return torch.from_numpy(self._frequencies.copy())
+        return torch.from_numpy(self._solution[1].copy())
 
     def __len__(self) -> int:
-        return len(self._frequencies)
+        return len(self._solution[1])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The angular kernels at vectors x (..., d): (..., K, dim_out, dim_in), in x's dtype. At x = 0 only frequency 0
@@ -77,22 +74,13 @@ class SteerableBasis:
         angular = harmonics(x, self.max_frequency) if d in (2, 3) else torch.ones_like(x[..., :1])
         return torch.einsum("koiy,...y->...koi", coefficients, angular)
 
-    def __eq__(self, other) -> bool:
-        if not isinstance(other, SteerableBasis):
-            return NotImplemented
-        mine, theirs = ((b.rep_in, b.rep_out, b.max_frequency) for b in (self, other))
-        return mine == theirs
-
-    def __hash__(self) -> int:
-        return hash((self.rep_in, self.rep_out, self.max_frequency))
-
     def __repr__(self) -> str:
         return f"SteerableBasis({self.rep_in!r} -> {self.rep_out!r}, max_frequency={self.max_frequency}, {len(self)} kernels)"
 
 
 @torch.compiler.assume_constant_result
 def _coefficients(basis: SteerableBasis) -> torch.Tensor:
-    return constant_tensor(basis._coefficients)
+    return constant_tensor(basis._solution[0])
 
 
 def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
@@ -102,12 +90,12 @@ def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
     return torch.from_numpy(_solve_frequency(rep_in, rep_out, 0)[..., 0].copy())
 
 
-def check_pair(rep_in: Representation, rep_out: Representation) -> None:
-    for rep in (rep_in, rep_out):
-        if not isinstance(rep, Representation):
-            raise TypeError(f"expected a Representation, such as group.irrep(1), got {rep!r}")
+def check_pair(rep_in: Representation, rep_out: Representation, owner: object = "a kernel") -> None:
+    for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
+        check_instance(owner, name, rep, Representation, "a Representation, such as group.irrep(1)")
     if rep_in.group != rep_out.group:
-        raise ValueError(f"a kernel maps between representations of one group, got {rep_in.group} and {rep_out.group}")
+        found = f"{rep_in.group} and {rep_out.group}"
+        raise ValueError(f"{owner_name(owner)} expected rep_in and rep_out of one group, got {found}")
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +35,15 @@ class ConstantModule(nn.Module):
     was on the meta device would have no values after ``to_empty``.
     """
 
+    if TYPE_CHECKING:  # constants are tensors; nn.Module knows of tensors or modules
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name)
+
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__init__ = _built_on_cpu(cls.__init__)
+            cls.__init__ = _built_on_cpu(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..fields import FieldType
+from ..fields import FieldType, check_field_types
 from ..groups import Representation
 from .constants import ConstantModule
 from .kernel import Columns, IntertwinerBasis, KernelBasis
@@ -50,8 +50,7 @@ class KernelExpansion(ConstantModule):
         dense: bool = False,
     ) -> None:
         super().__init__()
-        if in_type.group != out_type.group:
-            raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
+        check_field_types(self, in_type=in_type, out_type=out_type)
         self.in_type, self.out_type = in_type, out_type
         self.columns, self.num_radial, self.dense = columns, num_radial, dense
         self._bases = {

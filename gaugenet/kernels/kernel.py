@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_instance, check_int
+from ..groups import Representation
+
 if TYPE_CHECKING:
     import numpy as np
 
     from ..fields import FieldType
-    from ..groups import Representation
     from .expansion import KernelExpansion
 
 
@@ -39,6 +41,8 @@ class KernelBasis(Protocol):
 
     @property
     def coefficients(self) -> Tensor: ...
+
+    def __hash__(self) -> int: ...
 
 
 class Columns:
@@ -149,10 +153,13 @@ class FreeBasis:
     __slots__ = ("rep_in", "rep_out", "size")
 
     def __init__(self, rep_in: Representation, rep_out: Representation, size: int) -> None:
+        for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
+            check_instance(self, name, rep, Representation, "a Representation, such as group.trivial")
+        check_int(self, "size", size)
         if rep_in.group.order != 1:
             raise TypeError(
-                f"a free matrix for each function of the log map needs the group {{e}}, got {rep_in.group}: take field types "
-                "over groups.Trivial(), or kernels.Polar"
+                "FreeBasis, with a free matrix for each function of the log map, expected rep_in over {e}, got "
+                f"{rep_in.group}: take field types over groups.Trivial(), or kernels.Polar"
             )
         self.rep_in, self.rep_out, self.size = rep_in, rep_out, size
 
@@ -163,8 +170,9 @@ class FreeBasis:
         return torch.eye(count, dtype=torch.float64, device="cpu").view(count, *shape)
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, FreeBasis) and (self.rep_in, self.rep_out) == (other.rep_in, other.rep_out)
-        return same and self.size == other.size
+        if not isinstance(other, FreeBasis):
+            return NotImplemented
+        return (self.rep_in, self.rep_out, self.size) == (other.rep_in, other.rep_out, other.size)
 
     def __hash__(self) -> int:
         return hash((self.rep_in, self.rep_out, self.size))

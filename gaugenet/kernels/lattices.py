@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import hexagons
+from ..checks import check_int
 from ..groups import FiniteGroup, Group
 
 _TOLERANCE = 1e-6
@@ -51,7 +52,8 @@ class Lattice:
             if (lattice, dim) not in known:
                 raise ValueError(f'unknown lattice {lattice!r} in dimension {dim}: expected "square", "hexagonal" or its steps')
             return cls(known[lattice, dim])
-        lattice = lattice if isinstance(lattice, Lattice) else cls(tuple(map(tuple, np.asarray(lattice).tolist())))
+        if not isinstance(lattice, Lattice):
+            lattice = cls(lattice.tolist() if isinstance(lattice, np.ndarray) else lattice)
         if lattice.dim != dim:
             raise ValueError(f"the lattice has {lattice.dim} axes, expected {dim}")
         return lattice
@@ -99,7 +101,7 @@ class Lattice:
 
     def moved_axes(self, group: Group) -> tuple[bool, ...]:
         """Whether a group changes the index along each array axis."""
-        return tuple(bool(m) for m in self._motions(group).any((0, 2)))
+        return tuple(bool(m) for m in np.atleast_1d(self._motions(group).any((0, 2))))
 
     def mixes_axes(self, group: Group) -> bool:
         """Whether a group turns array axes into others."""
@@ -116,7 +118,7 @@ class Lattice:
 
         All of a square; the hexagon in the rhombus of a hexagonal array.
         """
-        shape = (size,) * self.dim if isinstance(size, Integral) else tuple(size)
+        shape = (size,) * self.dim if isinstance(size, Integral) else tuple(size)  # type: ignore[arg-type]
         middle = (np.array(shape) - 1) / 2
         here = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1) - middle
         there = np.einsum("sij,...j->s...i", _point_group(self), here) + middle
@@ -132,9 +134,8 @@ class Lattice:
         Raises:
             ValueError: sizes below 1; when the lattice has symmetries that leave no pixel in such an array.
         """
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"size must be an integer of at least 1, got {size!r}")
-        inside = self.inside(int(size))
+        size = check_int(self, "size", size)
+        inside = self.inside(size)
         if not inside.any():
             raise ValueError(f"the symmetries of the lattice keep no tap of a kernel of size {size}: take an odd size")
         indices = np.argwhere(inside) - (size - 1) / 2

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_int
 from ..fields import FieldType
 from ..groups.harmonic_action import harmonic_action
 from .basis import SteerableBasis
@@ -16,7 +17,7 @@ from .cone_angles import full_turns, is_cone
 from .expansion import KernelExpansion
 from .harmonics import harmonics
 from .kernel import CoefficientTable, Columns
-from .quadrature import coefficient_table
+from .quadrature import MAX_DEGREE, coefficient_table
 from .radial import make_radial
 from .table_operator import compiled_table
 
@@ -32,10 +33,12 @@ class PolarColumns(Columns):
         dim: d.
     """
 
+    module: Any  # a profile, whose ``num`` and ``key`` nn.Module does not declare
+
     def __init__(self, radial: nn.Module, max_frequency: int, quadrature: int | None, dim: int) -> None:
         self.module, self.max_frequency, self.quadrature = radial, max_frequency, quadrature
         self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
-        self.size = radial.num * sum(self.widths)
+        self.size = self.module.num * sum(self.widths)
 
     @property
     def key(self) -> str | None:
@@ -49,8 +52,9 @@ class PolarColumns(Columns):
         if angle is None or not (torch.compiler.is_compiling() or bool(is_cone(angle).any())):
             return CoefficientTable(edge, node)
         plain_edge, plain_node = self._coefficients(graph, None)
+        turns: Any = full_turns(angle)  # a tensor, as the angle is
         cone, target = is_cone(angle)[:, None], graph.edge_index[1]
-        plain_edge = plain_edge * full_turns(angle)[target, None].to(plain_edge)
+        plain_edge = plain_edge * turns[target, None].to(plain_edge)
         return CoefficientTable(torch.where(cone[target], plain_edge, edge), torch.where(cone, plain_node, node))
 
     def _coefficients(self, graph: Any, degree: int | None) -> tuple[Tensor, Tensor]:
@@ -92,13 +96,18 @@ class Polar:
     max_frequency: int | None = None
     quadrature: int | None = field(default=3, kw_only=True)
 
+    def __post_init__(self) -> None:
+        check_int(self, "radial", 1 if isinstance(self.radial, nn.Module) else self.radial)
+        check_int(self, "max_frequency", 0 if self.max_frequency is None else self.max_frequency, 0)
+        check_int(self, "quadrature", 0 if self.quadrature is None else self.quadrature, 0, MAX_DEGREE)
+
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
         """One column for every radial function and harmonic."""
         radial = make_radial(self.radial)
         frequency = default_frequency(in_type, out_type) if self.max_frequency is None else self.max_frequency
         columns = PolarColumns(radial, frequency, self.quadrature, in_type.group.dim)
         basis = partial(SteerableBasis, max_frequency=frequency)
-        return KernelExpansion(in_type, out_type, basis, columns=columns, num_radial=radial.num)
+        return KernelExpansion(in_type, out_type, basis, columns=columns, num_radial=columns.module.num)
 
     def on_taps(self, in_type: FieldType, out_type: FieldType, taps) -> KernelExpansion:
         """Refused: arrays sample kernels on rings."""

@@ -17,7 +17,7 @@ from .moments import MAX_CURVATURE, ball_volume, kernel_moments, polynomial_basi
 
 # Moments that are nearly dependent at the points are not matched: they would cost the gauge equivariance its digits.
 _MAX_CONDITION = 1e4
-_MAX_DEGREE = 8
+MAX_DEGREE = 8
 # Entries of the padded table of one chunk of nodes.
 _CHUNK_ENTRIES = 1 << 21
 
@@ -156,7 +156,7 @@ def match_moments(
         values, polynomials = _at_points(x, profile, at_centre, max_frequency, degree)
         w = _pad(weight[low:high], here, row, slot)
         plain = w[:, :, None] * _pad(values[:-1], values[-1:].expand(len(here), -1), row, slot)
-        if degree is None:
+        if degree is None or moments is None:
             table, chosen = plain, torch.full_like(count[start:stop], -1)
             fraction, growth = torch.zeros_like(here), torch.ones_like(here)
         else:
@@ -224,9 +224,8 @@ def _match(plain, weight, points, goal, volume, dim: int, max_frequency: int, de
     table, fraction = plain + (directions * whole) @ residual, torch.zeros_like(coverage)
     if bool((further > chosen).any()):
         step = (directions * (1 - whole)) @ residual
-        longest = _longest_step(
-            *(_inner(*pair, dim, max_frequency) for pair in ((table, table), (table, step), (step, step))), limit
-        )
+        square, mixed, length = (_inner(a, b, dim, max_frequency) for a, b in ((table, table), (table, step), (step, step)))
+        longest = _longest_step(square, mixed, length, limit)
         fraction = torch.where(further > chosen, longest, 0)
         table = table + fraction[:, None, None] * step
     with torch.no_grad():
@@ -329,7 +328,7 @@ def _check_arguments(log, weight, radius, edge_index, area, curvature, max_frequ
             raise ValueError("radius must be positive")
     if isinstance(max_frequency, bool) or not isinstance(max_frequency, int) or max_frequency < 0:
         raise ValueError(f"max_frequency must be an integer >= 0, got {max_frequency!r}")
-    if degree is not None and (isinstance(degree, bool) or not isinstance(degree, int) or not 0 <= degree <= _MAX_DEGREE):
-        raise ValueError(f"degree must be None or an integer from 0 to {_MAX_DEGREE}, got {degree!r}")
+    if degree is not None and (isinstance(degree, bool) or not isinstance(degree, int) or not 0 <= degree <= MAX_DEGREE):
+        raise ValueError(f"degree must be None or an integer from 0 to {MAX_DEGREE}, got {degree!r}")
     if not max_amplification > 0:
         raise ValueError(f"max_amplification must be positive, got {max_amplification!r}")

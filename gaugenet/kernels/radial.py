@@ -9,12 +9,14 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_int, check_ints, check_number, owner_name
+
 #: a neighbour at distance exactly one radius must not be lost to rounding
 _ROUNDING = 1e-5
 
 
-def make_radial(radial: int | nn.Module) -> nn.Module:
-    """A profile from a number of radial functions (`GaussianRings`) or from a profile itself.
+def make_radial(radial: int | nn.Module, owner: object = "make_radial") -> nn.Module:
+    """A profile from a number of radial functions (`GaussianRings`) or from a profile itself; errors name the ``owner``.
 
     A profile is any module with an attribute ``num`` that maps r (...) to (..., num) and vanishes beyond r = 1.
 
@@ -23,9 +25,11 @@ def make_radial(radial: int | nn.Module) -> nn.Module:
     """
     if isinstance(radial, nn.Module):
         if not isinstance(getattr(radial, "num", None), int):
-            raise TypeError(f"a radial profile has an integer attribute `num`; {type(radial).__name__} has none")
+            found = type(radial).__name__
+            wanted = "a number or a profile with an integer attribute `num`"
+            raise TypeError(f"{owner_name(owner)} expected radial to be {wanted}; {found} has none")
         return radial
-    return GaussianRings(radial)
+    return GaussianRings(check_int(owner, "radial", radial))
 
 
 def envelope(r: Tensor) -> Tensor:
@@ -50,7 +54,7 @@ class RadialProfile(nn.Module):
 
     def __init__(self, num: int, cutoff: bool = True):
         super().__init__()
-        self.num = _at_least(num, 1, "num")
+        self.num = check_int(self, "num", num)
         self.cutoff = bool(cutoff)
 
     @property
@@ -85,12 +89,10 @@ class GaussianRings(RadialProfile):
 
     def __init__(self, num: int, width: float = 0.6, cutoff: bool = True):
         super().__init__(num, cutoff)
-        if not width > 0:
-            raise ValueError(f"width must be positive, got {width}")
-        self.width = float(width)
+        self.width = check_number(self, "width", width, positive=True)
 
     @property
-    def breakpoints(self) -> tuple[float, ...]:
+    def breakpoints(self) -> tuple[float, ...]:  # type: ignore[override]
         return tuple(b / self.num for b in range(1, self.num))
 
     def extra_repr(self) -> str:
@@ -117,13 +119,13 @@ class BSpline(RadialProfile):
 
     def __init__(self, num: int, degree: int = 3, cutoff: bool = True):
         super().__init__(num, cutoff)
-        self.degree = _at_least(degree, 1, "degree")
+        self.degree = check_int(self, "degree", degree)
         self.intervals = self.num if self.cutoff else self.num - self.degree
         if self.intervals < 1:
             raise ValueError(f"without cut-off B-splines of degree {degree} need num > degree, got num={num}")
 
     @property
-    def breakpoints(self) -> tuple[float, ...]:
+    def breakpoints(self) -> tuple[float, ...]:  # type: ignore[override]
         return tuple(b / self.intervals for b in range(1, self.intervals))
 
     def extra_repr(self) -> str:
@@ -153,8 +155,8 @@ class RadialMLP(RadialProfile):
 
     def __init__(self, num: int, hidden: int | Sequence[int] = (32,), embedding: int = 8, cutoff: bool = True):
         super().__init__(num, cutoff)
-        self.hidden = tuple(_at_least(h, 1, "hidden") for h in ((hidden,) if isinstance(hidden, Integral) else hidden))
-        self.embedding = GaussianRings(embedding, cutoff=False)
+        self.hidden = check_ints(self, "hidden", (hidden,) if isinstance(hidden, Integral) else hidden)
+        self.embedding = GaussianRings(check_int(self, "embedding", embedding), cutoff=False)
         sizes = (self.embedding.num, *self.hidden, self.num)
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
@@ -171,11 +173,3 @@ class RadialMLP(RadialProfile):
 
     def functions(self, r: Tensor) -> Tensor:
         return self.layers(self.embedding(r))
-
-
-def _at_least(value, least: int, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{what} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, got {value}")
-    return int(value)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 
+from ..checks import check_instance, check_int
 from ..groups import Representation
-from ..groups.constants import constant_tensor
+from ..groups.constants import constant_array, constant_tensor
 from .basis import SteerableBasis, check_pair
 from .harmonics import harmonic_frequencies, harmonics
 
@@ -67,23 +68,20 @@ class Rings:
                 radius r has about 2 pi r pixels), one less where that is a multiple of four (there the sampled harmonic looks
                 like frequency 0), and 2 on the outermost ring: the cut-offs of Weiler & Cesa 2019's published layers.
         """
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+        size = check_int("Rings", "size", size)
         outermost = (size - 1) / 2
-        radii = np.arange(outermost % 1, size / 2) if radii is None else radii
-        radii = tuple(float(r) for r in radii)
+        placed = tuple(float(r) for r in (np.arange(outermost % 1, size / 2) if radii is None else radii))
         if sigma is None:
-            sigma = [_CENTRE if r == 0 else _OUTER if r >= outermost else _INNER for r in radii]
-        elif isinstance(sigma, Real):
-            sigma = [sigma] * len(radii)
+            sigma = [_CENTRE if r == 0 else _OUTER if r >= outermost else _INNER for r in placed]
+        widths = (sigma,) * len(placed) if isinstance(sigma, float | int | Real) else tuple(sigma)
         if max_frequency is None or (isinstance(max_frequency, Integral) and not isinstance(max_frequency, bool)):
             bound = np.inf if max_frequency is None else max_frequency
-            max_frequency = [int(min(bound, _default_frequency(r, outermost))) for r in radii]
+            max_frequency = [int(min(bound, _default_frequency(r, outermost))) for r in placed]
         elif callable(max_frequency):
-            max_frequency = [max_frequency(r) for r in radii]
+            max_frequency = [max_frequency(r) for r in placed]
         elif not isinstance(max_frequency, Sequence):
             raise ValueError(f"max_frequency is an integer, one a ring, or a function of the radius, got {max_frequency!r}")
-        return cls(radii, tuple(float(s) for s in sigma), tuple(max_frequency))
+        return cls(placed, tuple(float(s) for s in widths), tuple(max_frequency))
 
 
 def _default_frequency(radius: float, outermost: float) -> int:
@@ -92,6 +90,7 @@ def _default_frequency(radius: float, outermost: float) -> int:
     return min(top, _OUTER_FREQUENCY) if radius >= outermost else top
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class RingBasis:
     r"""Sampled kernels :math:`K(x) = R_j(|x|)\, Q_k(x / |x|)` with R of :class:`Rings` and Q of :class:`SteerableBasis`.
 
@@ -114,37 +113,36 @@ class RingBasis:
         ValueError: two groups; taps of another dimension.
     """
 
-    __slots__ = ("_coefficients", "_frequencies", "rep_in", "rep_out", "rings", "taps")
+    rep_in: Representation
+    rep_out: Representation
+    taps: np.ndarray
+    rings: Rings
 
-    def __init__(self, rep_in: Representation, rep_out: Representation, taps: np.ndarray, rings: Rings):
-        check_pair(rep_in, rep_out)
-        taps = np.array(taps, dtype=np.float64)
-        if taps.ndim != 2 or taps.shape[1] != rep_in.group.dim or not np.isfinite(taps).all():
-            raise ValueError(f"taps of {rep_in.group} are finite numbers of shape (T, {rep_in.group.dim}), got {taps.shape}")
-        taps.setflags(write=False)
-        coefficients, frequencies = _solve(rep_in, rep_out, taps.shape, taps.tobytes(), rings)
-        values = (rep_in, rep_out, taps, rings, coefficients, frequencies)
-        for name, value in zip(("rep_in", "rep_out", "taps", "rings", "_coefficients", "_frequencies"), values):
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        check_pair(self.rep_in, self.rep_out, self)
+        check_instance(self, "rings", self.rings, Rings, "kernels.Rings, such as Rings.of(5)")
+        taps, group = constant_array(self.taps), self.rep_in.group
+        if taps.ndim != 2 or taps.shape[1] != group.dim or not np.isfinite(taps).all():
+            raise ValueError(f"taps of {group} are finite numbers of shape (T, {group.dim}), got {taps.shape}")
+        object.__setattr__(self, "taps", taps)
 
-    def __setattr__(self, name, value):
-        raise AttributeError("a RingBasis is immutable")
-
-    __delattr__ = __setattr__
-
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return RingBasis, (self.rep_in, self.rep_out, self.taps, self.rings)
+
+    @cached_property
+    def _solution(self) -> tuple[np.ndarray, np.ndarray]:
+        return _solve(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes(), self.rings)
 
     @property
     def coefficients(self) -> torch.Tensor:
-        return constant_tensor(self._coefficients)
+        return constant_tensor(self._solution[0])
 
     @property
     def frequencies(self) -> torch.Tensor:
-        return torch.from_numpy(self._frequencies.copy())
+        return torch.from_numpy(self._solution[1].copy())
 
     def __len__(self) -> int:
-        return len(self._coefficients)
+        return len(self._solution[0])
 
     def __repr__(self) -> str:
         return f"RingBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
@@ -152,7 +150,7 @@ class RingBasis:
 
 @lru_cache(maxsize=256)
 def _solve(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) -> tuple[np.ndarray, np.ndarray]:
-    taps = np.frombuffer(raw).reshape(shape)
+    taps: np.ndarray = np.frombuffer(raw).reshape(shape)
     basis = SteerableBasis(rep_in, rep_out, max(rings.max_frequency))
     ring_of, kernel_of = _in_order(basis.frequencies.numpy(), rings)
     radius = np.linalg.norm(taps, axis=1)

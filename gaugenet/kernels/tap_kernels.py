@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import check_instance
 from ..fields import FieldType
 from ..groups import Group
 from .cone_angles import full_turns
@@ -117,6 +118,10 @@ class Taps:
     taps: np.ndarray | None = None
     rings: Rings | None = None
 
+    def __post_init__(self) -> None:
+        if self.rings is not None:
+            check_instance(self, "rings", self.rings, Rings, "kernels.Rings, such as Rings.of(5)")
+
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
         """One column for every tap."""
         taps = np.array(hexagonal_taps() if self.taps is None else self.taps, dtype=np.float64)
@@ -132,8 +137,9 @@ class Taps:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Taps):
             return NotImplemented
-        same = (self.taps is None) == (other.taps is None) and (self.taps is None or np.array_equal(self.taps, other.taps))
-        return same and self.rings == other.rings
+        if self.taps is None or other.taps is None:
+            return self.taps is other.taps and self.rings == other.rings
+        return np.array_equal(self.taps, other.taps) and self.rings == other.rings
 
     def __hash__(self) -> int:
         return hash((None if self.taps is None else np.asarray(self.taps, float).tobytes(), self.rings))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
-from ..groups import FiniteGroup, Representation
-from ..groups.constants import constant_tensor
+from ..checks import check_int
+from ..groups import FiniteGroup, Group, Representation
+from ..groups.constants import constant_array, constant_tensor
 from ..groups.invariants import invariant_basis
 from .basis import check_pair
 
@@ -22,7 +24,7 @@ def square_taps(size: int, dim: int = 2) -> np.ndarray:
     In the order of the weights of conv2d (rows from the top, each from left to right); of conv3d for dim = 3, whose first
     axis is z, from below. An even size has its middle between the pixels.
     """
-    _check_count("size", size, 1)
+    size = check_int("square_taps", "size", size)
     if dim not in (2, 3):
         raise ValueError(f"square_taps expected dim 2 or 3, got {dim!r}")
     steps = np.arange(size) - (size - 1) / 2
@@ -35,7 +37,7 @@ def hexagonal_taps(rings: int = 1) -> np.ndarray:
 
     The centre comes first, then ring by ring, counter-clockwise from the x axis.
     """
-    _check_count("rings", rings, 0)
+    rings = check_int("hexagonal_taps", "rings", rings, 0)
     span = np.arange(-rings, rings + 1)
     a, b = (axis.ravel() for axis in np.meshgrid(span, span))
     ring = np.maximum(np.maximum(abs(a), abs(b)), abs(a + b))
@@ -45,6 +47,7 @@ def hexagonal_taps(rings: int = 1) -> np.ndarray:
     return points[np.lexsort([angle.round(9), ring])]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class TapBasis:
     r"""Orthonormal basis of the kernels K with K(g x) = rho_out(g) K(x) rho_in(g)^-1 for all g in G on a finite set of taps.
 
@@ -65,36 +68,34 @@ class TapBasis:
         ValueError: two groups; taps of another dimension, repeated, or not mapped onto themselves by G.
     """
 
-    __slots__ = ("_coefficients", "rep_in", "rep_out", "taps")
+    rep_in: Representation
+    rep_out: Representation
+    taps: np.ndarray
 
-    def __init__(self, rep_in: Representation, rep_out: Representation, taps: np.ndarray):
-        check_pair(rep_in, rep_out)
-        taps = np.array(taps, dtype=np.float64)
-        taps.setflags(write=False)
-        solution = _solve(rep_in, rep_out, taps.shape, taps.tobytes())
-        for name, value in (("rep_in", rep_in), ("rep_out", rep_out), ("taps", taps), ("_coefficients", solution)):
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        check_pair(self.rep_in, self.rep_out, self)
+        object.__setattr__(self, "taps", constant_array(self.taps))
+        _ = self._solution  # taps that the group does not map onto themselves are refused here
 
-    def __setattr__(self, name, value):
-        raise AttributeError("a TapBasis is immutable")
-
-    __delattr__ = __setattr__
-
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return TapBasis, (self.rep_in, self.rep_out, self.taps)
+
+    @cached_property
+    def _solution(self) -> np.ndarray:
+        return _solve(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes())
 
     @property
     def coefficients(self) -> torch.Tensor:
         return _coefficients(self)
 
     def __len__(self) -> int:
-        return len(self._coefficients)
+        return len(self._solution)
 
     def __repr__(self) -> str:
         return f"TapBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
 
 
-def tap_permutation(group: FiniteGroup, taps: np.ndarray) -> np.ndarray:
+def tap_permutation(group: Group, taps: np.ndarray) -> np.ndarray:
     """Where each element of a group moves each tap: (order, T) int64, taps[out[g, t]] = g taps[t].
 
     Raises:
@@ -149,9 +150,4 @@ def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ..
 
 @torch.compiler.assume_constant_result
 def _coefficients(basis: TapBasis) -> torch.Tensor:
-    return constant_tensor(basis._coefficients)
-
-
-def _check_count(name: str, value, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return constant_tensor(basis._solution)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..fields import FieldType
+from ..checks import check_int
+from ..fields import FieldType, check_field_types
 from ..nn import global_mean, to_scalars
-from ..nn.checks import check_count
 from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class GaugeClassifier(GaugeEncoder):
         options: EncoderOptions | None = None,
         **overrides: Unpack[EncoderKeywords],
     ) -> None:
-        check_count(num_classes, "num_classes", type(self).__name__)
+        check_field_types(self, in_type=in_type)
+        check_int(self, "num_classes", num_classes)
         super().__init__(in_type, options=options, **overrides)
         used = self.options
         copies = sum(mul for mul, _ in self.types[-1].blocks)

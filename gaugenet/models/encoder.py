@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from ..fields import FieldType
+from ..checks import check_choice, check_int, check_ints
+from ..fields import FieldType, check_field_types
 from ..groups import Group
 from ..nn import BlockOptions, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
-from ..nn.checks import check_count
 from ..nn.graph.blocks import BlockKeywords
 from ..options import TakesOptions
 
@@ -81,9 +82,10 @@ class GaugeEncoder(TakesOptions, nn.Module):
     def __init__(
         self, in_type: FieldType, *, options: EncoderOptions | None = None, **overrides: Unpack[EncoderKeywords]
     ) -> None:
+        check_field_types(self, in_type=in_type)
         super().__init__()
         self.options = options = self._settle(options, overrides)
-        widths = _widths(in_type, options, type(self).__name__)
+        widths = _widths(options, type(self).__name__)
         self.in_type = in_type
         #: field type of every stage
         self.types = [hidden_type(in_type.group, width, options.order) for width in widths]
@@ -121,21 +123,14 @@ class GaugeEncoder(TakesOptions, nn.Module):
         return passed
 
 
-def _widths(in_type: FieldType, options: EncoderOptions, name: str) -> list[int]:
+def _widths(options: EncoderOptions, name: str) -> list[int]:
     """The channels of every stage, and errors about the options of a network of that name."""
-    if not isinstance(in_type, FieldType):
-        raise TypeError(f'{name} expected a FieldType for in_type, such as FieldType(groups.SO2(), "3x0"), got {in_type!r}')
-    if options.block not in BLOCKS:
-        raise ValueError(f"{name}: unknown block {options.block!r}: expected one of {', '.join(BLOCKS)}")
-    if not isinstance(options.blocks, Collection):
-        raise TypeError(f"{name} expected a sequence of numbers for blocks, one for each stage, got {options.blocks!r}")
-    for count in options.blocks:
-        check_count(count, "blocks", name, 0)
-    check_count(options.order, "order", name, 0)
+    check_choice(name, "block", options.block, tuple(BLOCKS))
+    check_int(name, "order", options.order, 0)
+    check_ints(name, "blocks", options.blocks, 0)
     channels = options.channels
-    widths = list(channels) if isinstance(channels, Collection) else [channels] * len(options.blocks)
-    for width in widths:
-        check_count(width, "channels", name)
+    same = isinstance(channels, Integral)
+    widths = list(check_ints(name, "channels", (channels,) * len(options.blocks) if same else channels))
     if len(widths) != len(options.blocks) or not widths:
         raise ValueError(
             f"{name} expected channels for each of the {len(options.blocks)} stages in blocks={options.blocks}, "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from torch import Tensor, nn
 
-from ..fields import FieldType
+from ..checks import check_choice, check_instance, check_int, check_ints
+from ..fields import FieldType, check_field_types
 from ..groups import Cyclic
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
-from ..nn.checks import check_count, check_counts
 
 
 class IcosahedralCNN(nn.Module):
@@ -47,20 +49,28 @@ class IcosahedralCNN(nn.Module):
         pool: str = "mean",
         group_pool: str = "max",
     ) -> None:
+        if isinstance(in_type, Integral):
+            check_int(self, "in_type", in_type)
+        else:
+            check_field_types(self, in_type=in_type)
+        check_int(self, "num_classes", num_classes)
+        stages = check_instance(
+            self, "channels", channels, (list, tuple), "integers for every stage, such as ((8, 16), (16, 24))"
+        )
+        for widths in stages or ((),):  # without a stage: no widths
+            check_ints(self, "channels", (widths,) if isinstance(widths, Integral) else widths)
+        check_choice(self, "norm", norm, ("batch", "layer", None))
         super().__init__()
         group = Cyclic(6)
         if not isinstance(in_type, FieldType):
-            check_count(in_type, "in_type", "IcosahedralCNN")
             in_type = FieldType(group, f"{in_type}x0")
-        check_count(num_classes, "num_classes", "IcosahedralCNN")
-        check_counts(channels, "channels", "IcosahedralCNN")
         self.in_type = type = in_type
         self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
         for stage, widths in enumerate(channels):
             if stage:
                 self.pools.append(LatticePool(type, pool, corners=corners))
             blocks = nn.ModuleList()
-            for width in (widths,) if isinstance(widths, int) else widths:
+            for width in (widths,) if isinstance(widths, Integral) else widths:
                 out = FieldType(group, f"{width}xregular")
                 conv = LatticeConv(type, out, bias=norm is None, corners=corners)  # a norm has a bias of its own
                 after = nn.Sequential(FieldNorm(out, norm) if norm else nn.Identity(), NormNonlinearity(out, activation))

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ..checks import check_counts, check_ints, check_probability
 from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
-from ..nn.checks import check_count, check_counts
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
 RECIPES = {
@@ -55,10 +55,10 @@ class MobiusCNN(nn.Module):
         dropout: float = 0.3,
         padding_mode: str | Sequence[str] = "moebius",
     ) -> None:
+        check_counts(self, num_classes=num_classes, in_channels=in_channels, kernel_size=kernel_size)
+        check_ints(self, "widths", widths)
+        check_probability(self, "dropout", dropout)
         super().__init__()
-        check_count(num_classes, "num_classes", "MobiusCNN")
-        check_count(in_channels, "in_channels", "MobiusCNN")
-        check_counts(widths, "widths", "MobiusCNN")
         unit = fields if isinstance(fields, FieldType) else FieldType(Reflection(), RECIPES.get(fields, fields))
         group = unit.group
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
@@ -109,10 +109,10 @@ class StripCNN(nn.Module):
         dropout: float = 0.3,
         padding_mode: str | Sequence[str] = "moebius",
     ) -> None:
+        check_counts(self, num_classes=num_classes, in_channels=in_channels, kernel_size=kernel_size)
+        check_ints(self, "widths", widths)
+        check_probability(self, "dropout", dropout)
         super().__init__()
-        check_count(num_classes, "num_classes", "StripCNN")
-        check_count(in_channels, "in_channels", "StripCNN")
-        check_counts(widths, "widths", "StripCNN")
         channels = [in_channels, *widths, _INVARIANTS]
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(pairwise(channels), start=1):

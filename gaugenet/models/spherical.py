@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from ..fields import FieldType
+from ..fields import FieldType, check_field_types
 from ..groups import Trivial
 from .classifier import GaugeClassifier
 from .encoder import EncoderKeywords, EncoderOptions
@@ -120,7 +120,8 @@ class UGSCNN(GaugeClassifier):
         options: EncoderOptions | None = None,
         **overrides: Unpack[EncoderKeywords],
     ) -> None:
-        if isinstance(in_type, FieldType) and in_type.group != Trivial():
+        check_field_types(self, in_type=in_type)
+        if in_type.group != Trivial():
             raise TypeError(f"UGSCNN expected features over groups.Trivial(), got {in_type.group}")
         super().__init__(in_type, num_classes, options=options, **overrides)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..fields import FieldType
+from ..fields import FieldType, check_field_types
 from ..nn import GaugeLinear, GaugeUnpool
 from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 
@@ -38,6 +38,7 @@ class GaugeUNet(GaugeEncoder):
         options: EncoderOptions | None = None,
         **overrides: Unpack[EncoderKeywords],
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
         super().__init__(in_type, options=options, **overrides)
         self.out_type = out_type
         pairs = list(zip(self.types[:-1], self.types[1:]))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..fields import FieldType
+from ..checks import check_int
+from ..fields import FieldType, check_field_types
 from ..groups import O2, SO2
 from .transform import SphericalTransform
 from .wigner import rotate_coefficients
@@ -38,25 +41,30 @@ class FieldTransform(nn.Module):
         method: str = "least_squares",
         structure: str = "auto",
     ) -> None:
+        check_field_types(self, field_type=field_type)
+        check_int(self, "lmax", lmax, 0)
         super().__init__()
         self.field_type = field_type
         self.spins = [_spin(field_type, rep) for _, rep in field_type.blocks]
-        options = {"weights": weights, "frames": frames, "method": method, "structure": structure}
+        options: dict[str, Any] = {"weights": weights, "frames": frames, "method": method, "structure": structure}
         self.transforms = nn.ModuleDict({str(s): SphericalTransform(sampling, lmax, s, **options) for s in set(self.spins)})
+
+    def _transform(self, spin: int) -> SphericalTransform:
+        return self.transforms[str(spin)]  # type: ignore[return-value]
 
     def analysis(self, x: Tensor) -> list[Tensor]:
         """Features (..., N, dim) to the coefficients of every block."""
         parts = []
         for spin, block in zip(self.spins, self.field_type.split(x)):
             block = block.movedim(-1, -3)  # (..., N, n, mul) to (..., mul, N, n)
-            parts.append(self.transforms[str(spin)].analysis(block if spin else block.squeeze(-1)))
+            parts.append(self._transform(spin).analysis(block if spin else block.squeeze(-1)))
         return parts
 
     def synthesis(self, coefficients: list[Tensor]) -> Tensor:
         """The inverse of `analysis`."""
         parts = []
         for spin, c in zip(self.spins, coefficients):
-            values = self.transforms[str(spin)].synthesis(c)
+            values = self._transform(spin).synthesis(c)
             parts.append((values if spin else values.unsqueeze(-1)).movedim(-3, -1))
         return self.field_type.join(parts)
 
@@ -84,5 +92,5 @@ class FieldTransform(nn.Module):
 def _spin(field_type: FieldType, rep) -> int:
     order = 0 if rep.is_trivial or rep.is_sign else rep.rotation_order
     if field_type.group not in (SO2(), O2()) or order is None:
-        raise TypeError(f"fields on the sphere are irreps of SO(2) or O(2) here, got {rep!r} of {field_type.group}")
+        raise TypeError(f"expected field_type to consist of irreps of SO(2) or O(2), got {rep!r} of {field_type.group}")
     return order

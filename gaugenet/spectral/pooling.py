@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields import FieldType
+from ..checks import check_int
+from ..fields import FieldType, check_field_types
 from ..kernels.constants import ConstantModule
 from .fields import FieldTransform
 from .wigner import degree_of
@@ -48,11 +49,12 @@ class SpectralPool(ConstantModule):
         method: str = "least_squares",
         structure: str = "auto",
     ) -> None:
+        check_field_types(self, field_type=field_type)
+        check_int(self, "lmax", lmax, 0)
+        check_int(self, "source_lmax", lmax if source_lmax is None else source_lmax, lmax)
         super().__init__()
         self.field_type, self.lmax = field_type, lmax
         source_lmax = lmax if source_lmax is None else source_lmax
-        if source_lmax < lmax:
-            raise ValueError(f"source_lmax is at least lmax={lmax}, got {source_lmax}")
         self.source = FieldTransform(
             source, source_lmax, field_type, weights=weights, frames=frames, method=method, structure=structure
         )

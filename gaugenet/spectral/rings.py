@@ -132,9 +132,9 @@ def _two_terms(lmax: int, spin: int, m: np.ndarray) -> list[tuple[np.ndarray, np
                     rows.append(slot + part)
                     columns.append(coefficient + channel)
                     values.append(np.full(len(l), value))
-    rows, columns, values = map(np.concatenate, (rows, columns, values))
+    row, column, entry = (np.concatenate(parts) for parts in (rows, columns, values))
     shape = (2 * len(m) * (lmax + 1), channels * (lmax + 1) ** 2)
-    return [_pairs(rows, columns, values, shape[0]), _pairs(columns, rows, values, shape[1])]
+    return [_pairs(row, column, entry, shape[0]), _pairs(column, row, entry, shape[1])]
 
 
 def _pairs(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

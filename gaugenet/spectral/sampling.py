@@ -73,7 +73,7 @@ class LatLonGrid:
     @property
     def weights(self) -> np.ndarray:
         """(N,) quadrature weights on the unit sphere, summing to 4 pi."""
-        return np.repeat(self.latitude_weights * (2 * np.pi / self.nlon), self.nlon)
+        return np.repeat(np.asarray(self.latitude_weights) * (2 * np.pi / self.nlon), self.nlon)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,7 @@ class Sampling:
         """
         if isinstance(sampling, cls):
             return sampling
+        rings: Rings | None
         if isinstance(sampling, LatLonGrid):
             unit, polar, rings = sampling.points, sampling.frames, Rings.of_grid(sampling)
             weights = sampling.weights if weights is None else weights

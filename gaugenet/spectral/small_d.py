@@ -50,9 +50,9 @@ def _start(now: np.ndarray, l: int, n: np.ndarray, c: np.ndarray, s: np.ndarray)
     for m in (-l, l):
         now[m + l, inside] = at_n * _monomial(m, n[inside], c[inside], s[inside])
     for column in np.flatnonzero(np.abs(n) == l):
-        m = np.arange(-l, l + 1)
-        at_m = np.array([math.sqrt(math.comb(2 * l, l + int(k))) for k in m])
-        now[:, column] = at_m * _monomial(m, n[column], c[column], s[column])
+        orders = np.arange(-l, l + 1)
+        at_m = np.array([math.sqrt(math.comb(2 * l, l + int(k))) for k in orders])
+        now[:, column] = at_m * _monomial(orders, n[column], c[column], s[column])
 
 
 def _monomial(m, n, c, s):

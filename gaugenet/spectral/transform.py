@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import check_choice, check_int
 from ..kernels.constants import ConstantModule
 from .analysis import PointTransform, rings_engine
 from .harmonics import frame_phase, tangent_harmonics
@@ -140,11 +141,9 @@ def _times(values: Tensor, phase: Tensor, conjugate: bool = False) -> Tensor:
 
 
 def _check_arguments(lmax, spin, method: str, structure: str) -> None:
-    for name, value in (("lmax", lmax), ("spin", spin)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+    check_int("SphericalTransform", "lmax", lmax, 0)
+    check_int("SphericalTransform", "spin", spin, 0)
     if lmax < spin:
         raise ValueError(f"fields of spin {spin} have no degree below {spin}, got lmax={lmax}")
-    for name, value, known in (("method", method, _METHODS), ("structure", structure, _STRUCTURES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    check_choice("SphericalTransform", "method", method, _METHODS)
+    check_choice("SphericalTransform", "structure", structure, _STRUCTURES)

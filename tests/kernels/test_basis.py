@@ -235,7 +235,7 @@ def test_errors():
         SteerableBasis(so2.irrep(1), groups.O2().irrep(1))
     with pytest.raises(ValueError, match="one group"):
         self_basis(so2.irrep(1), groups.O2().irrep(1))
-    with pytest.raises(TypeError, match="expected a Representation"):
+    with pytest.raises(TypeError, match="to be a Representation"):
         SteerableBasis("1", so2.irrep(1))
     with pytest.raises(ValueError, match="at least 0"):
         SteerableBasis(so2.irrep(1), so2.irrep(1), -1)
@@ -254,7 +254,7 @@ def test_value_semantics():
     assert basis != SteerableBasis(group.irrep(1), group.regular, 2)
     basis.coefficients.zero_()  # a copy: the cached solution cannot be spoiled
     assert SteerableBasis(group.regular, group.irrep(1), 2).coefficients.abs().sum() > 0
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError, match="cannot assign"):
         basis.max_frequency = 3
     assert "max_frequency=2" in repr(basis) and f"{len(basis)} kernels" in repr(basis)
 

@@ -103,11 +103,11 @@ def test_make_radial():
             make_radial(wrong)
     with pytest.raises(ValueError, match="num > degree"):
         BSpline(3, degree=3, cutoff=False)
-    with pytest.raises(ValueError, match="degree must be at least 1"):
+    with pytest.raises(ValueError, match="degree to be an integer of at least 1"):
         BSpline(3, degree=0)
     with pytest.raises(ValueError, match="positive"):
         GaussianRings(3, width=0)
-    with pytest.raises(ValueError, match="hidden must be at least 1"):
+    with pytest.raises(ValueError, match="hidden to be a sequence of one or more integers of at least 1"):
         RadialMLP(3, hidden=(8, 0))
 
 

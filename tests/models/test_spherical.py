@@ -164,7 +164,7 @@ def test_every_argument_matters(sphere):
     ):
         assert not torch.allclose(output(**options), default), options
     for options, text in (
-        ({"block": "dense"}, "unknown block"),
+        ({"block": "dense"}, "block to be one of"),
         ({"channels": (8, 8)}, "3 stages"),
         ({"blocks": (1, 0, 1)}, "without blocks"),
         ({"pool": "median"}, "mean"),

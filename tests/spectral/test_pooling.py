@@ -45,7 +45,7 @@ def test_projection_commutes_with_rotations():
     torch.testing.assert_close(pool(turned), rotate_field(pool(x), TYPE, turn, COARSE, 3), rtol=0, atol=1e-11)
     leaking = SpectralPool(TYPE, FINE, COARSE, 3).double()
     assert (leaking(turned) - rotate_field(leaking(x), TYPE, turn, COARSE, 3)).abs().max() > 1e-4
-    with pytest.raises(ValueError, match="at least lmax"):
+    with pytest.raises(ValueError, match="source_lmax to be an integer of at least"):
         SpectralPool(TYPE, FINE, COARSE, 3, source_lmax=2)
     assert "lmax=3" in repr(pool)
 

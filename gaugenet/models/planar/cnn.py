@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ...checks import check_choice, check_counts, check_instance, check_ints, check_probability
 from ...fields import FieldType
 from ...groups import Cyclic, Group
 from ...kernels.lattices import Lattice
@@ -23,7 +24,6 @@ from ...nn import (
     export,
     make_nonlinearity,
 )
-from ...nn.checks import check_count, check_counts
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
@@ -97,18 +97,19 @@ class PlanarCNN(nn.Module):
         dropout: float = 0.0,
         lattice: str | Lattice = "square",
     ) -> None:
+        check_instance(self, "group", group, Group | None, "a structure group, such as groups.Cyclic(4)")
+        check_counts(self, num_classes=num_classes, in_channels=in_channels, kernel_size=kernel_size, pool=pool)
+        check_ints(self, "widths", widths)
+        check_choice(self, "norm", norm, ("batch", "layer", None))
+        check_choice(self, "readout", readout, tuple(READOUTS))
+        check_probability(self, "dropout", dropout)
         super().__init__()
-        check_count(num_classes, "num_classes", "PlanarCNN")
-        check_count(in_channels, "in_channels", "PlanarCNN")
-        check_counts(widths, "widths", "PlanarCNN")
         group = Cyclic(4) if group is None else group
         if fields is None:
             fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
         unit = fields if isinstance(fields, FieldType) else FieldType(group, fields)
         if unit.group != group:
             raise TypeError(f"PlanarCNN expected fields over {group}, got {unit!r}")
-        if readout not in READOUTS:
-            raise ValueError(f"PlanarCNN expected readout {' or '.join(map(repr, READOUTS))}, got {readout!r}")
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
         lattice = Lattice.of(lattice)

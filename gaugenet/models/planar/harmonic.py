@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ...checks import check_choice, check_counts, check_int, check_ints
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
-from ...nn.checks import check_count, check_counts
 from ...nn.exporting.network import to_plain
 from ...nn.exporting.plain import traced
 
@@ -40,10 +40,11 @@ class HarmonicNetwork(nn.Module):
         norm: str | None = "batch",
         pool: int = 2,
     ) -> None:
+        check_counts(self, num_classes=num_classes, in_channels=in_channels, kernel_size=kernel_size, pool=pool)
+        check_ints(self, "channels", channels)
+        check_int(self, "max_order", max_order, 0)
+        check_choice(self, "norm", norm, ("batch", "layer", None))
         super().__init__()
-        check_count(num_classes, "num_classes", "HarmonicNetwork")
-        check_count(in_channels, "in_channels", "HarmonicNetwork")
-        check_counts(channels, "channels", "HarmonicNetwork")
         layers: list[nn.Module] = []
         before, order = in_channels, None
         for number, width in enumerate(channels, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 
 
@@ -20,6 +20,7 @@ class FieldBias(ConstantModule):
     """
 
     def __init__(self, type: FieldType) -> None:
+        check_field_types(self, type=type)
         super().__init__()
         self.in_type = self.out_type = type
         count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
-from ..checks import check_features, room_for_squares
+from ...checks import check_choice, check_number
+from ...fields import FieldType, check_field_types
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 
 
 class GroupPool(nn.Module):
@@ -21,12 +23,12 @@ class GroupPool(nn.Module):
     """
 
     def __init__(self, type: FieldType, reduce: str = "max") -> None:
+        check_field_types(self, type=type)
         super().__init__()
-        if reduce not in ("max", "mean"):
-            raise ValueError(f'GroupPool expected reduce "max" or "mean", got {reduce!r}')
+        check_choice(self, "reduce", reduce, ("max", "mean"))
         for _, rep in type.blocks:
             if not rep.is_permutation:
-                raise TypeError(f"GroupPool expected regular, quotient or trivial fields, got {rep}: use to_scalars")
+                raise TypeError(f"GroupPool expected a type of regular, quotient or trivial fields, got {rep}: use to_scalars")
         self.in_type, self.reduce = type, reduce
         self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])
 
@@ -53,9 +55,11 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     check_features(x, type, None, "to_scalars")
     parts = []
     for (_, rep), block in zip(type.blocks, type.split(x)):
-        trivial = rep.is_trivial
-        power = None if trivial else room_for_squares(block).square().sum(1)
-        parts.append(block[:, 0] if trivial else ((power + eps**2).sqrt() - eps).to(x.dtype))
+        if rep.is_trivial:
+            parts.append(block[:, 0])
+        else:
+            power = room_for_squares(block).square().sum(1)
+            parts.append(((power + eps**2).sqrt() - eps).to(x.dtype))
     return torch.cat(parts, -1)
 
 
@@ -71,6 +75,8 @@ class ToScalars(nn.Module):
     """
 
     def __init__(self, type: FieldType, eps: float = 1e-6) -> None:
+        check_field_types(self, type=type)
+        check_number(self, "eps", eps)
         super().__init__()
         self.in_type, self.eps = type, eps
         self.out_type = FieldType(type.group, [(mul, type.group.trivial) for mul, _ in type.blocks])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...fields import FieldType, check_field_types
 from ...kernels.expansion import self_expansion
-from ..checks import check_features
+from ..tensor_checks import check_features
 from .bias import FieldBias
 
 
@@ -25,6 +25,7 @@ class GaugeLinear(nn.Module):
     """
 
     def __init__(self, in_type: FieldType, out_type: FieldType, bias: bool = True) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
         super().__init__()
         self.in_type, self.out_type = in_type, out_type
         self.expansion = self_expansion(in_type, out_type)
@@ -41,12 +42,12 @@ class GaugeLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeLinear")
         # Intertwiners join few pairs of blocks: products of those, not with a matrix that is mostly zeros.
-        matrix, out = self.expansion(self.weight)[0], []
+        matrix, blocks = self.expansion(self.weight)[0], []
         for o, columns in enumerate(self.out_type.slices):
             rows = [self.in_type.slices[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
             parts = [x[:, r] @ matrix[r, columns] for r in rows]
-            out.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
-        out = torch.cat(out, 1)
+            blocks.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
+        out = torch.cat(blocks, 1)
         return out if self.bias is None else self.bias(out)
 
     def __repr__(self) -> str:

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...fields import FieldType
-from ..checks import check_features, room_for_squares
+from ...checks import check_number
+from ...fields import FieldType, check_field_types
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -65,6 +67,8 @@ class NormNonlinearity(nn.Module):
         eps: float = 1e-4,
         smooth: bool = True,
     ) -> None:
+        check_field_types(self, type=type)
+        check_number(self, "eps", eps)
         super().__init__()
         self.in_type = self.out_type = type
         self.activation, self.act, self.eps, self.smooth = activation, activation_function(activation), eps, smooth
@@ -121,6 +125,7 @@ class GatedNonlinearity(nn.Module):
     """
 
     def __init__(self, type: FieldType, activation: str | Callable = "silu", gate: str | Callable = torch.sigmoid) -> None:
+        check_field_types(self, type=type)
         super().__init__()
         self.out_type = type
         self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]

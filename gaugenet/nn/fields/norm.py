@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_choice, check_number, check_probability
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...ops.columns import column_moments, scale_columns
-from ..checks import check_features, room_for_squares
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 from .bias import FieldBias
 
 
@@ -39,9 +41,11 @@ class FieldNorm(ConstantModule):
     def __init__(
         self, type: FieldType, mode: str = "batch", *, affine: bool = True, eps: float = 1e-5, momentum: float = 0.1
     ) -> None:
+        check_field_types(self, type=type)
+        check_number(self, "eps", eps)
+        check_number(self, "momentum", momentum)
         super().__init__()
-        if mode not in ("batch", "layer"):
-            raise ValueError(f'FieldNorm expected mode "batch" or "layer", got {mode!r}')
+        check_choice(self, "mode", mode, ("batch", "layer"))
         self.in_type = self.out_type = type
         self.mode, self.eps, self.momentum = mode, eps, momentum
         self._invariant_dims = []
@@ -61,6 +65,7 @@ class FieldNorm(ConstantModule):
     def reset_parameters(self) -> None:
         if self.gamma is not None:
             nn.init.ones_(self.gamma)
+        if self.beta is not None:
             self.beta.reset_parameters()
         if self.mode == "batch":
             self.running_mean.zero_()
@@ -97,13 +102,13 @@ class FieldNorm(ConstantModule):
             centre = nothing[columns]
             if self._invariant_dims[b]:
                 vectors = getattr(self, f"invariant_{b}")  # (k, n)
-                if row is None:
+                if row is None or spread is None:
                     mean = self.running_mean[means].view(vectors.shape[0], -1)
                 else:
                     mean = vectors.to(row) @ row[columns].view(rep.dim, mul)
                     self._update(self.running_mean, means, mean)
                 centre = (vectors.t().to(mean) @ mean).reshape(-1)
-            if row is None:
+            if row is None or spread is None:
                 var = self.running_var[copies]
             else:  # mean |f - P mu|^2 from the variance about the mean of every column
                 power = spread[columns] + (row[columns] - centre).square()
@@ -150,9 +155,9 @@ class FieldDropout(nn.Module):
     """
 
     def __init__(self, type: FieldType, p: float = 0.5) -> None:
+        check_field_types(self, type=type)
         super().__init__()
-        if not 0.0 <= p < 1.0:
-            raise ValueError(f"FieldDropout expected 0 <= p < 1, got {p}")
+        p = check_probability(self, "p", p)
         self.in_type = self.out_type = type
         self.p = p
 

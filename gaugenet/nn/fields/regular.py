@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_int
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
-from ..checks import check_features, room_for_squares
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 from .nonlinearities import activation_function, is_pointwise
 
 # Bytes of samples held at a time: they should stay in the cache between the transforms.
@@ -25,6 +27,7 @@ class _CircleNonlinearity(ConstantModule):
 
     def __init__(self, type: FieldType, activation: str | Callable, samples: int | None, name: str) -> None:
         super().__init__()
+        check_field_types(self, type=type)
         if type.group.dim != 2:
             raise TypeError(f"{name} samples functions on the circle: expected a planar group, got {type.group}")
         self.in_type = self.out_type = type
@@ -32,9 +35,7 @@ class _CircleNonlinearity(ConstantModule):
         # [(rep, [(block, mul), ...]), ...]: copies of one irrep may stand in several blocks.
         self._irreps = _functions_on_circle(type)
         self._width = max((sum(mul for _, mul in blocks) for _, blocks in self._irreps), default=0)
-        self.samples = self._default_samples() if samples is None else samples
-        if self.samples < 1:
-            raise ValueError(f"{name} expected a positive number of samples, got {samples}")
+        self.samples = self._default_samples() if samples is None else check_int(self, "samples", samples)
         self.register_constant("synthesis", _synthesis([rep for rep, _ in self._irreps], self.samples))
         # One block for every irrep, all as wide, and nothing else: then x is the array of coefficients as it lies.
         self._plain = len(self._irreps) == len(type.blocks) and all(
@@ -234,9 +235,7 @@ class PolynomialNonlinearity(_CircleNonlinearity):
     """
 
     def __init__(self, type: FieldType, activation: str | Callable = "relu", degree: int = 2) -> None:
-        if degree < 1:
-            raise ValueError(f"PolynomialNonlinearity expected a degree of at least 1, got {degree}")
-        self.degree = degree
+        self.degree = degree = check_int(self, "degree", degree)
         super().__init__(type, activation, None, "PolynomialNonlinearity")
         self.register_constant("polynomial", hermite_projection(self.act, degree))
         # What a constant function becomes: 1 at the trivial irrep.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_instance
+from ...fields import FieldType, check_field_types
 from ...groups import Group
 from ..exporting.exportable import Exportable
 
@@ -27,6 +28,8 @@ class Restrict(Exportable):
     """
 
     def __init__(self, type: FieldType, subgroup: Group) -> None:
+        check_field_types(self, type=type)
+        check_instance(self, "subgroup", subgroup, Group, "a group, such as groups.Cyclic(4)")
         super().__init__()
         self.in_type, self.out_type = type, type.restrict(subgroup)
 

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...fields import FieldType
+from ...checks import check_number
+from ...fields import FieldType, check_field_types
 from ...kernels.clebsch_gordan import clebsch_gordan
 from ...kernels.constants import ConstantModule
-from ..checks import check_features, room_for_squares
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 
 MODES = ("uvw", "uvu", "uuu")
 # Bytes of products held at a time: they should stay in the cache between the steps.
@@ -47,9 +49,8 @@ class TensorProduct(ConstantModule):
     def __init__(
         self, in_type1: FieldType, in_type2: FieldType, out_type: FieldType, mode: str = "uvw", *, weights: bool = True
     ) -> None:
+        check_field_types(self, in_type1=in_type1, in_type2=in_type2, out_type=out_type)
         super().__init__()
-        if not in_type1.group == in_type2.group == out_type.group:
-            raise TypeError(f"TensorProduct expected types over one group, got {in_type1!r}, {in_type2!r} and {out_type!r}")
         _check_mode(in_type1, in_type2, out_type, mode, weights)
         self.in_type1, self.in_type2, self.out_type, self.mode = in_type1, in_type2, out_type, mode
         #: (block of x, block of y, block of the output, start, stop) in the flat weight
@@ -160,7 +161,8 @@ class TensorProduct(ConstantModule):
             else:
                 mixed = torch.einsum("nbv,kuv->nkbu", b, weight.view(shape))
                 part = torch.einsum("koab,nau,nkbu->nou", coefficients, a, mixed)
-            out[o] = part if out[o] is None else out[o] + part
+            before = out[o]
+            out[o] = part if before is None else before + part
         zeros = [x.new_zeros(x.shape[0], rep.dim, mul) for mul, rep in self.out_type.blocks]
         return self.out_type.join([zero if part is None else part for part, zero in zip(out, zeros)])
 
@@ -190,6 +192,8 @@ class TensorNonlinearity(nn.Module):
     """
 
     def __init__(self, type: FieldType, eps: float = 1e-4) -> None:
+        check_field_types(self, type=type)
+        check_number(self, "eps", eps)
         super().__init__()
         self.in_type = self.out_type = type
         self.eps = eps

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_choice, check_probability
+from ...fields import FieldType, check_field_types
 from ...options import TakesOptions
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
@@ -42,6 +43,10 @@ class BlockOptions:
     nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
     activation: str | Callable[[Tensor], Tensor] = "relu"
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_choice(self, "norm", self.norm, ("batch", "layer", None))
+        check_probability(self, "dropout", self.dropout)
 
     def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
         return GaugeConv(in_type, out_type, self.radial, self.max_frequency, quadrature=self.quadrature)
@@ -83,6 +88,7 @@ class ConvBlock(TakesOptions, nn.Module):
         options: BlockOptions | None = None,
         **overrides: Unpack[BlockKeywords],
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
         super().__init__()
         options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
@@ -125,6 +131,7 @@ class ResidualBlock(TakesOptions, nn.Module):
         options: BlockOptions | None = None,
         **overrides: Unpack[BlockKeywords],
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
         super().__init__()
         options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type

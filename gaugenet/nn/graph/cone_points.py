@@ -7,11 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_choice
+from ...fields import FieldType, check_field_types
 from ...kernels.cone_angles import is_cone
 from ...kernels.constants import ConstantModule
 from ...ops import map_rows
-from ..checks import check_features, count_copies
+from ..tensor_checks import check_features, count_copies
 
 MODES = ("cone", "zero", "average")
 # Distances within this of the shortest, relative, are equal.
@@ -86,9 +87,9 @@ class ConePoints(ConstantModule):
     """
 
     def __init__(self, type: FieldType, mode: str = "cone") -> None:
+        check_field_types(self, type=type)
         super().__init__()
-        if mode not in MODES:
-            raise ValueError(f"expected one of {', '.join(MODES)} at cone points, got {mode!r}")
+        check_choice(self, "mode", mode, MODES)
         self.in_type = self.out_type = type
         self.mode = mode
         for b, (_, rep) in enumerate(type.blocks):

@@ -6,13 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from ...fields import FieldType
+from ...checks import check_choice, check_int
+from ...fields import FieldType, check_field_types
 from ...kernels import CoefficientTable, KernelFamily, Polar
 from ...kernels.mixing_weight import make_mixing
-from ...ops import EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
-from ..checks import autocast, check_features, check_graph, check_transport
+from ...kernels.quadrature import MAX_DEGREE
+from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
+from ..precision import autocast
+from ..tensor_checks import check_features, check_graph, check_transport
 from .cone_points import ConePoints, cone_plan
 
 NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -70,6 +73,11 @@ class GaugeConv(MessagePassing):
         corners: str = "cone",
         backend: str = "auto",
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
+        check_int(self, "radial", 1 if isinstance(radial, nn.Module) else radial)
+        check_int(self, "max_frequency", 0 if max_frequency is None else max_frequency, 0)
+        check_int(self, "quadrature", 0 if quadrature is None else quadrature, 0, MAX_DEGREE)
+        check_choice(self, "backend", backend, BACKENDS)
         super().__init__(aggr="add")
         self.in_type, self.out_type, self.backend = in_type, out_type, backend
         if kernel is None:

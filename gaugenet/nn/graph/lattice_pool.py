@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_choice
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..checks import check_features, check_graph, check_transport, count_copies
+from ..tensor_checks import check_features, check_graph, check_transport, count_copies
 from .cone_points import ConePlan, ConePoints, cone_plan
 
 REDUCTIONS = ("mean", "max", "stride")
@@ -75,9 +76,9 @@ class LatticePool(ConstantModule):
     """
 
     def __init__(self, type: FieldType, reduce: str = "mean", taps: np.ndarray | None = None, *, corners: str = "cone") -> None:
+        check_field_types(self, type=type)
         super().__init__()
-        if reduce not in REDUCTIONS:
-            raise ValueError(f"LatticePool expected reduce to be one of {', '.join(REDUCTIONS)}, got {reduce!r}")
+        check_choice(self, "reduce", reduce, REDUCTIONS)
         for _, rep in type.blocks:
             if reduce == "max" and not rep.is_permutation:
                 raise TypeError(f"LatticePool takes the maximum of regular, quotient or trivial fields, got {rep}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_choice
+from ...fields import FieldType, check_field_types
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..checks import check_features, check_transport, count_copies
+from ..tensor_checks import check_features, check_transport, count_copies
 
 # The arrays of a graph that a plan is made of.
 _SOURCES = ("cluster", "cluster_transport", "area")
@@ -31,9 +32,9 @@ class GaugePool(nn.Module):
     """
 
     def __init__(self, type: FieldType, reduce: str = "mean") -> None:
+        check_field_types(self, type=type)
         super().__init__()
-        if reduce not in ("mean", "max"):
-            raise ValueError(f'GaugePool expected reduce "mean" or "max", got {reduce!r}')
+        check_choice(self, "reduce", reduce, ("mean", "max"))
         self.in_type = self.out_type = type
         self.reduce, self.carrier = reduce, Carrier.of(type)
 
@@ -79,6 +80,7 @@ class GaugeUnpool(nn.Module):
     """
 
     def __init__(self, type: FieldType) -> None:
+        check_field_types(self, type=type)
         super().__init__()
         self.in_type = self.out_type = type
         self.carrier = Carrier.of(type)

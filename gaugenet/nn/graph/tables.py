@@ -7,6 +7,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from ...checks import check_instance
 from .gauge_conv import GaugeConv
 
 
@@ -24,10 +25,12 @@ class KernelTables(BaseTransform):
     """
 
     def __init__(self, network: nn.Module) -> None:
+        check_instance(self, "network", network, nn.Module, "a network with convolutions")
         convolutions = [m for m in network.modules() if isinstance(m, GaugeConv)]
         keys = {m.table_key for m in convolutions}
         if len(keys) != 1 or None in keys:
-            raise ValueError(f"KernelTables expected convolutions with one fixed table, got keys {sorted(map(str, keys))}")
+            found = sorted(map(str, keys))
+            raise ValueError(f"KernelTables expected a network whose convolutions have one fixed table, got keys {found}")
         self.convolution = convolutions[0]
 
     @torch.no_grad()

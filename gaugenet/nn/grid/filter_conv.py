@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_int
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
-from ..checks import autocast, check_features
 from ..exporting.exportable import Exportable
 from ..fields.bias import FieldBias
+from ..precision import autocast
+from ..tensor_checks import check_features
 from .padding import per_axis
 
 
@@ -44,6 +46,8 @@ class FilterConv(ConstantModule, Exportable):
         stride: int | Sequence[int] = 1,
         bias: bool = True,
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
+        check_int(self, "kernel_size", kernel_size)
         super().__init__()
         (self.kernel_size,) = set(per_axis("kernel_size", kernel_size, 2, least=1))
         if self.kernel_size % 2 == 0:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...checks import check_counts, check_int, check_number
 from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.published.circular_filters import circular_filters
-from ..checks import check_features, room_for_squares
 from ..exporting.exportable import Exportable
 from ..exporting.network import to_plain
 from ..exporting.plain import traced
 from ..fields.nonlinearities import activation_function
+from ..precision import room_for_squares
+from ..tensor_checks import check_features
 from .filter_conv import FilterConv, plain_convolution
 
 
@@ -67,6 +69,10 @@ class HarmonicConv(FilterConv):
         padding: int | Sequence[int] | None = None,
         stride: int | Sequence[int] = 1,
     ) -> None:
+        check_counts(self, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        check_int(self, "in_order", 0 if in_order is None else in_order, 0)
+        check_int(self, "out_order", out_order, 0)
+        check_int(self, "rings", 1 if rings is None else rings)
         in_type = FieldType(SO2(), [(in_channels, "0")]) if in_order is None else stream_type(in_channels, in_order)
         super().__init__(in_type, stream_type(out_channels, out_order), kernel_size, padding, stride=stride, bias=False)
         self.in_channels, self.out_channels, self.in_order, self.out_order = in_channels, out_channels, in_order, out_order
@@ -137,6 +143,9 @@ class MagnitudeNonlinearity(Exportable):
     def __init__(
         self, channels: int, max_order: int, activation: str | Callable[[Tensor], Tensor] = "relu", *, eps: float = 1e-12
     ) -> None:
+        check_int(self, "channels", channels)
+        check_int(self, "max_order", max_order, 0)
+        check_number(self, "eps", eps)
         super().__init__()
         self.in_type = self.out_type = stream_type(channels, max_order)
         self.activation, self.act, self.eps = activation, activation_function(activation), eps

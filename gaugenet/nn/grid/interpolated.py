@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...fields import FieldType, check_field_types
 from ...groups import Cyclic
 from ...kernels.published.rotated import rotation_operators
 from ..exporting.network import to_plain
@@ -53,6 +53,7 @@ class InterpolatedConv(FilterConv):
         disk: bool = True,
         bias: bool = True,
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
         group = in_type.group
         if not isinstance(group, Cyclic) or group.dim != 2 or out_type.group != group:
             raise TypeError(f"InterpolatedConv expected fields over one groups.Cyclic(N), got {group} and {out_type.group}")

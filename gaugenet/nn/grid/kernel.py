@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_choice, check_int
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.lattices import Lattice
 from ...kernels.rings import Rings
@@ -44,14 +44,14 @@ class GridKernel(ConstantModule, Exportable):
         max_frequency: int | Sequence[int] | Callable[[float], int] | None,
     ) -> None:
         super().__init__()
-        if basis not in BASES:
-            raise ValueError(f"unknown basis {basis!r}: expected one of {', '.join(BASES)}")
+        check_field_types(self, in_type=in_type, out_type=out_type)
+        check_int(self, "kernel_size", kernel_size)
+        check_int(self, "groups", groups)
+        check_choice(self, "basis", basis, BASES)
         if basis == "complete" and (rings, sigma, max_frequency) != (None, None, None):
             raise ValueError('rings, sigma and max_frequency belong to basis="band_limited"; the complete basis has none')
         self.in_type, self.out_type, self.basis = in_type, out_type, basis
         self.spatial = spatial_axes(in_type)
-        if spatial_axes(out_type) != self.spatial:
-            raise TypeError(f"in_type and out_type must have one group, got {in_type.group} and {out_type.group}")
         self.lattice = Lattice.of(lattice, self.spatial)
         place, self.taps = self.lattice.taps(kernel_size)
         self.kernel_size, self.groups = int(kernel_size), _check_groups(groups, in_type, out_type)
@@ -147,8 +147,6 @@ class GridKernel(ConstantModule, Exportable):
 
 
 def _check_groups(groups: int, *types: FieldType) -> int:
-    if isinstance(groups, bool) or not isinstance(groups, Integral) or groups < 1:
-        raise ValueError(f"groups must be an integer of at least 1, got {groups!r}")
     for type in types:
         for mul, rep in type.blocks:
             if mul % groups:

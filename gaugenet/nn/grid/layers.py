@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...fields import FieldType
-from ..checks import check_features, check_same_type
+from ...checks import check_choice, check_int, check_number, check_probability
+from ...fields import FieldType, check_field_types
 from ..exporting.exportable import Exportable
+from ..tensor_checks import check_features, check_same_type
 from .padding import CLOSED, GridPadding, check_modes, spatial_axes
 
 UPSAMPLING = ("nearest", "linear")
@@ -77,10 +77,9 @@ class GridBlur(Exportable):
         self, type: FieldType, stride: int = 2, sigma: float | None = None, *, padding_mode: str | Sequence[str] = "replicate"
     ) -> None:
         super().__init__()
-        if isinstance(stride, bool) or not isinstance(stride, Integral) or stride < 1:
-            raise ValueError(f"GridBlur expected a stride of at least 1, got {stride!r}")
-        if sigma is not None and not (isinstance(sigma, Real) and sigma > 0):
-            raise ValueError(f"GridBlur expected a positive sigma, got {sigma!r}")
+        check_field_types(self, type=type)
+        check_int(self, "stride", stride)
+        check_number(self, "sigma", 1.0 if sigma is None else sigma, positive=True)
         self.in_type = self.out_type = type
         self.stride, self.sigma = int(stride), float(stride / 3 if sigma is None else sigma)
         self.pad = GridPadding(type, 0, padding_mode)
@@ -140,10 +139,9 @@ class GridUpsample(Exportable):
         self, type: FieldType, scale: int = 2, mode: str = "linear", *, padding_mode: str | Sequence[str] = "zeros"
     ) -> None:
         super().__init__()
-        if isinstance(scale, bool) or not isinstance(scale, Integral) or scale < 1:
-            raise ValueError(f"GridUpsample expected a scale of at least 1, got {scale!r}")
-        if mode not in UPSAMPLING:
-            raise ValueError(f"GridUpsample expected mode {' or '.join(map(repr, UPSAMPLING))}, got {mode!r}")
+        check_field_types(self, type=type)
+        check_int(self, "scale", scale)
+        check_choice(self, "mode", mode, UPSAMPLING)
         self.in_type = self.out_type = type
         self.scale, self.mode, self.spatial = int(scale), mode, spatial_axes(type)
         modes = check_modes(padding_mode, type)
@@ -178,8 +176,8 @@ class GridDropout(Exportable):
 
     def __init__(self, type: FieldType, p: float = 0.5) -> None:
         super().__init__()
-        if not 0.0 <= p < 1.0:
-            raise ValueError(f"GridDropout expected 0 <= p < 1, got {p}")
+        check_field_types(self, type=type)
+        p = check_probability(self, "p", p)
         self.in_type = self.out_type = type
         self.p, self.spatial = p, spatial_axes(type)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_choice, check_number
+from ...fields import FieldType, check_field_types
 from ...kernels.lattices import Lattice
-from ..checks import check_features
 from ..exporting.exportable import Exportable
+from ..tensor_checks import check_features
 from .padding import spatial_axes
 
 REGIONS = ("polygon", "disc")
@@ -55,11 +55,10 @@ class GridMask(Exportable):
         lattice: str | Lattice | np.ndarray = "square",
     ) -> None:
         super().__init__()
-        if region not in REGIONS:
-            raise ValueError(f"GridMask expected region {' or '.join(map(repr, REGIONS))}, got {region!r}")
-        for name, value in (("margin", margin), ("sigma", sigma)):
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < float("inf"):
-                raise ValueError(f"GridMask expected a {name} of at least 0 pixels, got {value!r}")
+        check_field_types(self, type=type)
+        check_choice(self, "region", region, REGIONS)
+        check_number(self, "margin", margin)
+        check_number(self, "sigma", sigma)
         if sigma and region != "disc":
             raise ValueError("only a disc has an edge of width sigma")
         self.in_type = self.out_type = type

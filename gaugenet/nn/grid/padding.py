@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...fields import FieldType
+from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.lattices import Lattice
-from ..checks import check_features
 from ..exporting.exportable import Exportable
+from ..tensor_checks import check_features
 
 MODES = ("zeros", "reflect", "replicate", "circular", "moebius")
 #: modes of axes without ends
@@ -42,6 +42,7 @@ class GridPadding(ConstantModule, Exportable):
     """
 
     def __init__(self, type: FieldType, padding: int | Sequence[int], mode: str | Sequence[str] = "zeros") -> None:
+        check_field_types(self, type=type)
         super().__init__()
         self.in_type = self.out_type = type
         self.spatial = spatial_axes(type)
@@ -101,8 +102,7 @@ class GridPadding(ConstantModule, Exportable):
 
 def spatial_axes(type: FieldType) -> int:
     """Number of spatial axes of images with fields of a type: the dimension of its group, 2 or 3."""
-    if not isinstance(type, FieldType):
-        raise TypeError(f'expected a field type such as FieldType(groups.Cyclic(4), "2x0 + 1xregular"), got {type!r}')
+    check_field_types("a layer on images", type=type)
     if type.group.dim not in (2, 3):
         raise ValueError(f"fields on images and volumes have a group of the plane or of space, got {type.group}")
     return type.group.dim

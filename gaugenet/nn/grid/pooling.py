@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce as fold
 from itertools import product
-from numbers import Integral
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_choice, check_int
+from ...fields import FieldType, check_field_types
 from ...kernels.lattices import Lattice
-from ..checks import check_features
 from ..exporting.exportable import Exportable
 from ..fields.nonlinearities import is_pointwise
+from ..tensor_checks import check_features
 from .padding import CLOSED, GridPadding, check_closed, per_axis, turned_axes
 
 REDUCTIONS = ("max", "mean")
@@ -69,13 +69,10 @@ class GridPool(Exportable):
         lattice: str | Lattice | np.ndarray = "square",
     ) -> None:
         super().__init__()
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"GridPool expected a size of at least 1, got {size!r}")
-        stride = size if stride is None else stride
-        if isinstance(stride, bool) or not isinstance(stride, Integral) or not 1 <= stride <= size:
-            raise ValueError(f"GridPool expected a stride from 1 to its size {size}, got {stride!r}")
-        if reduce not in REDUCTIONS:
-            raise ValueError(f"GridPool expected reduce {' or '.join(map(repr, REDUCTIONS))}, got {reduce!r}")
+        check_field_types(self, type=type)
+        check_int(self, "size", size)
+        stride = check_int(self, "stride", size if stride is None else stride, 1, size)
+        check_choice(self, "reduce", reduce, REDUCTIONS)
         if type.group.dim != 2:
             raise ValueError(f"GridPool expected fields over a group of the plane, got {type.group}")
         self.in_type = self.out_type = type

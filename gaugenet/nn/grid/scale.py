@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...fields import FieldType
+from ...checks import check_counts
+from ...fields import FieldType, check_field_types
 from ...groups import Scaling
 from ...kernels.published.hermite import hermite_gaussians
-from ..checks import autocast, check_features
 from ..exporting.network import to_plain
+from ..precision import autocast
+from ..tensor_checks import check_features
 from .filter_conv import FilterConv, plain_convolution, single_block
 
 
@@ -59,6 +61,8 @@ class ScaleConv(FilterConv):
         stride: int | Sequence[int] = 1,
         bias: bool = True,
     ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
+        check_counts(self, effective_size=effective_size, scale_size=scale_size, kernel_size=kernel_size)
         group = in_type.group
         if not isinstance(group, Scaling) or group.dim != 2 or out_type.group != group:
             raise TypeError(f"ScaleConv expected fields over one groups.Scaling of the plane, got {group}, {out_type.group}")

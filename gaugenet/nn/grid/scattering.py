@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...checks import check_counts, check_ints
 from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.constants import ConstantModule
 from ...kernels.published.morlet import gaussian, morlet
-from ..checks import check_features
 from ..exporting.exportable import Exportable
 from ..exporting.network import to_plain
 from ..exporting.plain import traced
+from ..tensor_checks import check_features
 
 
 class Scattering(ConstantModule, Exportable):
@@ -54,13 +55,11 @@ class Scattering(ConstantModule, Exportable):
     """
 
     def __init__(self, shape: Sequence[int], J: int = 2, L: int = 8, *, in_channels: int = 1) -> None:
+        check_ints(self, "shape", shape, length=2)
+        check_counts(self, J=J, L=L, in_channels=in_channels)
         super().__init__()
         self.shape, self.J, self.L, self.in_channels = tuple(int(n) for n in shape), int(J), int(L), int(in_channels)
         step = 2**self.J
-        if self.J < 1 or self.L < 1 or self.in_channels < 1 or len(self.shape) != 2:
-            raise ValueError(
-                f"Scattering expected (H, W) and J, L, in_channels of at least 1, got {shape}, {J}, {L}, {in_channels}"
-            )
         self.padded = tuple((n // step + 2) * step for n in self.shape)
         spare = [whole - n for whole, n in zip(self.padded, self.shape)]
         self.ends = [end for total in reversed(spare) for end in (total // 2, total - total // 2)]  # left, right, top, bottom

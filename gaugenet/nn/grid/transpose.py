@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...fields import FieldType
 from ...kernels.lattices import Lattice
-from ..checks import autocast, check_features
+from ..precision import autocast
+from ..tensor_checks import check_features
 from .kernel import GridKernel
 from .padding import GridPadding, check_closed, check_modes, per_axis
 

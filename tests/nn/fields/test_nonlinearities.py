@@ -115,7 +115,7 @@ def test_arguments_matter():
     assert not torch.equal(GatedNonlinearity(ft, gate="tanh")(y), gated(y))
     with pytest.raises(ValueError, match="relu, elu"):
         RegularNonlinearity(ft, "swish2")
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="at least 1"):
         RegularNonlinearity(ft, samples=0)
     with pytest.raises(ValueError, match="at least 1"):
         PolynomialNonlinearity(ft, degree=0)

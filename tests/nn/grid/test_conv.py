@@ -278,8 +278,8 @@ ZERO, TWO = FieldType(FLIP, "1x0"), FieldType(FLIP, "2x0")
         (ValueError, "B, 2, H, W", lambda: GridConv(TWO, ZERO, 3)(torch.zeros(1, 3, 5, 5))),
         (ValueError, "B, 2, H, W", lambda: GridConv(TWO, ZERO, 3)(torch.zeros(5, 2))),
         (ValueError, "kernel of", lambda: GridConv(TWO, ZERO, 3, dilation=2)(torch.zeros(1, 2, 4, 5))),
-        (TypeError, "expected a field type", lambda: GridConv("2x0", ZERO, 3)),
-        (TypeError, "expected a field type", lambda: GridConv(TWO, "1x0", 3)),
+        (TypeError, "to be a field type", lambda: GridConv("2x0", ZERO, 3)),
+        (TypeError, "to be a field type", lambda: GridConv(TWO, "1x0", 3)),
         (TypeError, "float64", lambda: GridConv(TWO, ZERO, 3).double()(torch.zeros(1, 2, 5, 5))),
     ],
 )

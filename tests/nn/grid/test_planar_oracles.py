@@ -170,11 +170,7 @@ def test_steerable_convolutions(shared, case):
     arrays = np.load(shared / "oracles" / "escnn" / "r2conv.npz")
     a = {key.removeprefix(f"{case}/"): arrays[key] for key in arrays.files if key.startswith(f"{case}/")}
     name, g = case.split("_")[0], torch.from_numpy(a["basespace"])
-    group = (
-        getattr(groups, name)()
-        if name in ("SO2", "O2")
-        else getattr(groups, {"C": "Cyclic", "D": "Dihedral"}[name[0]])(int(name[1:]))
-    )
+    group = groups.group_of(name)
     in_type, q_in = field_type(group, a["in_reps"], a["rho_in"], g)
     out_type, q_out = field_type(group, a["out_reps"], a["rho_out"], g)
     size, options = int(a["kernel_size"]), {"padding": int(a["padding"]), "stride": int(a["stride"])}

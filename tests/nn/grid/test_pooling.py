@@ -228,8 +228,8 @@ def test_modules_are_values():
     [
         ("size", lambda: GridPool(MIXED, 0)),
         ("reduce", lambda: GridPool(MIXED, reduce="median")),
-        ("stride from 1", lambda: GridPool(MIXED, 2, stride=3)),
-        ("stride from 1", lambda: GridPool(MIXED, 2, stride=0)),
+        ("stride to be an integer from 1", lambda: GridPool(MIXED, 2, stride=3)),
+        ("stride to be an integer from 1", lambda: GridPool(MIXED, 2, stride=0)),
         ("padding below", lambda: GridPool(MIXED, 2, padding=2)),
         ("more than once", lambda: GridPool(MIXED, 5, padding=(0, 4), padding_mode="moebius")(torch.zeros(1, 9, 9, 3))),
         ("odd size", lambda: GridPool(FieldType(D6, "1x0"), 2, lattice="hexagonal")),

@@ -1,9 +1,6 @@
-"""Errors at the boundary of a layer: what was expected, what came."""
+"""Errors at the boundary of a layer, for features, graphs and transporters: what was expected, what came."""
 
 from __future__ import annotations
-
-from collections.abc import Collection
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -32,18 +29,6 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise TypeError(f"{layer} has {parameter.dtype} parameters but got {x.dtype} features: convert one with .to(dtype)")
     if x.device != parameter.device:
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
-
-
-def autocast(x: Tensor) -> Tensor:
-    """The features in the dtype of the autocast region round the layer, if there is one (float64 stays)."""
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
-        return x.to(torch.get_autocast_dtype(x.device.type))
-    return x
-
-
-def room_for_squares(x: Tensor) -> Tensor:
-    """float16 has no squares of numbers above 255, and none of small ones: norms of such features are taken in float32."""
-    return x.float() if x.dtype == torch.float16 else x
 
 
 def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:
@@ -86,27 +71,6 @@ def check_transport(group: Group, transport: Tensor, layer: str, name: str = "tr
             f"{layer} has the structure group {group}, but {name}[{edge}] = {transport[edge].tolist()} does not lie in it; "
             "take a group that contains the transporters, or a geometry whose frames reduce to the group"
         )
-
-
-def check_count(value: int, what: str, owner: str, least: int = 1) -> None:
-    """Raise TypeError unless an argument is an integer, ValueError unless it is at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{owner} expected an integer for {what}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{owner} expected {what} of at least {least}, got {value}")
-
-
-def check_counts(values: Collection, what: str, owner: str) -> None:
-    """:func:`check_count` of every number in a sequence, which may contain sequences; it must not be empty."""
-    if isinstance(values, str) or not isinstance(values, Collection):
-        raise TypeError(f"{owner} expected a sequence of integers for {what}, got {values!r}")
-    if not len(values):
-        raise ValueError(f"{owner} expected at least one number in {what}, got {values!r}")
-    for value in values:
-        if isinstance(value, Collection):
-            check_counts(value, what, owner)
-        else:
-            check_count(value, what, owner)
 
 
 def check_same_type(actual: FieldType, expected: FieldType, what: str) -> None:
