@@ -39,6 +39,9 @@ class KernelExpansion(ConstantModule):
         TypeError: types of two groups.
     """
 
+    #: no blocks of channels to tell apart, see :class:`gaugenet.kernels.kernel.TapExpansion`
+    parts = 1
+
     def __init__(
         self,
         in_type: FieldType,
@@ -108,6 +111,15 @@ class KernelExpansion(ConstantModule):
             spread, place = _distinct(spread)
             self.register_constant(f"spread_{name}", spread)
         self.register_constant(f"place_{name}", place)
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """One flat vector."""
+        return {"weight": (self.num_weights,)}
+
+    def initial_parameters(self) -> dict[str, Tensor]:
+        """:meth:`initial_weight` by the name of the parameter."""
+        return {"weight": self.initial_weight()}
 
     @property
     def num_columns(self) -> int:
