@@ -72,8 +72,8 @@ class InterpolatedExpansion(SampledExpansion):
         if self.lifting:
             rows = turned.transpose(1, 2)  # (n, out, T, in)
         else:
-            turned = torch.stack([k.roll(n, 1) for n, k in enumerate(turned)])  # (n, T, m, out, in)
-            rows = turned.permute(0, 3, 1, 2, 4).flatten(3)
+            turned = turned.permute(0, 3, 1, 2, 4)  # (n, out, T, m, in)
+            rows = torch.stack([k.roll(n, 2) for n, k in enumerate(turned)]).flatten(3)
         return rows.flatten(0, 1).permute(1, 2, 0)
 
 
