@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..fields import FieldType
 from ..groups import Group
-from .cone_angles import full_turns
 from .expansion import KernelExpansion
 from .kernel import CoefficientTable, Columns
+from .quadrature.cone_angles import full_turns
 from .rings import Rings
 from .taps import TapBasis, hexagonal_taps, tap_permutation
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...fields import FieldType
-from ...kernels.cone_angles import is_cone
 from ...kernels.constants import ConstantModule
+from ...kernels.quadrature.cone_angles import is_cone
 from ...ops import map_rows
 from ..checks import check_features, count_copies
 

@@ -8,7 +8,7 @@ from torch_geometric.nn import MessagePassing
 
 from ...fields import FieldType
 from ...kernels import CoefficientTable, KernelFamily, Polar
-from ...kernels.mixing_weight import make_mixing
+from ...kernels.expansion import make_mixing
 from ...ops import EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ..checks import autocast, check_features, check_graph, check_transport
 from ..fields.bias import FieldBias

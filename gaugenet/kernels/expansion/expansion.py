@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..fields import FieldType
-from ..groups import Representation
-from .constants import ConstantModule
-from .kernel import Columns, IntertwinerBasis, KernelBasis
+from ...fields import FieldType
+from ...groups import Representation
+from ..constants import ConstantModule
+from ..kernel import Columns, IntertwinerBasis, KernelBasis
 from .reduction import reduction
 
 _ZERO = 1e-12
@@ -33,7 +33,7 @@ class KernelExpansion(ConstantModule):
         columns: the functions phi on graphs; None for kernels of arrays and of the centre.
         num_radial: number B of radial functions.
         dense: mix the aggregate with the whole matrices W. Otherwise the combinations that the kernels use are collected first
-            (:mod:`gaugenet.kernels.reduction`), which is less work when Q is sparse.
+            (:mod:`gaugenet.kernels.expansion.reduction`), which is less work when Q is sparse.
 
     Raises:
         TypeError: types of two groups.
