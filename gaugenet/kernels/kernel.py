@@ -114,8 +114,11 @@ class TapExpansion(Protocol):
             want them. Else 1.
     """
 
-    parameter_shapes: dict[str, tuple[int, ...]]
-    parts: int
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    @property
+    def parts(self) -> int: ...
 
     def initial_parameters(self) -> dict[str, Tensor]:
         """Random parameters, by name."""

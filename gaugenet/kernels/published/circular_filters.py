@@ -74,6 +74,9 @@ class CircularExpansion(SampledExpansion):
         TypeError, ValueError: as :meth:`CircularHarmonic.on_taps`.
     """
 
+    real_filters: Tensor
+    imaginary_filters: Tensor
+
     def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray, family: CircularHarmonic) -> None:
         super().__init__(in_type, out_type)
         scalars = in_type.dim > 0 and in_type == FieldType(SO2(), [(in_type.dim, "0")])

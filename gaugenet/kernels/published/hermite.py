@@ -94,6 +94,8 @@ class HermiteExpansion(SampledExpansion):
         TypeError, ValueError: as :meth:`HermiteGaussian.on_taps`.
     """
 
+    basis: Tensor
+
     def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray, family: HermiteGaussian) -> None:
         super().__init__(in_type, out_type)
         group = in_type.group
@@ -108,8 +110,8 @@ class HermiteExpansion(SampledExpansion):
         if not 1 <= self.scale_size <= (1 if self.lifting else self.count):
             raise ValueError(f"scale_size must be 1 when lifting, else 1 .. {self.count}, got {self.scale_size!r}")
         self.parts = 1 if self.lifting else self.count
-        options = {"shrink": family.shrink, "max_order": family.max_order}
-        basis = hermite_gaussians(size, group.scales, family.effective_size, family.kind, **options)
+        shrink, max_order = family.shrink, family.max_order
+        basis = hermite_gaussians(size, group.scales, family.effective_size, family.kind, shrink=shrink, max_order=max_order)
         self.register_constant("basis", torch.from_numpy(basis))
         self.parameter_shapes = {"weight": (copies_out, self.copies, self.scale_size, len(basis))}
 

@@ -47,6 +47,8 @@ class InterpolatedExpansion(SampledExpansion):
         TypeError, ValueError: as :meth:`Interpolated.on_taps`.
     """
 
+    operators: Tensor
+
     def __init__(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray, disk: bool) -> None:
         super().__init__(in_type, out_type)
         group = in_type.group

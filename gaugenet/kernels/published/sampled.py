@@ -12,7 +12,10 @@ from ..taps import square_taps
 
 
 class SampledExpansion(ConstantModule):
-    """The map from the parameters of a published layer to its matrices, see :class:`gaugenet.kernels.kernel.TapExpansion`."""
+    """The map from the parameters of a published layer to its matrices, see :class:`gaugenet.kernels.kernel.TapExpansion`.
+
+    Subclasses set ``parameter_shapes``, and map the parameters to (T, in_type.dim, out_type.dim) in ``forward``.
+    """
 
     parameter_shapes: dict[str, tuple[int, ...]]
     parts = 1
@@ -23,10 +26,6 @@ class SampledExpansion(ConstantModule):
 
     def initial_parameters(self) -> dict[str, Tensor]:
         """Random parameters that about keep the variance, by name."""
-        raise NotImplementedError
-
-    def forward(self, *parameters: Tensor) -> Tensor:
-        """The matrices at the taps: (T, in_type.dim, out_type.dim)."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
