@@ -9,6 +9,9 @@ from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, sphe
 from .kernel import CoefficientTable, Columns, FixedColumns, FreeBasis, KernelFamily
 from .lattices import Lattice
 from .polar import Polar
+from .published.circular_filters import CircularHarmonic
+from .published.hermite import HermiteGaussian
+from .published.rotated import Interpolated
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
 from .rings import RingBasis, Rings
 from .tap_kernels import Taps
@@ -16,11 +19,14 @@ from .taps import TapBasis, hexagonal_taps, square_taps
 
 __all__ = [
     "BSpline",
+    "CircularHarmonic",
     "CoefficientTable",
     "Columns",
     "FixedColumns",
     "FreeBasis",
     "GaussianRings",
+    "HermiteGaussian",
+    "Interpolated",
     "KernelExpansion",
     "KernelFamily",
     "Lattice",

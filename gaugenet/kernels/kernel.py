@@ -106,6 +106,33 @@ class FixedColumns(Columns):
         return table
 
 
+class TapExpansion(Protocol):
+    """What arrays ask of a family between two field types: parameters, and from them a matrix at every tap.
+
+    A module: a convolution on arrays registers the parameters under their names and calls it with them, in order.
+
+    Attributes:
+        parameter_shapes: by name.
+        parts: where the matrices are zero but for ``parts`` blocks of channels, their number; then ``arrange`` orders the
+            channels of an array by the parts that read them, and ``blocks`` has the matrices of the parts, as conv2d's groups
+            want them. Else 1.
+    """
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    @property
+    def parts(self) -> int: ...
+
+    def initial_parameters(self) -> dict[str, Tensor]:
+        """Random parameters, by name."""
+        ...
+
+    def __call__(self, *parameters: Tensor) -> Tensor:
+        """The matrices at the taps: (T, in_type.dim, out_type.dim)."""
+        ...
+
+
 @runtime_checkable
 class KernelFamily(Protocol):
     """A kernel family as a value, given to ``GaugeConv(kernel=...)`` and ``GridConv(kernel=...)``.
@@ -117,7 +144,7 @@ class KernelFamily(Protocol):
         """The family between two field types, with the :class:`Columns` of graphs."""
         ...
 
-    def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> KernelExpansion:
+    def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> TapExpansion:
         """The family between two field types, sampled at the taps (T, d) of an array: J = T matrices."""
         ...
 

@@ -13,13 +13,13 @@ from ..checks import check_int
 from ..fields import FieldType
 from ..groups.harmonic_action import harmonic_action
 from .basis import SteerableBasis
-from .cone_angles import full_turns, is_cone
 from .expansion import KernelExpansion
 from .harmonics import harmonics
 from .kernel import CoefficientTable, Columns
 from .quadrature import MAX_DEGREE, coefficient_table
+from .quadrature.cone_angles import full_turns, is_cone
+from .quadrature.table_operator import compiled_table
 from .radial import make_radial
-from .table_operator import compiled_table
 
 # Cut-off for finite groups, whose kernels have no highest frequency.
 _FINITE_FREQUENCY = 4

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 
 from ..checks import check_instance, check_int
+from ..fields import FieldType
 from ..groups import Representation
 from ..groups.constants import constant_array, constant_tensor
 from .basis import SteerableBasis, check_pair
+from .expansion import KernelExpansion
 from .harmonics import harmonic_frequencies, harmonics
 
 # Widths in pixels: of the ring at the centre (that tap alone), of the outermost one, of those between.
@@ -27,6 +29,8 @@ _DEPENDENT = 1e-3
 @dataclass(frozen=True)
 class Rings:
     r"""Gaussian rings :math:`R_j(r) = \exp(-(r - r_j)^2 / (2 \sigma_j^2))`, each with its angular cut-off.
+
+    As a kernel family: band-limited kernels of any group, sampled at the taps of arrays (:class:`RingBasis` has the formula).
 
     Attributes:
         radii, sigma: r_j and sigma_j in pixels.
@@ -82,6 +86,17 @@ class Rings:
         elif not isinstance(max_frequency, Sequence):
             raise ValueError(f"max_frequency is an integer, one a ring, or a function of the radius, got {max_frequency!r}")
         return cls(placed, tuple(float(s) for s in widths), tuple(max_frequency))
+
+    def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
+        """Refused: graphs sample no rings."""
+        raise TypeError(
+            "kernels.Rings are sampled at the taps of arrays: on graphs of a lattice take kernels.Taps(taps, rings=Rings(...)),"
+            " on others kernels.Polar"
+        )
+
+    def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> KernelExpansion:
+        """The kernels at the taps (T, d), in units of the pixel."""
+        return KernelExpansion(in_type, out_type, partial(RingBasis, taps=taps, rings=self), dense=True)
 
 
 def _default_frequency(radius: float, outermost: float) -> int:

@@ -13,10 +13,10 @@ from torch import Tensor
 from ..checks import check_instance
 from ..fields import FieldType
 from ..groups import Group
-from .cone_angles import full_turns
 from .expansion import KernelExpansion
 from .kernel import CoefficientTable, Columns
-from .rings import RingBasis, Rings
+from .quadrature.cone_angles import full_turns
+from .rings import Rings
 from .taps import TapBasis, hexagonal_taps, tap_permutation
 
 # Log maps within this of a tap, in lattice spacings, lie on it: records hold float32.
@@ -130,9 +130,19 @@ class Taps:
         return expansion
 
     def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> KernelExpansion:
-        """The kernels at the taps (T, d)."""
-        basis = partial(TapBasis, taps=taps) if self.rings is None else partial(RingBasis, taps=taps, rings=self.rings)
-        return KernelExpansion(in_type, out_type, basis, dense=True)
+        """The kernels at the taps (T, d).
+
+        Raises:
+            ValueError: the family has other taps of its own.
+        """
+        if self.taps is not None and not np.array_equal(self.taps, taps):
+            raise ValueError(
+                f"kernels.Taps has {len(self.taps)} taps of its own, and arrays bring theirs, {len(taps)} here: take "
+                "kernels.Taps() and choose kernel_size and lattice"
+            )
+        if self.rings is not None:
+            return self.rings.on_taps(in_type, out_type, taps)
+        return KernelExpansion(in_type, out_type, partial(TapBasis, taps=taps), dense=True)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Taps):

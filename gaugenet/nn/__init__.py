@@ -1,6 +1,7 @@
 """Layers: gauge-equivariant convolution, linear maps, nonlinearities, norms, pooling."""
 
 from ..kernels import CoefficientTable
+from ..kernels.published.circular_filters import stream_type
 from ..ops import EdgePlan as LatticePlan
 from .exporting.network import export
 from .fields.bias import FieldBias
@@ -20,7 +21,7 @@ from .graph.lattice_pool import LatticePool
 from .graph.pooling import GaugePool, GaugeUnpool
 from .graph.tables import KernelTables
 from .grid.conv import GridConv
-from .grid.harmonic_conv import HarmonicConv, MagnitudeNonlinearity, stream_type
+from .grid.harmonic_conv import HarmonicConv, MagnitudeNonlinearity
 from .grid.interpolated import InterpolatedConv
 from .grid.layers import GridBlur, GridDropout, GridUpsample, OnGrid
 from .grid.masks import GridMask

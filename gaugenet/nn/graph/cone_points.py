@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
-from ...kernels.cone_angles import is_cone
 from ...kernels.constants import ConstantModule
+from ...kernels.quadrature.cone_angles import is_cone
 from ...ops import map_rows
 from ..tensor_checks import check_features, count_copies
 

@@ -9,7 +9,7 @@ from torch_geometric.nn import MessagePassing
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
 from ...kernels import CoefficientTable, KernelFamily, Polar
-from ...kernels.mixing_weight import make_mixing
+from ...kernels.expansion import make_mixing
 from ...kernels.quadrature import MAX_DEGREE
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ..fields.bias import FieldBias

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...fields import FieldType
+from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
 from ..precision import autocast
 from ..tensor_checks import check_features
-from .kernel import GridKernel
+from .kernel import GridKernel, grid_family
 from .padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv2d, 3: F.conv3d}
@@ -28,14 +29,18 @@ class GridConv(GridKernel):
     :func:`~gaugenet.geometry.moebius` and :func:`~gaugenet.geometry.hexagonal`. On images the frames are those of the pixel
     grid: gauge changes show as the symmetries of the grid (mirror images, quarter turns) and of the seam.
 
-    There are two bases of kernels:
+    The kernel is a value of a family (:mod:`gaugenet.kernels`), ``kernel=``. Two families serve all field types; they have a
+    short form, ``basis=``:
 
-    - "complete" (:class:`gaugenet.kernels.TapBasis`): a free weight at every tap, tied by the group alone. For finite groups
+    - "complete" (:class:`gaugenet.kernels.Taps`): a free weight at every tap, tied by the group alone. For finite groups
       that map taps to taps: {e} (then this is Conv2d), reflections, C_2, C_4, D_4 on squares (p4, p4m), C_3, C_6, D_6 on
       hexagons (p6, p6m). It has every equivariant kernel, and nothing makes it smooth: take it for exact symmetry of the grid.
-    - "band_limited" (:class:`gaugenet.kernels.RingBasis`): circular harmonics on Gaussian rings, cut off below aliasing. For
+    - "band_limited" (:class:`gaugenet.kernels.Rings`): circular harmonics on Gaussian rings, cut off below aliasing. For
       every group; the only one for SO(2), O(2), C_8, C_16 and other groups that the grid does not have. Exact for the elements
       that map taps to taps, and for the others as exact as sampling allows: take it for rotations by any angle.
+
+    The families of published layers, :class:`gaugenet.kernels.Interpolated`, :class:`~gaugenet.kernels.HermiteGaussian` and
+    :class:`~gaugenet.kernels.CircularHarmonic`, each serve the types of their publication.
 
     Args:
         in_type, out_type: field types over one group of the plane, or of space.
@@ -50,12 +55,16 @@ class GridConv(GridKernel):
             :class:`gaugenet.kernels.Lattice`. Taps whose images under the symmetries of the lattice leave the array of the
             kernel are left out: of a hexagonal kernel the hexagon is used.
         rings, sigma, max_frequency: of the band-limited basis, see :meth:`gaugenet.kernels.Rings.of`.
+        kernel: a kernel family, instead of its short form ``basis``, ``rings``, ``sigma``, ``max_frequency``:
+            ``kernel=Taps()`` or ``kernel=Rings.of(kernel_size, rings, sigma, max_frequency)``. A layer has the parameters that
+            its family asks for; those of Taps and Rings are one vector ``weight``.
 
     Shapes:
         (B, in_type.dim, H, W) -> (B, out_type.dim, H', W'), as conv2d; (B, in_type.dim, Z, H, W) over groups of space.
 
     Raises:
-        TypeError: for features of another dtype, types of two groups, infinite groups with the complete basis.
+        TypeError: for features of another dtype, types of two groups, infinite groups with the complete basis, families that do
+            not serve arrays or these types.
         ValueError: for arguments and shapes that do not fit; for closed axes that the kernel does not go round evenly, see
             :func:`~gaugenet.nn.grid.padding.check_closed`, or that are no multiple of the stride; at the first call, which
             knows the size, for a strided axis that is sampled off its middle, which breaks the symmetry (an even size, an odd
@@ -79,17 +88,18 @@ class GridConv(GridKernel):
         rings: Sequence[float] | None = None,
         sigma: float | Sequence[float] | None = None,
         max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
+        kernel: KernelFamily | None = None,
     ) -> None:
-        options = {"basis": basis, "bias": bias, "groups": groups, "lattice": lattice}
-        options |= {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
-        super().__init__(in_type, out_type, kernel_size, stride=stride, dilation=dilation, **options)
+        family = grid_family(kernel, kernel_size, basis, rings, sigma, max_frequency, type(self).__name__)
+        options = {"bias": bias, "groups": groups, "lattice": lattice}
+        super().__init__(in_type, out_type, kernel_size, family, stride=stride, dilation=dilation, **options)
         if padding is None:
             if self.kernel_size % 2 == 0 or any(s != 1 for s in self.stride):
                 raise ValueError("padding=None keeps the size of the image: it needs an odd kernel_size and stride 1")
             padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
         padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
         self.check_lattice(modes)
-        check_closed("GridConv", in_type, self.lattice, modes, self.extent, padding, self.stride)
+        check_closed(type(self).__name__, in_type, self.lattice, modes, self.extent, padding, self.stride)
         # conv2d pads with zeros by itself, without a copy of the image.
         self.zeros = tuple(pad if mode == "zeros" else 0 for pad, mode in zip(padding, modes))
         self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
@@ -102,21 +112,29 @@ class GridConv(GridKernel):
         """Raise ValueError when images of this shape (H, W) are sampled in a way that the group does not keep, or too small."""
         if any(n + 2 * pad < size for n, pad, size in zip(shape, self.padding, self.extent)):
             raise ValueError(
-                f"GridConv with a kernel of {list(self.extent)} pixels and padding {self.padding} got {tuple(shape)} pixels"
+                f"{type(self).__name__} with a kernel of {list(self.extent)} pixels and padding {self.padding} got "
+                f"{tuple(shape)} pixels"
             )
         if all(s == 1 for s in self.stride):
             return
         for axis, (mode, step) in enumerate(zip(self.pad.modes, self.stride)):
             if mode in CLOSED and shape[axis] % step:
-                raise ValueError(f"GridConv closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}")
+                raise ValueError(
+                    f"{type(self).__name__} closes axis {axis} of {shape[axis]} pixels, no multiple of its stride {step}"
+                )
         open_stride = [1 if mode in CLOSED else s for mode, s in zip(self.pad.modes, self.stride)]
         self.check_sampling(shape, self.padding, open_stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, self.weight, "GridConv", 2 + self.spatial)
+        check_features(x, self.in_type, self.kernel_parameters()[0], type(self).__name__, 2 + self.spatial)
         self.check_shape(x.shape[2:])
         x = self.pad(autocast(x))
-        x = x if self.order_in is None else x[:, self.order_in]
-        weight, bias = self.kernel(), self.bias_row()
-        out = _CONV[self.spatial](x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)
+        if self.expansion.parts > 1 and self.groups == 1:
+            # Most of the kernel is zero: groups of channels for the rest.
+            x, weight = self.expansion.arrange(x), self._as_weight(self.expansion.blocks(*self.kernel_parameters()))
+            groups = self.expansion.parts
+        else:
+            x = x if self.order_in is None else x[:, self.order_in]
+            weight, groups = self.kernel(), self.groups
+        out = _CONV[self.spatial](x, weight, self.bias_row(), self.stride, self.zeros, self.dilation, groups)
         return out if self.order_out is None else out[:, self.order_out]

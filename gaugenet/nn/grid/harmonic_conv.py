@@ -10,26 +10,17 @@ from torch import Tensor, nn
 from ...checks import check_counts, check_int, check_number
 from ...fields import FieldType
 from ...groups import SO2
-from ...kernels.published.circular_filters import circular_filters
+from ...kernels.published.circular_filters import CircularHarmonic, stream_type
 from ..exporting.exportable import Exportable
 from ..exporting.network import to_plain
 from ..exporting.plain import traced
 from ..fields.nonlinearities import activation_function
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
-from .filter_conv import FilterConv, plain_convolution
+from .conv import GridConv
 
 
-def stream_type(channels: int, max_order: int) -> FieldType:
-    """Complex fields of the orders 0 .. max_order over SO(2), ``channels`` of each: real parts, then imaginary ones.
-
-    An irrep of order m >= 1 is one complex number z, turned by :math:`e^{i m a}` for a counter-clockwise angle a; the complex
-    numbers of order 0 are pairs of scalars. (The published code keeps the conjugate, :math:`e^{-i m a}`.)
-    """
-    return FieldType(SO2(), [(2 * channels, "0"), *((channels, str(m)) for m in range(1, max_order + 1))])
-
-
-class HarmonicConv(FilterConv):
+class HarmonicConv(GridConv):
     r"""Convolution of complex streams with circular harmonics (Worrall et al. 2017, arXiv 1612.04642, section 4).
 
     .. math:: out_o(p) = \sum_i \sum_t W_{o-i}(x_t)\, f_i(p + x_t), \qquad
@@ -39,7 +30,8 @@ class HarmonicConv(FilterConv):
     orders with o - i = m, as in the authors' code; there W_0 is real between complex streams, so that its phase acts as
     cos(beta_0). It is equivariant up to the sampling of the rings on pixels (exactly for turns by 90 degrees).
     Of the four kernels per ring that SO(2) admits between orders n, m > 0 these are the two that are linear over the complex
-    numbers; :class:`gaugenet.nn.GridConv` has all of them and shares none between orders.
+    numbers; :class:`gaugenet.nn.GridConv` with ``kernel=kernels.Rings.of(5)`` has all of them and shares none between orders.
+    This layer is GridConv with ``kernel=kernels.CircularHarmonic()``.
 
     Args:
         in_channels, out_channels: of each order.
@@ -48,12 +40,13 @@ class HarmonicConv(FilterConv):
         out_order: largest order of the output.
         rings: number of radii, by default the larger of kernel_size // 2 and 2.
         phase: learn beta; without it beta = 0.
-        padding, stride: as in conv2d, see :class:`FilterConv`.
+        padding: as in conv2d, with zeros; None for kernel_size // 2.
+        stride: see :class:`gaugenet.nn.GridConv`.
 
     Attributes:
         radial: (orders, rings, in_channels, out_channels), R; the orders m are 0 .. max(in_order, out_order).
         offset: (orders, in_channels, out_channels), beta, or None.
-        in_type, out_type: see :func:`stream_type`.
+        in_type, out_type: see :func:`gaugenet.nn.stream_type`.
     """
 
     def __init__(
@@ -74,53 +67,24 @@ class HarmonicConv(FilterConv):
         check_int(self, "out_order", out_order, 0)
         check_int(self, "rings", 1 if rings is None else rings)
         in_type = FieldType(SO2(), [(in_channels, "0")]) if in_order is None else stream_type(in_channels, in_order)
-        super().__init__(in_type, stream_type(out_channels, out_order), kernel_size, padding, stride=stride, bias=False)
+        padding = kernel_size // 2 if padding is None else padding
+        family = CircularHarmonic(rings, phase, real_input=in_order is None)
+        out_type = stream_type(out_channels, out_order)
+        super().__init__(in_type, out_type, kernel_size, padding, stride=stride, bias=False, kernel=family)
         self.in_channels, self.out_channels, self.in_order, self.out_order = in_channels, out_channels, in_order, out_order
-        self.rings = max(kernel_size // 2, 2) if rings is None else rings
-        orders = max(in_order or 0, out_order) + 1
-        filters = torch.from_numpy(circular_filters(self.kernel_size, self.rings, orders - 1))
-        self.register_constant("real_filters", filters.real.clone())
-        self.register_constant("imaginary_filters", filters.imag.clone())
-        self.radial = nn.Parameter(torch.empty(orders, self.rings, in_channels, out_channels))
-        self.offset = nn.Parameter(torch.empty(orders, in_channels, out_channels)) if phase else None
-        self.reset_parameters()
+        if not phase:
+            self.register_parameter("offset", None)
 
-    def reset_parameters(self) -> None:
-        """Normal values that about keep the variance, uniform phases."""
-        energy = (self.real_filters.square() + self.imaginary_filters.square()).sum(-1).mean().item()
-        streams = 1 if self.in_order is None else self.in_order + 1
-        nn.init.normal_(self.radial, std=(1 / (energy * self.rings * self.in_channels * streams)) ** 0.5)
-        if self.offset is not None:
-            nn.init.uniform_(self.offset, 0, 2 * torch.pi)
+    @property
+    def rings(self) -> int:
+        """Number of radii."""
+        return self.radial.shape[1]
 
     def filters(self) -> tuple[Tensor, Tensor]:
         """Real and imaginary parts of W_m for m = 0, 1, ...: (orders, out, in, kernel_size, kernel_size)."""
-        parts = [
-            torch.einsum("mrt,mrio->moit", part, self.radial).unflatten(-1, (self.kernel_size,) * 2)
-            for part in (self.real_filters, self.imaginary_filters)
-        ]
-        if self.offset is None:
-            return parts[0], parts[1]
-        cos, sin = (f(self.offset).mT[..., None, None] for f in (torch.cos, torch.sin))
-        return cos * parts[0] - sin * parts[1], cos * parts[1] + sin * parts[0]
-
-    def kernel(self) -> Tensor:
-        real, imaginary = self.filters()
-        rows = []
-        for o in range(self.out_order + 1):
-            if self.in_order is None:
-                rows.append(torch.cat([real[o], imaginary[o]]))
-                continue
-            row = []
-            for i in range(self.in_order + 1):
-                m = abs(o - i)
-                a, b = real[m], (imaginary[m] if o > i else -imaginary[m] if o < i else torch.zeros_like(imaginary[m]))
-                row.append(torch.cat([torch.cat([a, -b], 1), torch.cat([b, a], 1)]))
-            rows.append(torch.cat(row, 1))
-        return torch.cat(rows)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, rings={self.rings}, phase={self.offset is not None}"
+        parts = self.expansion.filters(*self.kernel_parameters())
+        real, imaginary = (part.transpose(2, 3).unflatten(-1, (self.kernel_size,) * 2) for part in parts)
+        return real, imaginary
 
 
 class MagnitudeNonlinearity(Exportable):
@@ -129,7 +93,7 @@ class MagnitudeNonlinearity(Exportable):
     Of order 0 too, whose complex numbers are pairs of scalars (:class:`gaugenet.nn.NormNonlinearity` takes scalars singly).
 
     Args:
-        channels, max_order: of the streams, see :func:`stream_type`.
+        channels, max_order: of the streams, see :func:`gaugenet.nn.stream_type`.
         activation: name or callable.
         eps: :math:`|z|^2` is at least eps.
 
@@ -176,5 +140,4 @@ class _PlainMagnitude(nn.Module):
         return (self.act(modulus + self.bias) / modulus * z).flatten(1, 3)
 
 
-to_plain.register(HarmonicConv, plain_convolution)
 to_plain.register(MagnitudeNonlinearity, lambda layer, shape: traced(_PlainMagnitude(layer.bias, layer.act, layer.eps)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...checks import check_choice, check_int
+from ...checks import check_int
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
+from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
 from ...kernels.rings import Rings
 from ...kernels.tap_kernels import Taps
@@ -32,34 +34,27 @@ class GridKernel(ConstantModule, Exportable):
         in_type: FieldType,
         out_type: FieldType,
         kernel_size: int,
+        family: KernelFamily,
         *,
         stride: int | Sequence[int],
         dilation: int | Sequence[int],
-        basis: str,
         bias: bool,
         groups: int,
         lattice: str | Lattice | np.ndarray,
-        rings: Sequence[float] | None,
-        sigma: float | Sequence[float] | None,
-        max_frequency: int | Sequence[int] | Callable[[float], int] | None,
     ) -> None:
         super().__init__()
         check_field_types(self, in_type=in_type, out_type=out_type)
         check_int(self, "kernel_size", kernel_size)
         check_int(self, "groups", groups)
-        check_choice(self, "basis", basis, BASES)
-        if basis == "complete" and (rings, sigma, max_frequency) != (None, None, None):
-            raise ValueError('rings, sigma and max_frequency belong to basis="band_limited"; the complete basis has none')
-        self.in_type, self.out_type, self.basis = in_type, out_type, basis
+        self.in_type, self.out_type, self.family = in_type, out_type, family
         self.spatial = spatial_axes(in_type)
         self.lattice = Lattice.of(lattice, self.spatial)
         place, self.taps = self.lattice.taps(kernel_size)
         self.kernel_size, self.groups = int(kernel_size), _check_groups(groups, in_type, out_type)
         self.stride = per_axis("stride", stride, self.spatial, least=1)
         self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
-        self.rings = Rings.of(self.kernel_size, rings, sigma, max_frequency) if basis == "band_limited" else None
         share_in, share_out = _share(in_type, self.groups), _share(out_type, self.groups)
-        self.expansion = Taps(rings=self.rings).on_taps(share_in, share_out, self.taps)
+        self.expansion = family.on_taps(share_in, share_out, self.taps)
         # Where the taps are all pixels of the kernel, none has to be put into its place.
         whole = len(place) == self.kernel_size**self.spatial
         self.register_constant("place", None if whole else torch.from_numpy(place))
@@ -67,27 +62,49 @@ class GridKernel(ConstantModule, Exportable):
             order = None if self.groups == 1 else _by_group(type, self.groups)
             self.register_constant(name, order if name == "order_in" or order is None else order.argsort())
         self.moved_axes = self.lattice.moved_axes(in_type.group)
-        self.weight = nn.Parameter(torch.empty(self.groups * self.expansion.num_weights))
+        for name, (rows, *rest) in self.expansion.parameter_shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(self.groups * rows, *rest)))
         self.bias = FieldBias(out_type) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        initial = [self.expansion.initial_parameters() for _ in range(self.groups)]
         with torch.no_grad():
-            self.weight.copy_(torch.cat([self.expansion.initial_weight() for _ in range(self.groups)]))
+            for name, parameter in zip(self.expansion.parameter_shapes, self.kernel_parameters()):
+                parameter.copy_(torch.cat([part[name] for part in initial]))
         if self.bias is not None:
             self.bias.reset_parameters()
+
+    def kernel_parameters(self) -> list[Tensor]:
+        """What the kernel is made of, in the order of the expansion."""
+        return [getattr(self, name) for name in self.expansion.parameter_shapes]
+
+    @property
+    def basis(self) -> str | None:
+        """ "complete" or "band_limited"; None for other families of kernels."""
+        if isinstance(self.family, Taps | Rings):
+            return "complete" if self.rings is None else "band_limited"
+        return None
+
+    @property
+    def rings(self) -> Rings | None:
+        """Of band-limited kernels; None for others."""
+        return self.family if isinstance(self.family, Rings) else getattr(self.family, "rings", None)
 
     def kernel(self) -> Tensor:
         """K at the taps as a weight of conv2d: (out_type.dim, in_type.dim / groups, kernel_size, kernel_size).
 
         With ``groups`` > 1 its rows are group by group.
         """
+        parameters = self.kernel_parameters()
         if self.groups == 1:
-            taps = self.expansion(self.weight)  # (T, in, out)
-        else:
-            expand = torch.func.vmap(self.expansion.forward, out_dims=1)
-            taps = expand(self.weight.view(self.groups, -1))  # (T, groups, in, out)
-            taps = taps.transpose(1, 2).flatten(2)
+            return self._as_weight(self.expansion(*parameters))
+        expand = torch.func.vmap(self.expansion.forward, out_dims=1)
+        taps = expand(*[p.unflatten(0, (self.groups, -1)) for p in parameters])  # (T, groups, in, out)
+        return self._as_weight(taps.transpose(1, 2).flatten(2))
+
+    def _as_weight(self, taps: Tensor) -> Tensor:
+        """Matrices at the taps (T, in, out) as a weight of conv2d."""
         weight = taps.permute(2, 0, 1)
         if self.place is not None:
             empty = weight.new_zeros(len(weight), self.kernel_size**self.spatial, weight.shape[2])
@@ -141,9 +158,46 @@ class GridKernel(ConstantModule, Exportable):
             parts.append(f"groups={self.groups}")
         if not self.lattice.is_square:
             parts.append(f"lattice={self.lattice.steps}")
-        parts.append(f"basis={self.basis!r}, bias={self.bias is not None}")
+        parts.append(f"kernel={self.family}" if self.basis is None else f"basis={self.basis!r}")
+        parts.append(f"bias={self.bias is not None}")
         parts.append(f"padding={self.padding}, stride={self.stride}, dilation={self.dilation}, padding_mode={self.pad.modes}")
         return ", ".join(parts)
+
+
+def grid_family(
+    kernel: KernelFamily | None,
+    kernel_size: int,
+    basis: str,
+    rings: Sequence[float] | None,
+    sigma: float | Sequence[float] | None,
+    max_frequency: int | Sequence[int] | Callable[[float], int] | None,
+    layer: str,
+) -> KernelFamily:
+    """The kernel family of a layer on arrays: ``kernel``, or what its short form says.
+
+    Raises:
+        TypeError: a kernel that is no family. ValueError: both; an unknown basis; rings of the complete basis.
+    """
+    ring_options: tuple[Any, ...] = (rings, sigma, max_frequency)
+    given = any(option is not None for option in ring_options)
+    if kernel is not None:
+        if isinstance(kernel, type) or not isinstance(kernel, KernelFamily):
+            raise TypeError(
+                f"{layer} expected kernel to be a kernel family such as kernels.Taps() or kernels.Rings.of(5), got {kernel!r}"
+            )
+        if basis != "complete" or given:
+            raise ValueError(
+                f"{layer} got kernel={kernel} and its short form: basis, rings, sigma and max_frequency are options of "
+                "kernels.Taps() and kernels.Rings.of(...)"
+            )
+        return kernel
+    if basis not in BASES:
+        raise ValueError(f"unknown basis {basis!r}: expected one of {', '.join(BASES)}")
+    if basis == "band_limited":
+        return Rings.of(kernel_size, *ring_options)
+    if given:
+        raise ValueError('rings, sigma and max_frequency belong to basis="band_limited"; the complete basis has none')
+    return Taps()
 
 
 def _check_groups(groups: int, *types: FieldType) -> int:

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...fields import FieldType
+from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
 from ..precision import autocast
 from ..tensor_checks import check_features
-from .kernel import GridKernel
+from .kernel import GridKernel, grid_family
 from .padding import GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -33,8 +34,8 @@ class GridConvTranspose(GridKernel):
     Args:
         padding: as in conv_transpose2d: pixels taken off the result on either side.
         padding_mode: "zeros", "circular" or "moebius", or one per axis; see :class:`GridPadding`.
-        in_type, out_type, kernel_size, stride, dilation, basis, bias, groups, lattice, rings, sigma, max_frequency: as in
-            :class:`GridConv`.
+        in_type, out_type, kernel_size, stride, dilation, basis, bias, groups, lattice, rings, sigma, max_frequency, kernel: as
+            in :class:`GridConv`.
 
     Shapes:
         (B, in_type.dim, H, W) -> (B, out_type.dim, H', W'); (B, in_type.dim, Z, H, W) over groups of space.
@@ -60,10 +61,11 @@ class GridConvTranspose(GridKernel):
         rings: Sequence[float] | None = None,
         sigma: float | Sequence[float] | None = None,
         max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
+        kernel: KernelFamily | None = None,
     ) -> None:
-        options = {"basis": basis, "bias": bias, "groups": groups, "lattice": lattice}
-        options |= {"rings": rings, "sigma": sigma, "max_frequency": max_frequency}
-        super().__init__(in_type, out_type, kernel_size, stride=stride, dilation=dilation, **options)
+        family = grid_family(kernel, kernel_size, basis, rings, sigma, max_frequency, type(self).__name__)
+        options = {"bias": bias, "groups": groups, "lattice": lattice}
+        super().__init__(in_type, out_type, kernel_size, family, stride=stride, dilation=dilation, **options)
         self.padding = per_axis("padding", padding, self.spatial, least=0)
         modes = check_modes(padding_mode, in_type)
         if set(modes) & {"reflect", "replicate"}:
@@ -72,7 +74,7 @@ class GridConvTranspose(GridKernel):
         reach = [size - 1 for size in self.extent]
         if any(pad > r for pad, r in zip(self.padding, reach)):
             raise ValueError(f"padding {self.padding} is more than dilation * (kernel_size - 1) = {tuple(reach)}")
-        check_closed("GridConvTranspose", in_type, self.lattice, modes, self.extent, self.padding, self.stride)
+        check_closed(type(self).__name__, in_type, self.lattice, modes, self.extent, self.padding, self.stride)
         # On a closed axis the pixels before and after the seam reach across it; a kernel smaller than the stride leaves gaps.
         ends = [
             0 if mode == "zeros" else max(-(-r // s), -(-(pad + s - 1 - r) // s))
@@ -87,7 +89,7 @@ class GridConvTranspose(GridKernel):
         return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, self.weight, "GridConvTranspose", 2 + self.spatial)
+        check_features(x, self.in_type, self.kernel_parameters()[0], type(self).__name__, 2 + self.spatial)
         shape, x = x.shape[2:], self.pad(autocast(x))
         x = x if self.order_in is None else x[:, self.order_in]
         weight = self.transposed_kernel()

@@ -163,5 +163,5 @@ def test_arguments():
     with torch.no_grad():
         conv.offset.zero_()
     assert torch.allclose(
-        plain.filters()[0][0], torch.einsum("rt,rio->oit", plain.real_filters[0], plain.radial[0]).view(4, 3, 5, 5)
+        plain.filters()[0][0], torch.einsum("rt,rio->oit", plain.expansion.real_filters[0], plain.radial[0]).view(4, 3, 5, 5)
     )

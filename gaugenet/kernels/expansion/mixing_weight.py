@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .constants import ConstantModule
+from ..constants import ConstantModule
 from .expansion import KernelExpansion
 
 _ZERO = 1e-12

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..fields import FieldType, check_field_types
-from ..groups import Representation
-from .constants import ConstantModule
-from .kernel import Columns, IntertwinerBasis, KernelBasis
+from ...fields import FieldType, check_field_types
+from ...groups import Representation
+from ..constants import ConstantModule
+from ..kernel import Columns, IntertwinerBasis, KernelBasis
 from .reduction import reduction
 
 _ZERO = 1e-12
@@ -33,11 +33,14 @@ class KernelExpansion(ConstantModule):
         columns: the functions phi on graphs; None for kernels of arrays and of the centre.
         num_radial: number B of radial functions.
         dense: mix the aggregate with the whole matrices W. Otherwise the combinations that the kernels use are collected first
-            (:mod:`gaugenet.kernels.reduction`), which is less work when Q is sparse.
+            (:mod:`gaugenet.kernels.expansion.reduction`), which is less work when Q is sparse.
 
     Raises:
         TypeError: types of two groups.
     """
+
+    #: no blocks of channels to tell apart, see :class:`gaugenet.kernels.kernel.TapExpansion`
+    parts = 1
 
     def __init__(
         self,
@@ -107,6 +110,15 @@ class KernelExpansion(ConstantModule):
             spread, place = _distinct(spread)
             self.register_constant(f"spread_{name}", spread)
         self.register_constant(f"place_{name}", place)
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """One flat vector."""
+        return {"weight": (self.num_weights,)}
+
+    def initial_parameters(self) -> dict[str, Tensor]:
+        """:meth:`initial_weight` by the name of the parameter."""
+        return {"weight": self.initial_weight()}
 
     @property
     def num_columns(self) -> int:

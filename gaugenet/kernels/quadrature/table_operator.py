@@ -7,8 +7,8 @@ import ast
 import torch
 from torch import Tensor
 
-from .quadrature import coefficient_table
-from .radial import RadialProfile
+from ..radial import RadialProfile
+from .matching import coefficient_table
 
 
 @torch.library.custom_op("gaugenet::coefficient_table", mutates_args=())

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from .kernel import KernelBasis
+from ..kernel import KernelBasis
 
 _ZERO = 1e-9
 

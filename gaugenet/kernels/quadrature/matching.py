@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .harmonics import harmonic_frequencies, harmonics
+from ..harmonics import harmonic_frequencies, harmonics
 from .moments import MAX_CURVATURE, ball_volume, kernel_moments, polynomial_basis, profile_values, radial_moments
 
 # Moments that are nearly dependent at the points are not matched: they would cost the gauge equivariance its digits.

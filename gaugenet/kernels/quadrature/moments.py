@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .harmonics import harmonic_frequencies, harmonics
+from ..harmonics import harmonic_frequencies, harmonics
 
 #: |K| radius^2 is cut here: the distance of antipodes.
 MAX_CURVATURE = math.pi**2
