@@ -158,7 +158,8 @@ class GridKernel(ConstantModule, Exportable):
             parts.append(f"groups={self.groups}")
         if not self.lattice.is_square:
             parts.append(f"lattice={self.lattice.steps}")
-        parts.append(f"kernel={self.family}" if self.basis is None else f"basis={self.basis!r}")
+        short = isinstance(self.family, Taps | Rings)
+        parts.append(f"basis={self.basis!r}" if short else f"kernel={self.family}")
         parts.append(f"bias={self.bias is not None}")
         parts.append(f"padding={self.padding}, stride={self.stride}, dilation={self.dilation}, padding_mode={self.pad.modes}")
         return ", ".join(parts)
