@@ -36,7 +36,8 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
 
 def autocast(x: Tensor) -> Tensor:
     """The features in the dtype of the autocast region round the layer, if there is one (float64 stays)."""
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+    # torch has no autocast on the meta device, and refuses to be asked.
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         return x.to(torch.get_autocast_dtype(x.device.type))
     return x
 
