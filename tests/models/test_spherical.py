@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import copy
 import functools
-import pickle
 
 import pytest
 import torch
@@ -13,8 +11,7 @@ from gaugenet.data import StaticGraph
 from gaugenet.nn import GaugeConv, RegularNonlinearity
 from gaugenet.testing import assert_gauge_equivariant
 from tests.helpers.graphs import icosphere_graph
-from tests.models.test_models import with_statistics
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise, with_statistics
 
 SO2, NONE = groups.SO2(), groups.Trivial()
 SCALAR, FRAMED = FieldType(SO2, "1x0"), FieldType(NONE, "1x0")
@@ -43,7 +40,6 @@ def make(model, **options):
 ALL = [*EQUIVARIANT, models.UGSCNN, models.SphericalUNet]
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("model", EQUIVARIANT)
 def test_classifiers_are_equivariant_as_shipped(model, dtype, sphere):
     for in_type in (SCALAR, FieldType(SO2, "2x0 + 1x1")):
@@ -51,7 +47,6 @@ def test_classifiers_are_equivariant_as_shipped(model, dtype, sphere):
         assert_gauge_equivariant(net, sphere, in_type, tolerance=1e-10 if dtype == torch.float64 else 1e-4)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_unet_is_equivariant_as_shipped(dtype, sphere):
     net = with_statistics(randomise(models.SphericalUNet(SCALAR, VECTOR))).to(dtype)
     assert_gauge_equivariant(net, sphere, SCALAR, VECTOR, tolerance=1e-10 if dtype == torch.float64 else 1e-4)
@@ -173,25 +168,6 @@ def test_every_argument_matters(sphere):
             output(**options)
     with pytest.raises(TypeError, match="depth"):
         output(depth=3)
-
-
-@pytest.mark.parametrize("model", ALL)
-def test_state_survives(model, sphere, framed):
-    net = make(model)
-    graph = (framed if model is models.UGSCNN else sphere).float()
-    x = torch.randn(graph.num_nodes, 1)
-    net(x, graph)
-    assert set(net.train().state_dict()) == set(net.eval().state_dict())
-    expected, fresh = net(x, graph), make(model).eval()
-    fresh.load_state_dict(net.state_dict())
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fresh):
-        assert torch.equal(other(x, graph), expected)
-    # As exact as a network that was never in single precision.
-    double, exact = copy.deepcopy(net).double(), make(model).double().eval()
-    exact.load_state_dict(double.state_dict())
-    assert torch.equal(double(x.double(), graph), exact(x.double(), graph))
-    net.reset_parameters()
-    assert not torch.equal(net(x, graph), expected)
 
 
 @pytest.mark.parametrize("model", ALL)

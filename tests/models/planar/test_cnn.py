@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from functools import partial
 
 import pytest
@@ -14,9 +13,9 @@ from gaugenet import FieldType, groups
 from gaugenet.models import PlanarCNN
 from gaugenet.nn import GridConv, GridPool, InterpolatedConv, NormNonlinearity, ScaleConv
 from gaugenet.testing import grid_symmetry_error
-from tests.models.test_models import with_statistics
+from tests.helpers.images import SMALL, image
+from tests.helpers.networks import stirred
 
-SMALL = {"widths": (2, 2, 3), "kernel_size": 3, "num_classes": 4}
 D4 = groups.Dihedral(4)
 CONFIGURATIONS = {
     "LeCun": (groups.Trivial(), None),
@@ -29,21 +28,6 @@ CONFIGURATIONS = {
 }
 
 
-def stirred(net):
-    """Initial weights, which are random and keep the signal, with other biases, factors and running averages."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, p in net.named_parameters():
-            if any(word in name for word in ("bias", "beta", "gamma")):
-                p.add_(0.2 * torch.randn(p.shape, generator=generator))
-    return with_statistics(net)
-
-
-def image(channels=1, size=12, batch=2, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, channels, size, size, generator=generator, dtype=torch.float64).to(dtype)
-
-
 def moved(x, g):
     """An image (B, C, n, n) of scalars moved by an integer matrix g (x right, y up)."""
     if torch.det(g) < 0:
@@ -53,7 +37,6 @@ def moved(x, g):
 
 
 @pytest.mark.parametrize("size", [12, 13])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_invariant_under_all_elements_as_shipped(name, dtype, size):
     group, fields = CONFIGURATIONS[name]
@@ -72,7 +55,6 @@ def test_invariant_under_all_elements_as_shipped(name, dtype, size):
         assert max(map(change, D4.elements[~group.contains(D4.elements)])) > 0.05
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("group", "fields", "options"), [
     (groups.Cyclic(3), None, {}), (groups.Cyclic(6), None, {"reduce": "mean"}), (groups.Dihedral(6), None, {"norm": "layer"}),
     (groups.Dihedral(6), "1x0 + 1x1 + 1x2", {"basis": "band_limited"}), (groups.O2(), "1x0 + 1x1", {"basis": "band_limited"}),
@@ -216,18 +198,3 @@ def test_refuses():
         PlanarCNN(groups.Cyclic(6), basis="interpolated", lattice="hexagonal")
     with pytest.raises(ValueError, match="odd"):
         PlanarCNN(groups.Cyclic(6), lattice="hexagonal")(image(size=16, dtype=torch.float32))
-
-
-@pytest.mark.parametrize("name", ["p4", "p4m irreps"])
-def test_is_a_good_module(name):
-    net, x = PlanarCNN(*CONFIGURATIONS[name], **SMALL).eval(), image(dtype=torch.float32)
-    keys = net.train().state_dict().keys()
-    assert net.eval().state_dict().keys() == keys
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert torch.equal(other(x), net(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(net, fullgraph=True, backend="eager")(x), net(x), atol=1e-5)
-    torch._dynamo.reset()
-    net.train()(x).square().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters() if p.numel())
-    assert torch.allclose(net.eval().double()(x.double()).float(), net.float()(x), atol=1e-4)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +10,7 @@ import torch.nn.functional as F
 from gaugenet import FieldType, groups
 from gaugenet.kernels.published.hermite import hermite_gaussians
 from gaugenet.nn import GroupPool, OnGrid, ScaleConv
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 
 def load(shared):
@@ -95,7 +92,6 @@ def test_grouped_form_equals_the_whole_kernel(scale_size):
     assert torch.allclose(conv(x), F.conv2d(x, conv.kernel(), conv.bias.row(), padding=3), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_moves_along_the_scales(dtype):
     """A field moved by one scale, with its kernels: exact for what does not leave the sequence."""
     group = groups.Scaling((1.0, 2.0, 4.0, 8.0))
@@ -192,16 +188,3 @@ def test_arguments():
             ScaleConv(bad, b)
     with pytest.raises(TypeError, match="one block"):
         ScaleConv(FieldType(group, "1x0 + 1xregular"), b)
-
-
-def test_is_a_good_module():
-    group = groups.Scaling((1.0, 2.0))
-    conv = randomise(ScaleConv(FieldType(group, "1xregular"), FieldType(group, "1xregular"), 5, effective_size=2, scale_size=2))
-    x = torch.randn(1, 2, 5, 5)
-    assert conv.train().state_dict().keys() == conv.eval().state_dict().keys() == {"weight", "bias.value"}
-    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert torch.equal(other(x), conv(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(conv, fullgraph=True, backend="aot_eager")(x), conv(x), atol=1e-5)
-    torch._dynamo.reset()
-    assert torch.allclose(conv.double()(x.double()).float(), conv.float()(x), atol=1e-5)
