@@ -71,13 +71,13 @@ def _finish() -> None:
 
 
 def machine() -> str:
-    """One line: date, processor, threads, versions."""
+    """One line: date, processor with its instruction set, cores, versions."""
     processor = next(
         (line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), platform.processor()
     )
     device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
-        f"{datetime.date.today()}, {processor}{device}, {os.cpu_count()} cores, "
+        f"{datetime.date.today()}, {processor} ({torch.backends.cpu.get_cpu_capability()}){device}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
 
