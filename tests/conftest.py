@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,9 @@ def shared() -> Path:
     if not (folder / "oracles").is_dir():
         pytest.skip(f"no shared oracles at GAUGENET_SHARED={folder}")
     return folder
+
+
+@pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
+def dtype(request) -> torch.dtype:
+    """Both precisions; a file whose every test runs in both marks itself with ``pytest.mark.usefixtures("dtype")``."""
+    return request.param

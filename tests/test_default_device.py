@@ -12,7 +12,7 @@ import torch
 
 from gaugenet import FieldType, geometry, groups, models, nn, spectral, testing
 from tests.helpers.graphs import icosphere_graph
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 SO2, C4, C6, C8, FLIP = groups.SO2(), groups.Cyclic(4), groups.Cyclic(6), groups.Cyclic(8), groups.Reflection()
 T, U, ONE = FieldType(SO2, "2x0 + 2x1 + 2x2"), FieldType(SO2, "3x0 + 1x1"), FieldType(SO2, "2x0")

@@ -6,13 +6,13 @@ import gzip
 
 import numpy as np
 import pytest
-from scipy.io import netcdf_file
 from scipy.spatial.transform import Rotation
 
 from gaugenet import geometry
 from gaugenet.data import ClimateRuns, GeopotentialWind, LatLonInterpolation, load_topography, load_topography_coefficients
 from gaugenet.data.sphere_sampling import angles, east_north
 from gaugenet.errors import GaugenetError
+from tests.helpers.samplings import grid_points, solid_rotation, write_wind
 
 TURN = Rotation.random(random_state=5).as_matrix()
 
@@ -20,11 +20,6 @@ TURN = Rotation.random(random_state=5).as_matrix()
 @pytest.fixture(scope="module")
 def sphere():
     return geometry.icosphere(3)
-
-
-def grid_points(latitude, longitude):
-    lat, lon = np.meshgrid(np.radians(latitude), np.radians(longitude), indexing="ij")
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1), lat, lon
 
 
 GRIDS = {
@@ -72,36 +67,6 @@ def test_grids_that_do_not_go_round(latitude, longitude):
 
 
 # --------------------------------------------------------------------------------------------------------- wind
-
-
-def write_wind(path, u_of, z_of, levels=(200, 500, 850), months=(1, 7), drop=()):
-    """A packed netCDF-3 file like ERA-Interim's; u_of(x, field) ambient wind (H, W, 3), z_of(x, field) (H, W)."""
-    latitude, longitude = np.linspace(90, -90, 61), np.arange(120) * 3.0 - 180
-    x, lat, lon = grid_points(latitude, longitude)
-    frame = east_north(lat, lon)
-    fields = {"u": [], "v": [], "z": []}
-    for number in range(len(months) * len(levels)):
-        u, v = np.einsum("hwx,hwxc->chw", u_of(x, number), frame)
-        for name, value in zip("uvz", (u, v, z_of(x, number))):
-            fields[name].append(value)
-    with netcdf_file(path, "w", version=2) as out:
-        axes = {"month": np.array(months), "level": np.array(levels), "latitude": latitude, "longitude": longitude}
-        for name, values in axes.items():
-            out.createDimension(name, len(values))
-            out.createVariable(name, "i4" if values.dtype.kind == "i" else "f4", (name,))[:] = values
-        for name, values in fields.items():
-            if name in drop:
-                continue
-            values = np.reshape(values, (len(months), len(levels), 61, 120))
-            variable = out.createVariable(name, "i2", tuple(axes))
-            variable.scale_factor = float(np.abs(values).max() / 32000 + 1e-9)
-            variable.add_offset = float(values.mean())
-            variable[:] = np.rint((values - variable.add_offset) / variable.scale_factor).astype("i2")
-    return path
-
-
-def solid_rotation(x, number):
-    return 10 * (number + 1) * np.cross([0.3, 0.2, 0.9], x)
 
 
 @pytest.fixture(scope="module")

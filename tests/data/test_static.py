@@ -11,7 +11,7 @@ from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GaugeGraph, StaticGraph
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, LatticeConv, global_mean
 from tests.helpers.graphs import icosphere_graph, random_graph
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 SO2 = groups.SO2()
 FT = FieldType(SO2, "3x0 + 2x1 + 2x2")

@@ -8,6 +8,7 @@ import torch
 
 from gaugenet import groups
 from gaugenet.groups.planar import rotations
+from tests.helpers.zoo import our_name
 
 
 def test_irrep_names():
@@ -59,16 +60,6 @@ def test_in_space_about_the_z_axis():
     assert groups.SO2(dim=3).lie_generators[0, :, 2].abs().sum() == 0
 
 
-def _our_name(theirs: str, n: int) -> str:
-    numbers = [int(part) for part in theirs.removeprefix("irrep_").split(",")]
-    if len(numbers) == 1:
-        return str(numbers[0])
-    sign, order = numbers
-    doubled = order == 0 or 2 * order == n
-    minus = sign == 1 if doubled else False
-    return f"{order}-" if minus else str(order)
-
-
 @pytest.mark.parametrize("key", ["C3", "C4", "C8", "D3", "D4", "D8", "SO2", "O2"])
 def test_against_escnn(shared, key):
     """Irreps, element order and regular representations, matrix by matrix. Their reflection diag(-1, 1) is ours turned by
@@ -82,7 +73,7 @@ def test_against_escnn(shared, key):
         g = quarter.T @ g @ quarter
     for theirs in oracle[f"{key}/irrep_names"]:
         expected = torch.from_numpy(oracle[f"{key}/irrep/{theirs}"].astype(np.float64))
-        torch.testing.assert_close(group.irrep(_our_name(str(theirs), n))(g), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(group.irrep(our_name(str(theirs), n))(g), expected, rtol=0, atol=1e-12)
     if group.order:
         torch.testing.assert_close(group.elements, g, rtol=0, atol=1e-12)
         torch.testing.assert_close(group.regular(g), torch.from_numpy(oracle[f"{key}/regular"].copy()), rtol=0, atol=1e-12)

@@ -85,3 +85,13 @@ def random_rotation(seed: int = 0) -> np.ndarray:
 def planar_rotations(angle: np.ndarray) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
+
+
+def open_cylinder(n: int, m: int, radius: float):
+    """An open cylinder of height 2 along z, normals outward."""
+    i, j = np.meshgrid(np.arange(n), np.arange(m), indexing="ij")
+    angle = 2 * np.pi * i.ravel() / n
+    vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle), 2 * j.ravel() / (m - 1)], -1)
+    i, j = i[:, :-1].ravel(), j[:, :-1].ravel()
+    a, b, c, d = i * m + j, (i + 1) % n * m + j, (i + 1) % n * m + j + 1, i * m + j + 1
+    return vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])

@@ -13,9 +13,7 @@ import torch
 from gaugenet import groups
 from gaugenet.groups.harmonic_action import harmonic_action
 from gaugenet.kernels import SteerableBasis, harmonic_frequencies, self_basis
-from tests.helpers.zoo import ALL, representations, seeded
-
-from ..groups.test_planar import _our_name
+from tests.helpers.zoo import ALL, PLANAR_KEYS, planar_group, planar_rep, representations, seeded
 
 
 @pytest.mark.parametrize("group", [g for g in ALL if g.order is None or g.order <= 24], ids=str)
@@ -37,35 +35,17 @@ def test_steerable_orthonormal_and_of_pure_frequency(group):
             assert wrong.sum() == 0 and basis.frequencies.diff().ge(0).all()
 
 
-ESCNN_2D = ["C1", "C2", "C3", "C4", "C6", "C8", "C16", "Flip", "D2", "D3", "D4", "D6", "D8", "SO2", "O2"]
-
-
-def _planar_group(key: str):
-    named = {"Flip": groups.Reflection(), "SO2": groups.SO2(), "O2": groups.O2()}
-    return named.get(key) or {"C": groups.Cyclic, "D": groups.Dihedral}[key[0]](int(key[1:]))
-
-
-def _planar_rep(group, name: str):
-    if name == "regular":
-        return group.regular
-    if name.startswith("quotient"):
-        return group.quotient({"quotient[C2]": groups.Cyclic(2), "quotient[flip]": groups.Reflection()}[name])
-    if isinstance(group, groups.Reflection):
-        return group.irrep({"irrep_0": "0", "irrep_1": "0-"}[name])
-    return group.irrep(_our_name(name, getattr(group, "n", 0)))
-
-
 def _counts(reps_in, reps_out, max_frequency: int) -> np.ndarray:
     """[i, j, f]: how many kernels of frequency f."""
     counts = [[SteerableBasis(a, b, max_frequency).frequencies for b in reps_out] for a in reps_in]
     return np.array([[np.bincount(f, minlength=max_frequency + 1) for f in row] for row in counts])
 
 
-@pytest.mark.parametrize("key", ESCNN_2D)
+@pytest.mark.parametrize("key", PLANAR_KEYS)
 def test_dimensions_against_escnn_in_the_plane(shared, key):
     oracle = np.load(shared / "oracles" / "escnn" / "kernel_dims_2d.npz")
-    group = _planar_group(key)
-    reps = [_planar_rep(group, str(name)) for name in oracle[f"{key}/reps"]]
+    group = planar_group(key)
+    reps = [planar_rep(group, str(name)) for name in oracle[f"{key}/reps"]]
     assert [rep.dim for rep in reps] == oracle[f"{key}/rep_sizes"].tolist()
     np.testing.assert_array_equal(_counts(reps, reps, 8), oracle[f"{key}/dims"])
 

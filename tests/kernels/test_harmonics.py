@@ -51,7 +51,6 @@ def test_frequencies(dim):
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_the_origin_and_at_any_scale(dim, dtype):
     zero = torch.zeros(2, dim, dtype=dtype, requires_grad=True)
     y = harmonics(zero, 3)

@@ -12,7 +12,7 @@ import torch
 from gaugenet import FieldType, groups
 from gaugenet.kernels import RingBasis, Rings, TapBasis, hexagonal_taps, square_taps
 from gaugenet.kernels.expansion import KernelExpansion
-from tests.kernels.test_basis import ESCNN_2D, _planar_group, _planar_rep
+from tests.helpers.zoo import PLANAR_KEYS, planar_group, planar_rep
 
 C4, D4, C8, SO2, O2 = groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8), groups.SO2(), groups.O2()
 PAIRS = [(groups.Trivial(), "0", "0"), (groups.Reflection(), "regular", "0-"), (C4, "regular", "1"), (D4, "1", "regular")]
@@ -24,11 +24,11 @@ def circle_taps(count: int) -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
-@pytest.mark.parametrize("key", ESCNN_2D)
+@pytest.mark.parametrize("key", PLANAR_KEYS)
 def test_dimensions_on_a_ring_against_escnn(shared, key):
     oracle = np.load(shared / "oracles" / "escnn" / "kernel_dims_2d.npz")
-    group = _planar_group(key)
-    reps = [_planar_rep(group, str(name)) for name in oracle[f"{key}/reps"]]
+    group = planar_group(key)
+    reps = [planar_rep(group, str(name)) for name in oracle[f"{key}/reps"]]
     small = [i for i, rep in enumerate(reps) if rep.dim <= 8]
     ring, centre = Rings((1.0,), (0.1,), (8,)), Rings((0.0,), (0.1,), (8,))
     for i in small:

@@ -10,8 +10,7 @@ from torch_geometric.data import Batch
 from gaugenet import FieldType, geometry, groups
 from gaugenet.models import IcosahedralCNN
 from gaugenet.testing import assert_gauge_equivariant, symmetry_error
-from tests.models.test_models import with_statistics
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise, with_statistics
 
 VARIANTS = [
     {},
@@ -27,7 +26,6 @@ def ico():
     return geometry.icosahedron(3, levels=2)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_invariant_under_gauges_and_all_rotations(ico, options, dtype):
     net = with_statistics(randomise(IcosahedralCNN(3, 5, **options))).to(dtype)

@@ -11,8 +11,8 @@ from gaugenet import FieldType, groups, kernels
 from gaugenet.nn import GaugeConv
 from gaugenet.ops import Kernel, gauge_convolve
 from gaugenet.ops.mixing import OTHER, carried_blocks
-from tests.helpers.graphs import random_graph, sphere_graph
-from tests.nn.graph.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import CASES, random_graph, sphere_graph
+from tests.helpers.networks import randomise
 
 
 def both(conv: GaugeConv, graph, dtype):
@@ -33,7 +33,6 @@ PLANAR = [case for case in CASES if case[0].dim == 2]
 
 
 @pytest.mark.parametrize("case", PLANAR, ids=lambda c: str(c[0]))
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_fused_equals_reference(case, dtype):
     """Values and both gradients: the backward pass is the convolution over the transposed edges."""
     group, a, b = case

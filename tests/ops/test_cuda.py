@@ -20,8 +20,8 @@ import gaugenet.ops.cuda.on_chip as on_chip
 from gaugenet import FieldType, groups
 from gaugenet.data import StaticGraph
 from gaugenet.nn import GaugeConv
-from tests.helpers.graphs import random_graph, sphere_graph
-from tests.nn.graph.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import CASES, random_graph, sphere_graph
+from tests.helpers.networks import randomise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PLANAR = [case for case in CASES if case[0].dim == 2]

@@ -10,11 +10,11 @@ from gaugenet.kernels import square_taps
 from gaugenet.nn import LatticeConv
 from gaugenet.ops import operator
 from gaugenet.ops.cpu import driver as cpu
-from tests.nn.graph.test_gauge_conv import randomise
-from tests.nn.graph.test_lattice_conv import GRIDS, TYPES, square
+from tests.helpers.graphs import GRIDS, HEXAGONAL_TYPES, square
+from tests.helpers.networks import randomise
 
 C6 = groups.Cyclic(6)
-HEXAGONAL = [(C6, *types) for types in TYPES] + [
+HEXAGONAL = [(C6, *types) for types in HEXAGONAL_TYPES] + [
     (C6, [(2, C6.quotient(groups.Cyclic(2))), (1, C6.regular + C6.trivial)], [(2, C6.regular + C6.irrep(1))]),
     (C6, "6xregular", "6xregular"),
 ]

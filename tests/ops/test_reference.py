@@ -8,8 +8,8 @@ import torch
 import gaugenet.ops.reference as reference
 from gaugenet import FieldType, groups
 from gaugenet.nn import GaugeConv
-from tests.helpers.graphs import random_graph
-from tests.nn.graph.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import CASES, random_graph
+from tests.helpers.networks import randomise
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))

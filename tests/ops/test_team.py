@@ -12,7 +12,7 @@ from gaugenet.nn import GaugeConv
 from gaugenet.ops.cpu import kernels as cpu_kernels
 from gaugenet.ops.cpu import team
 from tests.helpers.graphs import sphere_graph
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 
 @njit(nogil=True)

@@ -13,9 +13,7 @@ from gaugenet import FieldType
 from gaugenet.groups import SO2, SO3
 from gaugenet.spectral import FieldTransform, LatLonGrid, SpectralPool, rotate_field, scale_degrees, spectral_pool
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
-from tests.helpers.samplings import coefficients, icosphere_points, random_frames, random_points
-
-from .test_rotation import band_limited, polynomial
+from tests.helpers.samplings import band_limited, coefficients, icosphere_points, polynomial, random_frames, random_points
 
 TYPE = FieldType(SO2(), "2x0 + 1x1 + 1x2")
 FINE, COARSE = icosphere_points(3), LatLonGrid.gauss_legendre(5, 9)

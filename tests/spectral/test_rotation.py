@@ -10,11 +10,16 @@ from gaugenet import FieldType, geometry
 from gaugenet.errors import GeometryError
 from gaugenet.geometry.spheres.healpix_pixels import healpix_centers
 from gaugenet.groups import O2, SO2, SO3, Cyclic, Octahedral
-from gaugenet.spectral import FieldTransform, LatLonGrid, from_complex, rotate_coefficients, rotate_field, sampling_permutation
+from gaugenet.spectral import LatLonGrid, from_complex, rotate_coefficients, rotate_field, sampling_permutation
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
-from tests.helpers.samplings import icosphere_points, random_frames, random_points
-
-from .test_transform import healpy_coefficients
+from tests.helpers.samplings import (
+    band_limited,
+    healpy_coefficients,
+    icosphere_points,
+    polynomial,
+    random_frames,
+    random_points,
+)
 
 TYPE = FieldType(SO2(), "2x0 + 3x1 + 1x2 + 1x4")
 LMAX = 6
@@ -22,22 +27,6 @@ LMAX = 6
 
 def rotation(seed: int = 0) -> torch.Tensor:
     return SO3().sample(1, torch.Generator().manual_seed(seed))[0]
-
-
-def band_limited(sampling, field_type: FieldType = TYPE, lmax: int = LMAX, **options) -> tuple[torch.Tensor, FieldTransform]:
-    """Random features of degrees up to lmax."""
-    t = FieldTransform(sampling, lmax, field_type, **options).double()
-    n = next(iter(t.transforms.values())).num_points
-    noise = torch.randn(2, n, field_type.dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return t.synthesis(t.analysis(noise)), t
-
-
-def polynomial(points: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A scalar and a vector field in space, both turned by R, at points: R f(R^-1 p), the vectors tangent."""
-    q = points @ rotation  # R^-1 p
-    scalar = q[:, 0] ** 2 * q[:, 2] - 0.3 * q[:, 1]
-    vector = np.stack([q[:, 1] * q[:, 2], q[:, 0] + 0.2, q[:, 0] * q[:, 1] - q[:, 2]], 1) @ rotation.T
-    return scalar, vector - points * (vector * points).sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize(

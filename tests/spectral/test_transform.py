@@ -25,7 +25,14 @@ from gaugenet.spectral import (
 from gaugenet.spectral.analysis import IteratedRings, PointTransform, SeparableRings
 from gaugenet.spectral.harmonics import polar_angles, polar_frames
 from gaugenet.spectral.sampling import Sampling
-from tests.helpers.samplings import coefficients, icosphere_points, random_frames, random_points, reduced_rings
+from tests.helpers.samplings import (
+    coefficients,
+    healpy_coefficients,
+    icosphere_points,
+    random_frames,
+    random_points,
+    reduced_rings,
+)
 
 LMAX = 10
 SAMPLINGS = {
@@ -155,19 +162,6 @@ def test_vectors_against_torch_harmonics(shared):
         expected = oracle["vsht_coeffs"][:, l, : l + 1]
         np.testing.assert_allclose(gradient[m].numpy() / scale, expected[0], rtol=0, atol=1e-12)
         np.testing.assert_allclose(turned[m].numpy() / scale, -expected[1], rtol=0, atol=1e-12)
-
-
-def healpy_coefficients(alm: np.ndarray, lmax: int) -> torch.Tensor:
-    """From its order, l fastest for m = 0, 1, ..., of real fields, to (lmax + 1)^2 complex ones."""
-    full = np.zeros((lmax + 1) ** 2, complex)
-    start = 0
-    for m in range(lmax + 1):
-        l = np.arange(m, lmax + 1)
-        part = alm[start : start + len(l)]
-        full[l * l + l - m] = (-1) ** m * part.conj()
-        full[l * l + l + m] = part
-        start += len(l)
-    return torch.from_numpy(full)
 
 
 def test_healpix_against_healpy(shared):

@@ -8,6 +8,7 @@ import pytest
 from gaugenet.errors import GeometryError
 from gaugenet.geometry.meshes.curvature import check_oriented, fitted_normals, max_normals, second_fundamental_form
 from tests.helpers.corpus import moebius, octahedron, sphere, tetrahedron
+from tests.helpers.meshes import open_cylinder
 
 
 def jittered_torus(n: int, m: int, jitter: float, major: float = 1.0, minor: float = 0.4):
@@ -24,16 +25,6 @@ def jittered_torus(n: int, m: int, jitter: float, major: float = 1.0, minor: flo
 
     a, b, c, d = at(i, j), at(i + 1, j), at(i + 1, j + 1), at(i, j + 1)
     return vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]), w, normal
-
-
-def cylinder(n: int, m: int, radius: float):
-    """An open cylinder of height 2 along z, normals outward."""
-    i, j = np.meshgrid(np.arange(n), np.arange(m), indexing="ij")
-    angle = 2 * np.pi * i.ravel() / n
-    vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle), 2 * j.ravel() / (m - 1)], -1)
-    i, j = i[:, :-1].ravel(), j[:, :-1].ravel()
-    a, b, c, d = i * m + j, (i + 1) % n * m + j, (i + 1) % n * m + j + 1, i * m + j + 1
-    return vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
 
 
 def mean_and_gaussian(tensor):
@@ -72,7 +63,7 @@ def test_sphere(radius):
 
 
 def test_cylinder_up_to_its_boundary():
-    vertices, faces = cylinder(64, 21, 0.5)
+    vertices, faces = open_cylinder(64, 21, 0.5)
     tensor = second_fundamental_form(vertices, faces)
     around = np.stack([-vertices[:, 1], vertices[:, 0], 0 * vertices[:, 0]], -1) / 0.5
     np.testing.assert_allclose(tensor, 2.0 * around[:, :, None] * around[:, None, :], atol=0.03)

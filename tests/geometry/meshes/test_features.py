@@ -81,11 +81,11 @@ def test_unit_sphere_values():
 
 
 def test_cylinder_principal_direction():
-    """The order-2 part of a cylinder points around it, at twice the angle, with length half the curvature."""
-    from tests.geometry.meshes.test_curvature import cylinder
+    """The order-2 part of a open_cylinder points around it, at twice the angle, with length half the curvature."""
+    from tests.helpers.meshes import open_cylinder
 
     radius = 0.5
-    vertices, faces = cylinder(64, 21, radius)
+    vertices, faces = open_cylinder(64, 21, radius)
     around = np.stack([-vertices[:, 1], vertices[:, 0], 0 * vertices[:, 0]], -1) / radius
     frame = np.stack([around, np.broadcast_to([0.0, 0, 1], around.shape)], -1)
     h = orthogonal(len(vertices), False)

@@ -14,8 +14,8 @@ from gaugenet.geometry.local_geometry import irrep_matrices
 from gaugenet.geometry.meshes import hierarchy
 from gaugenet.geometry.triangles.angles import ambient_frames, edge_lengths, ring_angles
 from gaugenet.geometry.triangles.topology import Topology
-from tests.geometry.meshes.test_curvature import cylinder
 from tests.helpers.corpus import joined, sphere, tetrahedron, torus
+from tests.helpers.meshes import open_cylinder
 
 
 def flat_plate(rows=20, columns=25, seed=0):
@@ -102,7 +102,7 @@ def test_flat_plate_is_exact():
 
 def test_cylinder_is_exact_in_the_unrolled_chart():
     count, rows, radius = 40, 21, 0.5
-    vertices, faces = cylinder(count, rows, radius)
+    vertices, faces = open_cylinder(count, rows, radius)
     circumference = count * 2 * radius * np.sin(np.pi / count)  # of the prism
     i, j = np.divmod(np.arange(len(vertices)), rows)
     chart = np.stack([circumference * i / count, 2.0 * j / (rows - 1)], -1)

@@ -28,7 +28,8 @@ from gaugenet.models import (
     StripCNN,
 )
 from gaugenet.nn import GridBlur, GridConv, GridConvTranspose, GridMask, GridPadding, GridPool, GridUpsample
-from tests.models.planar.test_cnn import SMALL, stirred
+from tests.helpers.images import SMALL
+from tests.helpers.networks import stirred
 
 C8, D4, O2, SCALES = groups.Cyclic(8), groups.Dihedral(4), groups.O2(), groups.Scaling((1.0, 1.5))
 FIELDS, IRREPS = FieldType(D4, "1x0 + 1x1 + 1xregular"), FieldType(O2, "1x0 + 1x0- + 1x1")

@@ -19,8 +19,8 @@ from gaugenet.models import (
     Scattering,
 )
 from gaugenet.nn import NormNonlinearity, OnGrid, export
-from tests.models.planar.test_cnn import SMALL, image, stirred
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.images import SMALL, image
+from tests.helpers.networks import randomise, stirred
 
 C8, O2, SCALES = groups.Cyclic(8), groups.O2(), groups.Scaling((1.0, 1.5))
 NETWORKS = {

@@ -10,15 +10,13 @@ import torch
 
 from gaugenet.models import HarmonicNetwork
 from gaugenet.nn import stream_type
-from tests.models.test_models import with_statistics
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise, with_statistics
 
 
 def small(**options):
     return with_statistics(randomise(HarmonicNetwork(3, channels=(2, 2, 3), **options)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("size", [16, 17])
 def test_network_is_invariant_as_shipped(dtype, size):
     net = small().to(dtype).eval()

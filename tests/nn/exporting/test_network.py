@@ -44,7 +44,7 @@ from gaugenet.nn import (
     ToScalars,
     export,
 )
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 FLIP, C4, D4, C8, O2 = groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8), groups.O2()
 MIXED, IRREPS = FieldType(D4, "2x0 + 2x1 + 2xregular"), FieldType(O2, "3x0 + 2x1 + 3x2")
@@ -140,7 +140,6 @@ def assert_plain(module: nn.Module) -> None:
         assert type(part).__module__.startswith(("torch.nn", "torch.fx")) or type(part).__name__.startswith("GraphModule"), name
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer(name, dtype):
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ from gaugenet.nn import (
     TensorNonlinearity,
     ToScalars,
 )
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 TYPE = FieldType(groups.O2(), "2x0 + 2x1 + 2x2")
 LAYERS = {

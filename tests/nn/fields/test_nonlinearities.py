@@ -8,7 +8,7 @@ import torch
 import gaugenet.nn.fields.regular as regular
 from gaugenet import FieldType, groups
 from gaugenet.nn import GatedNonlinearity, NormNonlinearity, PolynomialNonlinearity, RegularNonlinearity
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise, relative_error
 
 EXACT = [
     (groups.SO2(), "3x0 + 2x1 + 4x2"),
@@ -17,16 +17,6 @@ EXACT = [
     (groups.Cyclic(6), "2x0 + 2x1 + 1x2 + 1x3"),
     (groups.Dihedral(4), "2x0 + 2x1 + 1x2 + 1xregular"),
 ]
-
-
-def relative_error(act, dtype=torch.float64, nodes: int = 500) -> float:
-    act = act.to(dtype)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(nodes, act.in_type.dim, generator=generator, dtype=torch.float64).to(dtype)
-    h = act.in_type.group.sample(nodes, generator=generator).to(dtype)
-    with torch.no_grad():
-        before, after = act(x), act(act.in_type.transform(h, x))
-        return float((after - act.out_type.transform(h, before)).abs().max() / before.abs().max())
 
 
 @pytest.mark.parametrize("case", EXACT, ids=lambda c: str(c[0]))

@@ -7,8 +7,8 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.nn import FieldBias, FieldDropout, FieldNorm, GaugeLinear
-from tests.nn.fields.test_nonlinearities import relative_error
-from tests.nn.graph.test_gauge_conv import CASES, randomise
+from tests.helpers.graphs import CASES
+from tests.helpers.networks import randomise, relative_error
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))

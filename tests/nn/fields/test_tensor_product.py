@@ -11,7 +11,7 @@ import gaugenet.nn.fields.tensor_product as module
 from gaugenet import FieldType, groups
 from gaugenet.kernels import clebsch_gordan
 from gaugenet.nn import TensorNonlinearity, TensorProduct
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 SO2, SO3 = groups.SO2(), groups.SO3()
 TYPES = [

@@ -9,7 +9,7 @@ import torch
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.nn import GaugeConv
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 
 def flat_grid(height: int, width: int, reach: int = 2) -> tuple[SimpleNamespace, torch.Tensor]:

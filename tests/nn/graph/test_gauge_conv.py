@@ -11,30 +11,11 @@ from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 from gaugenet import FieldType, groups, kernels
 from gaugenet.nn import GaugeConv
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error
-from tests.helpers.graphs import random_graph, sphere_graph
-
-CASES = [
-    (groups.SO2(), "3x0 + 2x1 + 4x2", "2x0 + 3x1 + 1x3"),
-    (groups.O2(), "3x0 + 2x0- + 2x1", "2x0 + 1x0- + 3x2"),
-    (groups.Cyclic(6), "2x0 + 2xregular", "3xregular + 1x2"),
-    (groups.Dihedral(4), "2x0 + 1xregular", "2xregular + 1x1"),
-    (groups.Trivial(), "3x0", "4x0"),
-    (groups.Reflection(), "2x0 + 2x0-", "2x0- + 1xregular"),
-    (groups.SO3(), "2x0 + 2x1", "1x0 + 2x1 + 1x2"),
-]
-
-
-def randomise(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Random values in every parameter, biases included."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in module.parameters():
-            p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.3)
-    return module
+from tests.helpers.graphs import CASES, random_graph, sphere_graph
+from tests.helpers.networks import randomise
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_is_gauge_equivariant(case, dtype):
     group, a, b = case
     in_type, out_type = FieldType(group, a), FieldType(group, b)

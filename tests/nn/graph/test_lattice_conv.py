@@ -13,11 +13,11 @@ from gaugenet import FieldType, geometry, groups
 from gaugenet.kernels import Taps, hexagonal_taps, square_taps
 from gaugenet.nn import ConePoints, GaugeConv, LatticeConv
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error, symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.graphs import GRIDS, HEXAGONAL_TYPES, square
+from tests.helpers.networks import randomise
 
 C6 = groups.Cyclic(6)
 MODES = ("cone", "zero", "average")
-TYPES = [("3x0", "2xregular"), ("2xregular", "3xregular"), ("2x0 + 1x1 + 2xregular", "1x2 + 1x3 + 2xregular + 1x0")]
 
 
 @pytest.fixture(scope="module")
@@ -25,38 +25,7 @@ def ico():
     return geometry.icosahedron(2)
 
 
-def square(height: int, width: int, group=None, radius: int = 1, periodic: bool = False, seed: int = 0):
-    """A flat grid, x right and y up, with random frames of a group."""
-    from gaugenet.data import GaugeGraph
-
-    rows, columns = (a.ravel() for a in np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))
-    edges, logs = [], []
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            r, c = rows - dy, columns + dx
-            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width) | periodic
-            if dx or dy:
-                edges.append(np.stack([(r % height * width + c % width)[inside], np.flatnonzero(inside)]))
-                logs.append(np.broadcast_to([dx, dy], (inside.sum(), 2)))
-    edges, logs = np.concatenate(edges, 1), np.concatenate(logs).astype(float)
-    order = np.lexsort((edges[0], edges[1]))
-    nodes = height * width
-    graph = GaugeGraph(
-        edge_index=torch.from_numpy(edges[:, order]),
-        log=0.3 * torch.from_numpy(logs[order]),
-        transport=torch.eye(2, dtype=torch.float64).repeat(len(order), 1, 1),
-        weight=torch.ones(len(order), dtype=torch.float64),
-        radius=torch.full((nodes,), 0.5 * radius, dtype=torch.float64),
-    )
-    graph.num_nodes = nodes
-    if group is None:
-        return graph, None
-    h = group.sample(nodes, generator=torch.Generator().manual_seed(seed))
-    return graph.gauge_transform(h), h
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("types", HEXAGONAL_TYPES, ids=str)
 @pytest.mark.parametrize("corners", MODES)
 def test_equivariant_under_gauges_and_all_rotations(ico, types, corners, dtype):
     a, b = (FieldType(C6, t) for t in types)
@@ -79,7 +48,7 @@ def test_more_rings(rings):
         assert torch.allclose(conv(x, geom.to_graph()), conv(x, near), rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("types", HEXAGONAL_TYPES, ids=str)
 @pytest.mark.parametrize("corners", MODES)
 def test_the_definition(ico, types, corners):
     """Edge by edge, with the kernel at each tap; at corners as the docstring says."""
@@ -124,7 +93,7 @@ def test_modes_differ_and_say_what_they_know(ico):
 
 @pytest.mark.parametrize("quadrature", [None, 3])
 @pytest.mark.parametrize("corners", MODES)
-@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("types", HEXAGONAL_TYPES, ids=str)
 def test_polar_kernels_are_exact_too(ico, types, corners, quadrature):
     """GaugeConv projects at the corners by itself; at the corners themselves moments cannot be matched over a cut cone."""
     a, b = (FieldType(C6, t) for t in types)
@@ -150,14 +119,6 @@ def test_is_gauge_conv_with_taps(ico):
     centre = ConePoints(a).double()
     expected = conv(x, graph) + centre(more.self_interaction(centre(x, graph)), graph)
     assert torch.allclose(more(x, graph), expected, rtol=1e-12, atol=1e-12)
-
-
-GRIDS = [
-    (groups.Trivial(), "3x0", "4x0"),
-    (groups.Reflection(), "2x0 + 2x0-", "2x0- + 1xregular"),
-    (groups.Cyclic(4), "2xregular + 1x1", "1x0 + 2xregular + 1x2"),
-    (groups.Dihedral(4), "2x0 + 1xregular", "2xregular + 1x1"),
-]
 
 
 @pytest.mark.parametrize("case", GRIDS, ids=lambda c: str(c[0]))

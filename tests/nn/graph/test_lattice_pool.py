@@ -26,7 +26,6 @@ def both_symmetries(geom) -> tuple:
     return tuple(geometry.icosahedron_symmetries(g) for g in geom.levels())
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("corners", ["cone", "zero", "average"])
 def test_equivariant_under_gauges_and_all_rotations(ico, case, corners, dtype):

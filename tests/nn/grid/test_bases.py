@@ -15,8 +15,8 @@ from gaugenet import FieldType, geometry, groups
 from gaugenet.data import moebius_shift
 from gaugenet.nn import GridConv, GridConvTranspose, GridPool, LatticeConv
 from gaugenet.testing import grid_symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
-from tests.nn.grid.test_conv import MessagePassing
+from tests.helpers.images import MessagePassing
+from tests.helpers.networks import randomise
 
 ONE, FLIP, C4, D4, C8 = groups.Trivial(), groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8)
 SO2, O2, C6, D6 = groups.SO2(), groups.O2(), groups.Cyclic(6), groups.Dihedral(6)

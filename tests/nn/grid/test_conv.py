@@ -15,7 +15,8 @@ from gaugenet.data import moebius_shift
 from gaugenet.kernels import square_taps
 from gaugenet.nn import GaugeConv, GridConv, GridPadding, LatticeConv
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error, symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.images import MessagePassing, turned
+from tests.helpers.networks import randomise
 
 FLIP, C4, D4, ONE = groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Trivial()
 SURFACES = {
@@ -29,27 +30,6 @@ TYPES = [
     (FLIP, "2x0 + 3x0- + 2xregular", "3x0 + 2x0- + 1xregular"),
     (D4, "2xregular + 1x1", "1x0- + 2xregular"),
 ]
-
-
-class MessagePassing(torch.nn.Module):
-    """The definition, an edge at a time: K(log) rho(g) f summed over the neighbours, K(0) f of the centre, the bias."""
-
-    def __init__(self, conv: GridConv):
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x, graph):
-        k, kernel = self.conv.kernel_size, self.conv.kernel()  # (out, in, k, k) or with one axis more in front
-        place = [k // 2 - graph.log[:, 1].round().long(), k // 2 + graph.log[:, 0].round().long()]
-        if self.conv.spatial == 3:
-            place = [k // 2 + graph.log[:, 2].round().long(), *place]
-        at_edge = kernel[(slice(None), slice(None), *place)]  # (out, in, E)
-        source, target = graph.edge_index
-        carried = self.conv.in_type.transform(graph.transport, x[source])
-        messages = torch.einsum("oie,ei->eo", at_edge, carried)
-        centre = kernel[(slice(None), slice(None), *[k // 2] * self.conv.spatial)]
-        out = (x @ centre.T).index_add(0, target, messages)
-        return out if self.conv.bias is None else self.conv.bias(out)
 
 
 def conv_on(group, a, b, kernel_size=3, **options) -> GridConv:
@@ -99,7 +79,6 @@ def test_equals_message_passing_in_space():
     assert torch.allclose(conv(x)[0].flatten(1).T, nodes, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("types", TYPES, ids=str)
 def test_its_kernels_do_not_depend_on_frames(types, dtype):
     """Message passing with them, which gives the same numbers, is equivariant under new frames at every pixel."""
@@ -150,17 +129,6 @@ def test_trivial_group_is_conv2d(kernel_size, options):
             plain.bias.copy_(conv.bias.row())
     x = image(conv, 9, 8)
     assert torch.allclose(conv(x), plain(x), rtol=1e-12, atol=1e-12)
-
-
-def turned(x, type, g):
-    """The image turned by an element g of D4 about its middle, and acted on by rho(g)."""
-    height = x.shape[-1]
-    axis = torch.arange(height, dtype=torch.float64) - (height - 1) / 2
-    y, x_ = torch.meshgrid(-axis, axis, indexing="ij")
-    back = torch.stack([x_, y], -1) @ g  # g^-1 applied to positions, as rows
-    column = (back[..., 0] + (height - 1) / 2).round().long()
-    row = ((height - 1) / 2 - back[..., 1]).round().long()
-    return type.transform(g, x[:, :, row, column].movedim(1, -1)).movedim(-1, 1)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])

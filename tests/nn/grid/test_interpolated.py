@@ -15,7 +15,7 @@ from gaugenet import FieldType, groups
 from gaugenet.kernels import square_taps
 from gaugenet.kernels.published.rotated import rotation_operators
 from gaugenet.nn import GridConv, GroupPool, InterpolatedConv, OnGrid
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 
 def load(shared, order):
@@ -80,7 +80,6 @@ def test_operators_turn_counter_clockwise():
 
 @pytest.mark.parametrize("order", [1, 2, 4, 8, 12])
 @pytest.mark.parametrize("fields", ["2x0", "2xregular"])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_quarter_turns(order, fields, dtype):
     """Exact for the turns by 90 degrees that the group has, whatever the group."""
     group = groups.Cyclic(order)

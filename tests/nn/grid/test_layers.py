@@ -33,7 +33,7 @@ from gaugenet.nn import (
     ToScalars,
 )
 from gaugenet.testing import grid_symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 ONE, FLIP, C4, D4, C8 = groups.Trivial(), groups.Reflection(), groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(8)
 SO2, O2, D6 = groups.SO2(), groups.O2(), groups.Dihedral(6)

@@ -26,8 +26,8 @@ from gaugenet.nn import (
     RegularNonlinearity,
 )
 from gaugenet.testing import grid_symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
-from tests.nn.grid.test_conv import turned
+from tests.helpers.images import turned
+from tests.helpers.networks import randomise
 
 FLIP, D4, D6 = groups.Reflection(), groups.Dihedral(4), groups.Dihedral(6)
 MIXED = FieldType(FLIP, "2x0 + 3x0- + 2xregular")

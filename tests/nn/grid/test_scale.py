@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from gaugenet import FieldType, groups
 from gaugenet.kernels.published.hermite import hermite_gaussians
 from gaugenet.nn import GroupPool, OnGrid, ScaleConv
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 
 def load(shared):
@@ -95,7 +95,6 @@ def test_grouped_form_equals_the_whole_kernel(scale_size):
     assert torch.allclose(conv(x), F.conv2d(x, conv.kernel(), conv.bias.row(), padding=3), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_moves_along_the_scales(dtype):
     """A field moved by one scale, with its kernels: exact for what does not leave the sequence."""
     group = groups.Scaling((1.0, 2.0, 4.0, 8.0))

@@ -64,7 +64,6 @@ def test_filter_bank_of_the_oracle(shared):
 
 
 @pytest.mark.parametrize("J, L", [(1, 4), (2, 8), (2, 6), (3, 4)])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_quarter_turns(J, L, dtype):
     """The field of quotient(C_2) fields is turned along with the image: every component goes L / 2 places on."""
     layer = Scattering((48, 48), J, L, in_channels=2).to(dtype)

@@ -11,7 +11,7 @@ from gaugenet.kernels import Rings
 
 
 def test_examples_run(capsys):
-    text = (Path(__file__).resolve().parents[1] / "docs" / "grids.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "grids.md").read_text(encoding="utf-8")
     scope: dict = {}
     torch.manual_seed(0)
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

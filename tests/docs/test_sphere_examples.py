@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.sphere_results import example
 from gaugenet import geometry
-
-from .data.test_globe_sets import solid_rotation, write_wind
+from tests.helpers.samplings import solid_rotation, write_wind
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 
 from gaugenet.data import turn_image
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

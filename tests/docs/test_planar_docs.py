@@ -11,7 +11,7 @@ import torch
 from gaugenet import groups
 from gaugenet.models import PlanarCNN, ScaleConv
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SCOPE = {"ScaleConv": ScaleConv, "groups": groups, "partial": partial}
 TEXT = (ROOT / "docs" / "planar.md").read_text(encoding="utf-8")
 
@@ -33,6 +33,6 @@ def test_configurations():
 
 
 def test_named_tests_exist():
-    rooms = [ROOT, *(ROOT / "tests" / room for room in ("models/planar", "nn/grid"))]
+    rooms = [ROOT, *(ROOT / "tests" / room for room in ("models/planar", "nn/grid", "docs"))]
     for name in set(re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)`", TEXT)):
         assert any((room / name).is_file() for room in rooms), name
