@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -70,21 +67,14 @@ def test_every_argument_matters(ico):
         assert not torch.allclose(output(**options), default), options
 
 
-def test_state_batches_and_compile(ico):
+def test_a_batch_is_its_parts(ico):
     graph = ico.to_graph(torch.float32)
     x = torch.randn(2, 642, 3)
     net = IcosahedralCNN(3, 5)
     net(x[0], graph)  # moves the running averages
-    assert set(net.train().state_dict()) == set(net.eval().state_dict())
-    expected = net(x[0], graph)
-    fresh = IcosahedralCNN(3, 5).eval()
-    fresh.load_state_dict(net.state_dict())
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fresh):
-        assert torch.equal(other(x[0], graph), expected)
+    expected = net.eval()(x[0], graph)
     batch = net(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()]))
     assert torch.allclose(batch[0], expected[0], atol=1e-5) and not torch.allclose(batch[0], batch[1])
-    fresh.reset_parameters()
-    assert not torch.equal(fresh(x[0], graph), expected)
 
 
 def test_it_learns_directions():

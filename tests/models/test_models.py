@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import torch
 
@@ -91,22 +88,6 @@ def test_order_zero_is_isotropic():
     isotropic = MeshClassifier(FieldType(SO2, "3x0"), 4, order=0, quadrature=None).double().eval()
     assert torch.allclose(isotropic(x, turned), isotropic(x, graph), rtol=1e-12, atol=1e-12)
     assert net(x, graph).shape == (1, 4)
-
-
-@pytest.mark.parametrize("make", [lambda: MeshClassifier(IN, 5), lambda: MeshUNet(IN, OUT)], ids=["classifier", "unet"])
-def test_state_survives(make):
-    net, graph = make(), two_level_graph().float()
-    x = torch.randn(graph.num_nodes, IN.dim)
-    net(x, graph)  # moves the running averages
-    assert set(net.train().state_dict()) == set(net.eval().state_dict())
-    expected = net.eval()(x, graph)
-    fresh = make().eval()
-    fresh.load_state_dict(net.state_dict())
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fresh):
-        assert torch.equal(other(x, graph), expected)
-    other = copy.deepcopy(net)
-    other.reset_parameters()
-    assert not torch.equal(other(x, graph), expected)
 
 
 def test_it_learns():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import torch
 
@@ -78,22 +75,6 @@ def test_published_number_of_channels():
     dims = {name: [layer.out_type.dim for layer in net.body if hasattr(layer, "kernel_size")] for name, net in nets.items()}
     assert all(d == [16, 32, 64, 128, 256, 64] for d in dims.values())
     assert [c.out_channels for c in StripCNN().body if isinstance(c, torch.nn.Conv2d)] == dims["regular"]
-
-
-def test_is_a_good_module():
-    net, x = MobiusCNN("mixed", **SMALL), torch.randn(3, 1, 8, 8)
-    keys = net.train().state_dict().keys()
-    assert net.eval().state_dict().keys() == keys
-    out = net(x)
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert torch.equal(other(x), out)
-    assert torch.allclose(net.double()(x.double()).float(), out, atol=1e-5)
-    net.float().train()(x).square().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
-    torch._dynamo.reset()
-    compiled = torch.compile(net.eval(), fullgraph=True, backend="aot_eager")
-    assert torch.allclose(compiled(x), net(x), atol=1e-5)
-    torch._dynamo.reset()
 
 
 def test_trains_in_half_precision():

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import copy
 import functools
-import pickle
 
 import pytest
 import torch
@@ -170,25 +168,6 @@ def test_every_argument_matters(sphere):
             output(**options)
     with pytest.raises(TypeError, match="depth"):
         output(depth=3)
-
-
-@pytest.mark.parametrize("model", ALL)
-def test_state_survives(model, sphere, framed):
-    net = make(model)
-    graph = (framed if model is models.UGSCNN else sphere).float()
-    x = torch.randn(graph.num_nodes, 1)
-    net(x, graph)
-    assert set(net.train().state_dict()) == set(net.eval().state_dict())
-    expected, fresh = net(x, graph), make(model).eval()
-    fresh.load_state_dict(net.state_dict())
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fresh):
-        assert torch.equal(other(x, graph), expected)
-    # As exact as a network that was never in single precision.
-    double, exact = copy.deepcopy(net).double(), make(model).double().eval()
-    exact.load_state_dict(double.state_dict())
-    assert torch.equal(double(x.double(), graph), exact(x.double(), graph))
-    net.reset_parameters()
-    assert not torch.equal(net(x, graph), expected)
 
 
 @pytest.mark.parametrize("model", ALL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from functools import partial
 
 import pytest
@@ -199,18 +198,3 @@ def test_refuses():
         PlanarCNN(groups.Cyclic(6), basis="interpolated", lattice="hexagonal")
     with pytest.raises(ValueError, match="odd"):
         PlanarCNN(groups.Cyclic(6), lattice="hexagonal")(image(size=16, dtype=torch.float32))
-
-
-@pytest.mark.parametrize("name", ["p4", "p4m irreps"])
-def test_is_a_good_module(name):
-    net, x = PlanarCNN(*CONFIGURATIONS[name], **SMALL).eval(), image(dtype=torch.float32)
-    keys = net.train().state_dict().keys()
-    assert net.eval().state_dict().keys() == keys
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert torch.equal(other(x), net(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(net, fullgraph=True, backend="eager")(x), net(x), atol=1e-5)
-    torch._dynamo.reset()
-    net.train()(x).square().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters() if p.numel())
-    assert torch.allclose(net.eval().double()(x.double()).float(), net.float()(x), atol=1e-4)

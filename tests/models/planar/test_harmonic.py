@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import torch
 
@@ -34,17 +31,3 @@ def test_network_arguments():
     assert len(small(norm=None).body) == len(small().body) - 3 and small(norm="layer").body[1].layer.mode == "layer"
     assert len(small(pool=1).body) == len(small().body) - 1
     assert HarmonicNetwork(7)(torch.randn(1, 1, 16, 16)).shape == (1, 7)
-
-
-def test_is_a_good_module():
-    net, x = small().eval(), torch.randn(2, 1, 12, 12)
-    keys = net.train().state_dict().keys()
-    assert net.eval().state_dict().keys() == keys
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert torch.equal(other(x), net(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(net, fullgraph=True, backend="aot_eager")(x), net(x), atol=1e-5)
-    torch._dynamo.reset()
-    net(x).square().mean().backward()
-    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
-    assert torch.allclose(net.double()(x.double()).float(), net.float()(x), atol=1e-4)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -65,13 +62,12 @@ def test_values(ico):
     assert torch.allclose(average[:12, 0], torch.stack([average[below[0][below[1] == c], 0].mean() for c in range(12)]))
 
 
-def test_batches_copies_and_plans(ico):
+def test_batches_and_plans(ico):
     a, graph = FieldType(C6, "1xregular"), ico.to_graph()
     pool, x = LatticePool(a).double(), torch.randn(2, 162, 6, dtype=torch.float64)
     expected = torch.cat([pool(f, graph) for f in x])
     assert torch.allclose(pool(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()])), expected, rtol=1e-14, atol=1e-14)
-    for other in (copy.deepcopy(pool), pickle.loads(pickle.dumps(pool))):
-        assert torch.equal(other(x[0], graph, pool.plan(graph)), expected[:42])
+    assert torch.equal(pool(x[0], graph, pool.plan(graph)), expected[:42])
     assert not pool.state_dict() and "mean" in repr(pool)
     y, few = x[0, :42].requires_grad_(), geometry.icosahedron(1, levels=1).to_graph()
     assert torch.autograd.gradcheck(lambda y: pool(y, few), y)

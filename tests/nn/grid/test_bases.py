@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-import pickle
 import sys
 
 import pytest
@@ -164,21 +162,9 @@ def test_smooth_images_and_any_angle():
     assert 10 * error_of_turned_ellipses(2) < error_of_turned_ellipses(6, rings=[1.0], max_frequency=[6])
 
 
-def test_is_a_good_module():
-    torch._dynamo.reset()
-    conv = GridConv(FieldType(C8, "4x0 + 2x1"), FieldType(C8, "2xregular"), 5, 2, groups=2, **LIMITED)
-    x = torch.randn(2, conv.in_type.dim, 6, 6)
-    out = conv(x)
-    assert conv.eval().state_dict().keys() == conv.train().state_dict().keys() == {"weight", "bias.value"}
-    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert torch.equal(other(x), out)
-    compiled = torch.compile(conv, fullgraph=True, backend="aot_eager")
-    assert torch.allclose(compiled(x), out, atol=1e-5)
-    compiled(x).square().sum().backward()
-    double = copy.deepcopy(conv).double()
-    assert torch.autograd.gradcheck(double, torch.randn(1, conv.in_type.dim, 2, 2, dtype=torch.float64).requires_grad_())
-    assert torch.allclose(double(x.double()).float(), out, atol=1e-5)
-    torch._dynamo.reset()
+def test_gradients_with_groups_of_channels():
+    conv = GridConv(FieldType(C8, "4x0 + 2x1"), FieldType(C8, "2xregular"), 5, 2, groups=2, **LIMITED).double()
+    assert torch.autograd.gradcheck(conv, torch.randn(1, conv.in_type.dim, 2, 2, dtype=torch.float64).requires_grad_())
 
 
 def strided(group, n, kernel_size, padding, stride=2, **options):

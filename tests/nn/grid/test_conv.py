@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
-import pickle
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -183,23 +179,6 @@ def test_padding_alone():
     assert strip[0, 1].tolist() == [[-11, 6, 7, 8, -9], [-8, 9, 10, 11, -6]]
     with pytest.raises(ValueError, match="more than once"):
         GridPadding(type, 4, "moebius")(x)
-
-
-def test_is_a_good_module():
-    conv = GridConv(FieldType(FLIP, "2x0 + 1xregular"), FieldType(FLIP, "1x0- + 1xregular"), 3, None, padding_mode="moebius")
-    x = torch.randn(2, 4, 5, 6)
-    out = conv(x)
-    assert conv.eval().state_dict().keys() == conv.train().state_dict().keys() == {"weight", "bias.value"}
-    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert torch.equal(other(x), out)
-    buffer = io.BytesIO()
-    torch.save(conv.state_dict(), buffer)
-    buffer.seek(0)
-    fresh = GridConv(conv.in_type, conv.out_type, 3, None, padding_mode="moebius")
-    fresh.load_state_dict(torch.load(buffer, weights_only=True))
-    assert torch.equal(fresh(x), out)
-    assert torch.allclose(conv.double()(x.double()).float(), out, atol=1e-5)
-    assert "moebius" in repr(conv)
 
 
 def test_gradients_and_compile():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -159,19 +157,3 @@ def test_arguments():
         InterpolatedConv(a, FieldType(group, "1x1"))
     with pytest.raises(ValueError, match="shape"):
         biased(torch.randn(1, 3, 9, 9))
-
-
-def test_is_a_good_module():
-    group = groups.Cyclic(8)
-    conv = randomise(InterpolatedConv(FieldType(group, "1xregular"), FieldType(group, "1xregular"), 3))
-    x = torch.randn(1, 8, 5, 5)
-    keys = conv.train().state_dict().keys()
-    assert keys == conv.eval().state_dict().keys() == {"weight", "bias.value"}
-    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert torch.equal(other(x), conv(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(conv, fullgraph=True, backend="aot_eager")(x), conv(x), atol=1e-6)
-    torch._dynamo.reset()
-    conv(x).square().mean().backward()
-    assert all(torch.isfinite(p.grad).all() for p in conv.parameters())
-    assert torch.allclose(conv.double()(x.double()).float(), conv.float()(x), atol=1e-5)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -253,24 +250,6 @@ def test_restricted_irreps_have_their_names():
     assert FieldType(O2, "1x0 + 1x0- + 2x3").restrict(SO2) == FieldType(SO2, [(1, "0"), (1, "0"), (2, "3")])
     assert FieldType(SO2, "1x0 + 1x5").restrict(C4) == FieldType(C4, "1x0 + 1x1")
     assert FieldType(D4, "1xregular").restrict(C4) != FieldType(C4, "2xregular")
-
-
-def test_are_good_modules():
-    torch._dynamo.reset()
-    type, other = FieldType(C8, "4x0 + 2x1"), FieldType(C8, "2xregular")
-    up = GridConvTranspose(type, other, 4, 1, stride=2, groups=2, **LIMITED)
-    nets = [up, GridBlur(type), GridUpsample(type), Restrict(type, C4), OnGrid(ToScalars(type)), GridDropout(type).eval()]
-    for net in nets:
-        x = torch.randn(1, type.dim, 6, 6)
-        out = net(x)
-        assert net.eval().state_dict().keys() == net.train().state_dict().keys()
-        net.eval()
-        for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-            assert torch.equal(twin(x), out)
-        assert torch.allclose(torch.compile(net, fullgraph=True, backend="aot_eager")(x), out, atol=1e-5)
-        assert torch.allclose(copy.deepcopy(net).double()(x.double()).float(), out, atol=1e-5)
-        assert str(type.group) in repr(net) or "1" in repr(net)
-    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -191,16 +188,3 @@ def test_arguments():
             ScaleConv(bad, b)
     with pytest.raises(TypeError, match="one block"):
         ScaleConv(FieldType(group, "1x0 + 1xregular"), b)
-
-
-def test_is_a_good_module():
-    group = groups.Scaling((1.0, 2.0))
-    conv = randomise(ScaleConv(FieldType(group, "1xregular"), FieldType(group, "1xregular"), 5, effective_size=2, scale_size=2))
-    x = torch.randn(1, 2, 5, 5)
-    assert conv.train().state_dict().keys() == conv.eval().state_dict().keys() == {"weight", "bias.value"}
-    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert torch.equal(other(x), conv(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(conv, fullgraph=True, backend="aot_eager")(x), conv(x), atol=1e-5)
-    torch._dynamo.reset()
-    assert torch.allclose(conv.double()(x.double()).float(), conv.float()(x), atol=1e-5)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -142,14 +139,8 @@ def test_refuses():
         Scattering((16, 16))(torch.randn(1, 1, 16, 16).double())
 
 
-def test_is_a_good_module():
-    layer, x = Scattering((16, 16), 2, 4), torch.randn(2, 1, 16, 16)
-    assert layer.state_dict().keys() == layer.eval().state_dict().keys() == set()
-    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert torch.equal(other(x), layer(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(layer, fullgraph=True, backend="eager")(x), layer(x))
-    torch._dynamo.reset()
-    zeros = torch.zeros(1, 1, 16, 16, requires_grad=True)  # the modulus has no derivative at 0
+def test_gradient_of_nothing():
+    """The modulus has no derivative at 0."""
+    layer, zeros = Scattering((16, 16), 2, 4), torch.zeros(1, 1, 16, 16, requires_grad=True)
     layer(zeros).sum().backward()
-    assert torch.isfinite(zeros.grad).all()
+    assert torch.isfinite(zeros.grad).all() and not layer.state_dict()
