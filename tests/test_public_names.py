@@ -9,7 +9,9 @@ import pytest
 
 from tests.fixtures.public_names import FOLDER, listing, signature_of
 
-OLD = (FOLDER / "public_names_0.1.0.txt").read_text(encoding="utf-8").split()
+#: went on purpose, with the second loop of the lattices: parts of an operator that no user calls
+GONE = {f"gaugenet.ops.{name}" for name in ("TapLayout", "TapPlan", "TapTable", "make_tap_plan", "tap_convolve")}
+OLD = sorted({*(FOLDER / "public_names_0.1.0.txt").read_text(encoding="utf-8").split()} - GONE)
 
 
 def test_names_and_signatures_are_the_committed_ones():
