@@ -18,9 +18,8 @@ SAMPLED = (1e-1, "the nonlinearity acts on samples of the circle: equivariant up
 BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the mean only")
 SCALE_ONLY = (float("inf"), "its group rescales images, which no grid does exactly: tests/nn/grid/test_scale.py")
 NEEDS_DATA = "a graph's plan is made of its numbers"
-NOT_COUNTED = {"features": "features of another number of nodes end in an IndexError"}
-NO_LATTICE_PLANS = {"compile": "static graphs keep no plans of lattices and cone points: issue 14"}
-CONES = {**NOT_COUNTED, **NO_LATTICE_PLANS}
+NO_CONE_PLANS = {"compile": "cone points are looked for at every call"}
+NO_LEVELS = {"compile": "a StaticGraph has no num_levels, which IcosahedralCNN reads"}
 SAME_BLOCKS = "made of the blocks that MeshClassifier and MeshUNet are compiled with"
 GRAPH_EXPORT = "graph networks export by gaugenet.nn.export"
 
@@ -78,10 +77,10 @@ _GRAPH = [
     _on_graph(
         nn.GaugeConv, (t(SO2, "1x0 + 1x1"), t(SO2, "1x0 + 1x1"), kernels.RadialMLP(2, 6, 4)), "sphere", note="learnt profile",
     ),
-    _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron", known=NO_LATTICE_PLANS),
+    _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron"),
     _on_graph(nn.LatticeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), kernels.square_taps(3)), "plane", note="D4"),
-    _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron", known=CONES),
-    _on_graph(nn.LatticePool, (t(C6, "1x0 + 1xregular"), "max"), "icosahedron", out_level=1, known=CONES),
+    _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron", known=NO_CONE_PLANS),
+    _on_graph(nn.LatticePool, (t(C6, "1x0 + 1xregular"), "max"), "icosahedron", out_level=1),
     _on_graph(nn.GaugePool, (t(SO2, "1x0 + 1x1"), "mean"), "sphere", out_level=1),
     _on_graph(nn.GaugePool, (t(SO2, "1x0 + 1x1"), "max"), "sphere", out_level=1, note="max"),
     _on_graph(nn.GaugeUnpool, (t(SO2, "1x0 + 1x1"),), "sphere", wrap=DownAndUp),
@@ -153,7 +152,7 @@ _NETWORKS = [
             models.SphericalUNet,
         )
     ),
-    _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}, known=NO_LATTICE_PLANS),
+    _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}, known=NO_LEVELS),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),
     Recipe(
         models.StripCNN, (3,), "rectangle", {"widths": (2, 2), "kernel_size": 3, "dropout": 0.0}, in_type=t(FLIP, "1x0"),

@@ -159,10 +159,7 @@ def test_convolution_on_it_is_gauge_equivariant(make, group):
     assert equivariance_error(conv, make().to_graph(), in_type, in_type) < 1e-10
 
 
-_CUT = pytest.mark.xfail(strict=True, reason="GaugeConv sees where the cone is cut: issue 14, to be exact or refused")
-
-
-@pytest.mark.parametrize("layer", [pytest.param(GaugeConv, marks=_CUT), LatticeConv])
+@pytest.mark.parametrize("layer", [GaugeConv, LatticeConv])
 def test_rotations_of_the_icosahedron(layer):
     geom = geometry.icosahedron(1)
     in_type = FieldType(C6, "2xregular")

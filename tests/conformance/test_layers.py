@@ -214,16 +214,12 @@ def test_refuses_an_integer_for_a_field_type(recipe: Recipe):
                 recipe.cls(*args, **recipe.options)
 
 
-LATER = pytest.mark.xfail(strict=True, reason="issue 14: the default backend has no torch.func, and plain graphs no plans")
-
-
 def conv_and_graph():
     recipe = next(r for r in RECIPES if r.cls is nn.GaugeConv)
     net = recipe.make().double().eval()
     return net, *recipe.inputs(net)
 
 
-@LATER
 def test_compiles_on_a_plain_graph():
     torch._dynamo.reset()
     net, x, graph = conv_and_graph()
@@ -232,7 +228,6 @@ def test_compiles_on_a_plain_graph():
         assert torch.allclose(compiled(x, graph.clone()), net(x, graph), rtol=1e-10, atol=1e-10)
 
 
-@LATER
 @pytest.mark.parametrize("transform", ["grad", "jvp", "vmap", "jacrev", "hessian"])
 def test_torch_func_on_the_default_backend(transform):
     net, x, graph = conv_and_graph()
