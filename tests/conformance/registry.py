@@ -174,6 +174,8 @@ RECIPES = [*_FIELDS, *_GRAPH, *_GRID, *_NETWORKS]
 OTHERS = {
     nn.CoefficientTable: "what a table holds",
     nn.LatticePlan: "what a plan holds",
+    nn.BlockOptions: "the options of the blocks",
+    models.EncoderOptions: "the options of the encoder: tests/test_options.py",
     nn.KernelTables: "a transform of graphs: tests/nn/graph/test_tables.py",
     models.GaugeEncoder: "the base of the networks; has no forward",
 }

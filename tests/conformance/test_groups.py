@@ -23,8 +23,9 @@ REPRESENTATIONS = {
     groups.Induced: [groups.induced(SO2.irrep("1"), groups.O2()), groups.induced(C4.irrep("1"), D4)],
     groups.TruncatedRegular: [SCALES.regular],
 }
-#: public names that are no group or representation to make: bases, and a function
-OTHERS = {groups.Group, groups.FiniteGroup, groups.PointGroup, groups.Representation, groups.induced}
+#: public names that are no group or representation to make: bases, and functions
+OTHERS = {groups.Group, groups.FiniteGroup, groups.PointGroup, groups.Representation}
+OTHERS |= {groups.induced, groups.group_of, groups.name_of}
 REPS = [rep for reps in REPRESENTATIONS.values() for rep in reps]
 NAMES = [f"{rep.group}-{rep.name}" for rep in REPS]
 on_groups = pytest.mark.parametrize("group", GROUPS, ids=str)

@@ -203,7 +203,6 @@ def test_refuses_wrong_features(recipe: Recipe):
             net(x[:-1], *graph)
 
 
-@pytest.mark.xfail(reason="gaugenet.checks comes with issue 14; take this mark away then")
 @every("types", [r for r in RECIPES if any(isinstance(a, FieldType) for a in r.args)])
 def test_refuses_an_integer_for_a_field_type(recipe: Recipe):
     """GaugeConv(16, 32) is a slip of the pen that deserves an answer."""

@@ -34,7 +34,7 @@ from gaugenet.nn import (
     stream_type,
 )
 from gaugenet.testing import grid_symmetry_error
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 C4, C8, SO2, SCALES = groups.Cyclic(4), groups.Cyclic(8), groups.SO2(), groups.Scaling((1.0, 1.5, 2.25))
 SCALAR, REGULAR = FieldType(C4, "2x0"), FieldType(C4, "2xregular")
