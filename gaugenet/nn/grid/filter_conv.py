@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from ...fields import FieldType
 from ...kernels.constants import ConstantModule
 from ..checks import autocast, check_features
 from ..exporting.exportable import Exportable
+from ..exporting.plain import loaded
 from ..fields.bias import FieldBias
 from .padding import per_axis
 
@@ -64,25 +64,18 @@ class FilterConv(ConstantModule, Exportable):
     def _bias_row(self) -> Tensor | None:
         return None if self.bias is None else self.bias.row()
 
+    def plain(self, seen) -> nn.Module:
+        bias = self._bias_row()
+        conv = nn.Conv2d(
+            self.in_type.dim, self.out_type.dim, self.kernel_size, self.stride, self.padding, bias=bias is not None
+        )
+        return loaded(conv, self.kernel(), bias)
+
     def extra_repr(self) -> str:
         return (
             f"{self.in_type}, {self.out_type}, kernel_size={self.kernel_size}, padding={self.padding}, stride={self.stride}, "
             f"bias={self.bias is not None}"
         )
-
-
-@torch.no_grad()
-def plain_convolution(layer: FilterConv, shape) -> nn.Module:
-    """The Conv2d that a layer is, for :func:`gaugenet.nn.export`."""
-    conv = nn.Conv2d(
-        layer.in_type.dim, layer.out_type.dim, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None
-    )
-    weight = layer.kernel()
-    conv = conv.to(weight)
-    conv.weight.copy_(weight)
-    if layer.bias is not None:
-        conv.bias.copy_(layer.bias.row())
-    return conv
 
 
 def single_block(type: FieldType, allowed: dict, layer: str) -> int:

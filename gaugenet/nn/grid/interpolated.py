@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.published.rotated import rotation_operators
-from ..exporting.network import to_plain
-from .filter_conv import FilterConv, plain_convolution, single_block
+from .filter_conv import FilterConv, single_block
 
 
 class InterpolatedConv(FilterConv):
@@ -85,6 +84,3 @@ class InterpolatedConv(FilterConv):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, disk={self.disk}"
-
-
-to_plain.register(InterpolatedConv, plain_convolution)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Real
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.lattices import Lattice
 from ..checks import check_features
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
+from ..exporting.plain import Mask, traced
 from .padding import spatial_axes
 
 REGIONS = ("polygon", "disc")
@@ -101,6 +102,10 @@ class GridMask(Exportable):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridMask", 2 + self.spatial)
         return x * self.mask(x.shape[2:], x.device).to(x.dtype)
+
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        shape, dtype = self.only(seen)
+        return traced(Mask(self.mask(shape).to(dtype)))
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_type}, region={self.region!r}", f"margin={self.margin:g}"]

@@ -12,8 +12,7 @@ from ...fields import FieldType
 from ...groups import Scaling
 from ...kernels.published.hermite import hermite_gaussians
 from ..checks import autocast, check_features
-from ..exporting.network import to_plain
-from .filter_conv import FilterConv, plain_convolution, single_block
+from .filter_conv import FilterConv, single_block
 
 
 class ScaleConv(FilterConv):
@@ -111,6 +110,3 @@ class ScaleConv(FilterConv):
             f"{super().extra_repr()}, effective_size={self.effective_size}, scale_size={self.scale_size}, kind={self.kind!r}, "
             f"scales={self.in_type.group.scales}"
         )
-
-
-to_plain.register(ScaleConv, plain_convolution)
