@@ -49,11 +49,13 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     """
     edges = plan.forward
     learnt = edges.table.requires_grad or edges.transport.requires_grad
-    loop = choose("auto", x, _LOOPS, lambda loop: loop.supported(x, carrier), learnt=learnt, what=str(carrier.type))
+    backend = "reference" if edges.unordered else "auto"
+    loop = choose(backend, x, _LOOPS, lambda loop: loop.supported(x, carrier), learnt=learnt, what=str(carrier.type))
     if loop == "cpu":
         return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
     fields = x.unflatten(0, (copies, x.shape[0] // copies))
-    carried = edges.table.to(x.dtype) * carrier.type.transform(edges.transport.to(x.dtype), fields[:, edges.source])
+    transport = edges.transport.to(x.dtype)[None]  # as many axes as the features: onnxruntime wants that
+    carried = edges.table.to(x.dtype) * carrier.type.transform(transport, fields[:, edges.source])
     out = x.new_zeros(copies, edges.rowptr.numel() - 1, x.shape[1])
     return out.index_add(1, edges.target, carried).flatten(0, 1)
 
