@@ -156,9 +156,9 @@ class FieldNorm(ConstantModule, Pixelwise):
         if self.mode == "layer":
             return traced(LayerNorm(blocks_of(type), projectors, torch.cat(gammas), beta, self.eps, axes))
         norm = BATCH_NORM[axes](dim, self.eps, self.momentum).to(self.running_var)
-        for target, value in ((norm.weight, gammas), (norm.running_mean, means), (norm.running_var, variances)):
-            target.data.copy_(torch.cat(value))
-        norm.bias.data.copy_(beta)
+        with torch.no_grad():
+            for name, value in (("weight", gammas), ("running_mean", means), ("running_var", variances), ("bias", [beta])):
+                getattr(norm, name).copy_(torch.cat(value))
         return norm.eval()
 
     def extra_repr(self) -> str:
