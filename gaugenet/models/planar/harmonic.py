@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_counts, check_int, check_ints
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
-from ...nn.exporting.network import to_plain
+from ...nn.exporting.exportable import Exportable
 from ...nn.exporting.plain import traced
 
 
@@ -72,12 +72,12 @@ class HarmonicNetwork(nn.Module):
         return export(whole.train(self.training), example)
 
 
-class _Modulus(nn.Module):
+class _Modulus(Exportable):
     """Of complex scalar fields, real parts before imaginary ones: (B, 2 C, H, W) -> (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         real, imaginary = x.chunk(2, 1)
         return (real.square() + imaginary.square() + 1e-12).sqrt()
 
-
-to_plain.register(_Modulus, lambda layer, shape: traced(layer))
+    def plain(self, seen) -> nn.Module:
+        return traced(self)

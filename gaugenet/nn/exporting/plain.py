@@ -1,7 +1,8 @@
 """What exported networks are made of where torch.nn has no such layer: modules of plain torch on images (B, channels, ...).
 
-They know no field types, only channels. :func:`traced` turns one into a ``torch.fx.GraphModule``, which loads where gaugenet is
-not installed. A block of ``mul`` copies of n components lies in the channels ``start + (n, mul)``.
+They know no field types, only channels (:func:`blocks_of` a type). :func:`traced` turns one into a ``torch.fx.GraphModule``,
+which loads where gaugenet is not installed. A block of ``mul`` copies of n components lies in the channels
+``start + (n, mul)``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from ...fields import FieldType
+from ...groups import Representation
+
+#: by the number of spatial axes
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+CONV_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
 _TINY = 1e-6
 
@@ -37,6 +45,23 @@ class Block(NamedTuple):
     def of(self, x: Tensor) -> Tensor:
         """(B, n, mul, ...)."""
         return x[:, self.start : self.start + self.n * self.mul].unflatten(1, (self.n, self.mul))
+
+
+def blocks_of(type: FieldType, pointwise: Callable[[Representation], bool] | None = None) -> list[Block]:
+    """The channels of every block of a type; functions act on each channel of permutation representations by default."""
+    return [
+        Block(s.start, rep.dim, mul, rep.is_permutation if pointwise is None else pointwise(rep), rep.cosets)
+        for s, (mul, rep) in zip(type.slices, type.blocks)
+    ]
+
+
+def loaded(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """A convolution with this weight and bias, in their dtype."""
+    conv = conv.to(weight)
+    conv.weight.data.copy_(weight)
+    if bias is not None:
+        conv.bias.data.copy_(bias)
+    return conv
 
 
 def traced(module: nn.Module) -> fx.GraphModule:
@@ -187,6 +212,17 @@ class LargestPool(_Pool):
             chosen = (most - power <= most * self.eps).to(x.dtype)
             parts.append(((members * chosen).sum(3) / chosen.sum(3)).flatten(1, 2))
         return torch.cat(parts, 1)
+
+
+class Pointwise(nn.Module):
+    """Any function of torch on every channel."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
 
 
 class Norms(nn.Module):

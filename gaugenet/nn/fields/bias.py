@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import CONV, loaded
 
 
-class FieldBias(ConstantModule):
+class FieldBias(ConstantModule, Pixelwise):
     r"""Adds a learnt invariant vector: :math:`f \mapsto f + b` with :math:`\rho(h)\, b = b` for every h in G.
 
     For irreps only the trivial one has such vectors (a bias on a vector field is what makes published blocks not
@@ -46,6 +48,11 @@ class FieldBias(ConstantModule):
     def row(self) -> Tensor:
         """(dim,): what is added to every node."""
         return (self.value[self.place] * self.factor).sum(0)
+
+    def pixelwise(self) -> nn.Module:
+        row = self.row()
+        conv = CONV[self.in_type.group.dim](len(row), len(row), 1, groups=len(row))
+        return loaded(conv, torch.ones_like(conv.weight).to(row), row)
 
     def extra_repr(self) -> str:
         return str(self.in_type)

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_number
 from ...fields import FieldType, check_field_types
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import Invariants, blocks_of, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
 
 
-class GroupPool(nn.Module):
+class GroupPool(Pixelwise):
     """Pools the components of regular and quotient fields to one scalar a copy (Cohen & Welling 2016, section 6.3).
 
     Args:
@@ -36,6 +38,9 @@ class GroupPool(nn.Module):
         check_features(x, self.in_type, None, "GroupPool")
         blocks = self.in_type.split(x)
         return torch.cat([b.amax(1) if self.reduce == "max" else b.mean(1) for b in blocks], -1)
+
+    def pixelwise(self) -> nn.Module:
+        return traced(Invariants(blocks_of(self.in_type), self.reduce))
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, reduce={self.reduce!r}"
@@ -63,7 +68,7 @@ def to_scalars(x: Tensor, type: FieldType, eps: float = 1e-6) -> Tensor:
     return torch.cat(parts, -1)
 
 
-class ToScalars(nn.Module):
+class ToScalars(Pixelwise):
     """:func:`to_scalars` as a layer, the invariant end of a network with fields of any type.
 
     Args:
@@ -83,6 +88,9 @@ class ToScalars(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return to_scalars(x, self.in_type, self.eps)
+
+    def pixelwise(self) -> nn.Module:
+        return traced(Invariants(blocks_of(self.in_type, lambda rep: rep.is_trivial), "norm", self.eps))
 
     def extra_repr(self) -> str:
         return str(self.in_type)

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from ...fields import FieldType, check_field_types
 from ...kernels.expansion import self_expansion
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import CONV, loaded
 from ..tensor_checks import check_features
 from .bias import FieldBias
 
 
-class GaugeLinear(nn.Module):
+class GaugeLinear(Pixelwise):
     r"""Linear map of the features of one node that commutes with the group (the self kernel of a convolution).
 
     .. math:: out(p) = W f(p) + b, \qquad W \rho_{in}(h) = \rho_{out}(h) W, \quad \rho_{out}(h)\, b = b
@@ -49,6 +51,11 @@ class GaugeLinear(nn.Module):
             blocks.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
         out = torch.cat(blocks, 1)
         return out if self.bias is None else self.bias(out)
+
+    def pixelwise(self) -> nn.Module:
+        matrix, axes = self.expansion(self.weight)[0, 0].t(), self.in_type.group.dim
+        conv = CONV[axes](self.in_type.dim, self.out_type.dim, 1, bias=self.bias is not None)
+        return loaded(conv, matrix.reshape(*matrix.shape, *[1] * axes), None if self.bias is None else self.bias.row())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_type}, {self.out_type}, bias={self.bias is not None})"

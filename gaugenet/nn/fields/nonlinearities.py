@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from ...checks import check_number
 from ...fields import FieldType, check_field_types
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import Gates, Norms, Pointwise, blocks_of, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
 
@@ -23,6 +26,9 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+_MODULES = {"relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus, "tanh": nn.Tanh}
+
+
 def activation_function(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The pointwise function of a name (relu, elu, silu, gelu, softplus, tanh), or the callable itself."""
     if callable(activation):
@@ -32,12 +38,19 @@ def activation_function(activation: str | Callable[[Tensor], Tensor]) -> Callabl
     return _ACTIVATIONS[activation]
 
 
+def activation_module(activation: str | Callable[[Tensor], Tensor]) -> nn.Module:
+    """The same as a plain torch module."""
+    if isinstance(activation, str):
+        return _MODULES[activation]()
+    return copy.deepcopy(activation) if isinstance(activation, nn.Module) else traced(Pointwise(activation))
+
+
 def is_pointwise(rep) -> bool:
     """Whether any pointwise function commutes with a representation (permutations, the trivial one included)."""
     return rep.is_permutation
 
 
-class NormNonlinearity(nn.Module):
+class NormNonlinearity(Pixelwise):
     r"""Acts on the norm of every copy and keeps its direction (Worrall et al. 2017, Harmonic Networks, eq. 11).
 
     .. math:: f \mapsto \frac{\sigma(|f| + b)}{|f|}\, f
@@ -103,11 +116,18 @@ class NormNonlinearity(nn.Module):
         out = self.in_type.join(parts)
         return out.to(dtype) if dtype == torch.float16 else out
 
+    def pixelwise(self) -> nn.Module:
+        act = activation_module(self.activation)
+        if all(self._pointwise):
+            return act
+        bias = None if self.bias is None else self.bias.detach().clone()
+        return traced(Norms(blocks_of(self.in_type), act, bias, self.eps, self.smooth, self.in_type.group.dim))
+
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}, smooth={self.smooth}"
 
 
-class GatedNonlinearity(nn.Module):
+class GatedNonlinearity(Pixelwise):
     r"""Multiplies every copy with a gate made from an extra scalar (Weiler et al. 2018, 3D Steerable CNNs, section 4.2).
 
     .. math:: f_c \mapsto \mathrm{sigmoid}(s_c)\, f_c
@@ -143,6 +163,10 @@ class GatedNonlinearity(nn.Module):
         gates = iter(self.gate(gates).split(gated, -1))  # (N, 1, mul) each
         parts = [self.act(b) if pointwise else b * next(gates) for b, pointwise in zip(blocks, self._pointwise)]
         return self.out_type.join(parts)
+
+    def pixelwise(self) -> nn.Module:
+        act = activation_module(self.activation)
+        return traced(Gates(blocks_of(self.out_type), self.out_type.dim, act, self.gate)) if self.num_gates else act
 
     def extra_repr(self) -> str:
         return f"{self.out_type}, activation={self.activation!r}"

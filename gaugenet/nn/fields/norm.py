@@ -11,12 +11,14 @@ from ...checks import check_choice, check_number, check_probability
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...ops.columns import column_moments, scale_columns
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import BATCH_NORM, LayerNorm, blocks_of, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
 from .bias import FieldBias
 
 
-class FieldNorm(ConstantModule):
+class FieldNorm(ConstantModule, Pixelwise):
     r"""Normalises every block by invariants only.
 
     .. math:: f_c \mapsto \gamma_c \frac{f_c - P \mu_c}{\sqrt{\sigma_c^2 + \epsilon}} + \beta_c, \qquad
@@ -139,11 +141,31 @@ class FieldNorm(ConstantModule):
         with torch.no_grad():
             running[where] += self.momentum * (value.detach().reshape(-1) - running[where])
 
+    def pixelwise(self) -> nn.Module:
+        type, dim, axes = self.in_type, self.in_type.dim, self.in_type.group.dim
+        beta = torch.zeros(dim) if self.beta is None else self.beta.row()
+        gammas, means, variances, projectors = [], [], [], []
+        for b, _, mean, copies in self._spans():
+            mul, rep = type.blocks[b]
+            vectors = getattr(self, f"invariant_{b}") if self._invariant_dims[b] else torch.zeros(0, rep.dim).to(beta)
+            projectors.append(vectors.t() @ vectors)
+            gammas.append((torch.ones(mul) if self.gamma is None else self.gamma[copies]).repeat(rep.dim))
+            if self.mode == "batch":
+                means.append((vectors.t() @ self.running_mean[mean].view(len(vectors), mul).to(vectors)).flatten())
+                variances.append(self.running_var[copies].repeat(rep.dim))
+        if self.mode == "layer":
+            return traced(LayerNorm(blocks_of(type), projectors, torch.cat(gammas), beta, self.eps, axes))
+        norm = BATCH_NORM[axes](dim, self.eps, self.momentum).to(self.running_var)
+        for target, value in ((norm.weight, gammas), (norm.running_mean, means), (norm.running_var, variances)):
+            target.data.copy_(torch.cat(value))
+        norm.bias.data.copy_(beta)
+        return norm.eval()
+
     def extra_repr(self) -> str:
         return f"{self.in_type}, mode={self.mode!r}, affine={self.gamma is not None}, eps={self.eps}"
 
 
-class FieldDropout(nn.Module):
+class FieldDropout(Pixelwise):
     """Drops whole copies of a field at a node, so that what is left is still a field (Srivastava et al. 2014).
 
     Args:
@@ -170,6 +192,9 @@ class FieldDropout(nn.Module):
             keep = torch.rand_like(block[:, :1]) >= self.p
             parts.append(block * keep / (1.0 - self.p))
         return self.in_type.join(parts)
+
+    def pixelwise(self) -> nn.Module:
+        return nn.Identity()
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, p={self.p}"

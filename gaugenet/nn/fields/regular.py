@@ -12,9 +12,11 @@ from ...checks import check_int
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import Circle, Polynomial, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
-from .nonlinearities import activation_function, is_pointwise
+from .nonlinearities import activation_function, activation_module, is_pointwise
 
 # Bytes of samples held at a time: they should stay in the cache between the transforms.
 _CHUNK_BYTES = 1 << 20
@@ -22,8 +24,11 @@ _CHUNK_BYTES = 1 << 20
 _TINY = 1e-12
 
 
-class _CircleNonlinearity(ConstantModule):
+class _CircleNonlinearity(ConstantModule, Pixelwise):
     """Shared part: which blocks are functions on the circle, and the isometric transform to S samples and back."""
+
+    #: whether it acts on functions of norm one
+    _scaled = False
 
     def __init__(self, type: FieldType, activation: str | Callable, samples: int | None, name: str) -> None:
         super().__init__()
@@ -76,6 +81,26 @@ class _CircleNonlinearity(ConstantModule):
                     channel += mul
                 start += rep.dim
         return self.in_type.join(out)
+
+    def pixelwise(self) -> nn.Module:
+        pointwise = activation_module(self.activation)
+        if not self._width:
+            return pointwise
+        type, dim = self.in_type, self.in_type.dim
+        columns = [torch.arange(s.start, s.stop).view(rep.dim, mul) for s, (mul, rep) in zip(type.slices, type.blocks)]
+        rows = []
+        for _, merged in self._irreps:
+            row = torch.cat([columns[b] for b, _ in merged], 1)
+            rows.append(torch.nn.functional.pad(row, (0, self._width - row.shape[1]), value=dim))
+        place = torch.cat(rows)
+        back = place.numel() + torch.arange(dim)  # where nothing else is said: what the activation made of the channel
+        there = place.flatten() < dim
+        back[place.flatten()[there]] = torch.arange(place.numel())[there]
+        return traced(Circle(place, back, self.synthesis, self._on_samples(), pointwise, self._scaled))
+
+    def _on_samples(self) -> nn.Module:
+        """What acts on the values of the functions, as a plain module."""
+        return activation_module(self.activation)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, samples={self.samples}"
@@ -234,6 +259,8 @@ class PolynomialNonlinearity(_CircleNonlinearity):
         TypeError: for an irrep that is no function on the circle (the sign representation "0-").
     """
 
+    _scaled = True
+
     def __init__(self, type: FieldType, activation: str | Callable = "relu", degree: int = 2) -> None:
         self.degree = degree = check_int(self, "degree", degree)
         super().__init__(type, activation, None, "PolynomialNonlinearity")
@@ -266,6 +293,9 @@ class PolynomialNonlinearity(_CircleNonlinearity):
         synthesis = self.synthesis.to(coefficients.dtype)
         values = _horner(synthesis @ (coefficients / norm), self.polynomial) * norm
         return synthesis.t() @ values / self.samples
+
+    def _on_samples(self) -> nn.Module:
+        return Polynomial(self.polynomial)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, degree={self.degree}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checks import check_instance
 from ...fields import FieldType, check_field_types
 from ...groups import Group
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Pixelwise
 
 
-class Restrict(Exportable):
+class Restrict(Exportable, Pixelwise):
     """Looks at the same numbers as fields of a subgroup (Weiler & Cesa 2019, arXiv 1911.08251, section 2.7).
 
     Layers before it are equivariant under the whole group, layers after it only under the subgroup: digits are classified up
@@ -35,6 +35,12 @@ class Restrict(Exportable):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
+
+    def plain(self, seen) -> nn.Module:
+        return nn.Identity()
+
+    def pixelwise(self) -> nn.Module:
+        return nn.Identity()
 
     def extra_repr(self) -> str:
         return f"{self.in_type.group} -> {self.out_type.group}, {self.in_type}"

@@ -12,6 +12,8 @@ from ...checks import check_number
 from ...fields import FieldType, check_field_types
 from ...kernels.clebsch_gordan import clebsch_gordan
 from ...kernels.constants import ConstantModule
+from ..exporting.exportable import Pixelwise
+from ..exporting.plain import Products, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
 
@@ -20,7 +22,7 @@ MODES = ("uvw", "uvu", "uuu")
 _CHUNK_BYTES = 1 << 21
 
 
-class TensorProduct(ConstantModule):
+class TensorProduct(ConstantModule, Pixelwise):
     r"""Equivariant product of two fields, with Clebsch-Gordan coefficients (Kondor et al. 2018, arXiv 1806.09231, section 4).
 
     .. math:: out_w(p) = \sum_{paths} \sum_{k, u, v} W_{kuvw}\, C_k(x_u(p), y_v(p))
@@ -170,7 +172,7 @@ class TensorProduct(ConstantModule):
         return f"{self.in_type1} * {self.in_type2} -> {self.out_type}, mode={self.mode!r}"
 
 
-class TensorNonlinearity(nn.Module):
+class TensorNonlinearity(Pixelwise):
     r"""Adds the product of a field with itself, copy by copy (after Kondor et al. 2018; Cobb et al. 2021).
 
     .. math:: f_c \mapsto a_c f_c + \frac{1}{|f_c|} \sum_k w_{kc}\, C_k(f_c, f_c), \qquad
@@ -210,6 +212,11 @@ class TensorNonlinearity(nn.Module):
         copies = x.unflatten(1, (-1, self.copies))  # equal multiplicities: one row for every component
         size = (room_for_squares(copies).square().mean(1, keepdim=True) + self.eps**2).sqrt()
         return torch.addcmul(self.product((copies / size).to(x.dtype).flatten(1), x), x, self.gain.repeat(copies.shape[1]))
+
+    def pixelwise(self) -> nn.Module:
+        product = self.product
+        maps = torch.einsum("koq,km->moq", product.coefficients, product.weight.view(-1, self.copies))
+        return traced(Products(maps, product.pairs, self.gain, self.eps))
 
 
 def _starts(type: FieldType) -> list[int]:

@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
+from ..exporting.plain import CONV, Reorder, loaded, traced
 from ..precision import autocast
 from ..tensor_checks import check_features
 from .kernel import GridKernel, grid_family
 from .padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv2d, 3: F.conv3d}
+#: modes that torch's convolutions know themselves
+_NATIVE = ("zeros", "circular", "reflect", "replicate")
 
 
 class GridConv(GridKernel):
@@ -138,3 +141,22 @@ class GridConv(GridKernel):
             weight, groups = self.kernel(), self.groups
         out = _CONV[self.spatial](x, weight, self.bias_row(), self.stride, self.zeros, self.dilation, groups)
         return out if self.order_out is None else out[:, self.order_out]
+
+    def plain(self, seen) -> nn.Module:
+        modes = set(self.pad.modes)
+        native = next(iter(modes)) if len(modes) == 1 and modes <= set(_NATIVE) else None
+        conv = CONV[self.spatial](
+            self.in_type.dim,
+            self.out_type.dim,
+            self.kernel_size,
+            self.stride,
+            self.zeros if native is None else self.padding,
+            self.dilation,
+            self.groups,
+            self.bias is not None,
+            "zeros" if native is None else native,
+        )
+        conv = loaded(conv, self.kernel(), self.bias_row())
+        if self.order_in is not None:
+            conv = traced(Reorder(conv, self.order_in, self.order_out))
+        return conv if native or not any(self.pad.padding) else nn.Sequential(self.pad.plain(()), conv)

@@ -12,7 +12,6 @@ from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.published.circular_filters import CircularHarmonic, stream_type
 from ..exporting.exportable import Exportable
-from ..exporting.network import to_plain
 from ..exporting.plain import traced
 from ..fields.nonlinearities import activation_function
 from ..precision import room_for_squares
@@ -122,6 +121,9 @@ class MagnitudeNonlinearity(Exportable):
         bias = self.bias.view(1, len(self.bias), 1, -1, *[1] * (x.dim() - 2))
         return (self.act(modulus + bias) / modulus * z).flatten(1, 3).to(x.dtype)
 
+    def plain(self, seen) -> nn.Module:
+        return traced(_PlainMagnitude(self.bias, self.act, self.eps))
+
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}"
 
@@ -138,6 +140,3 @@ class _PlainMagnitude(nn.Module):
         z = x.unflatten(1, (self.orders, 2, -1))
         modulus = z.square().sum(2, keepdim=True).clamp_min(self.eps).sqrt()
         return (self.act(modulus + self.bias) / modulus * z).flatten(1, 3)
-
-
-to_plain.register(MagnitudeNonlinearity, lambda layer, shape: traced(_PlainMagnitude(layer.bias, layer.act, layer.eps)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_int, check_number, check_probability
 from ...fields import FieldType, check_field_types
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Pixelwise, Seen
+from ..exporting.plain import CONV, Crop, traced
 from ..tensor_checks import check_features, check_same_type
 from .padding import CLOSED, GridPadding, check_modes, spatial_axes
 
@@ -50,6 +51,19 @@ class OnGrid(Exportable):
             raise ValueError(f"OnGrid expected an image of shape (B, {self.in_type.dim}, H, W), got {tuple(x.shape)}")
         pixels = x.movedim(1, -1)
         return self.layer(pixels.flatten(0, -2)).unflatten(0, pixels.shape[:-1]).movedim(-1, 1)
+
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        if isinstance(self.layer, nn.Sequential):
+            return nn.Sequential(*[_pixelwise(part) for part in self.layer])
+        return _pixelwise(self.layer)
+
+
+def _pixelwise(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, nn.Identity):
+        return layer
+    if not isinstance(layer, Pixelwise):
+        raise TypeError(f"OnGrid({type(layer).__name__}) has no plain form")
+    return layer.pixelwise()
 
 
 class GridBlur(Exportable):
@@ -107,6 +121,15 @@ class GridBlur(Exportable):
         out = (F.conv2d if self.spatial == 2 else F.conv3d)(x, kernel[None, None], stride=self.stride)
         return out.squeeze(1).unflatten(0, batch)
 
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        shape, dtype = self.only(seen)
+        windows = [self.window(n) for n in shape]
+        size, pads, dim = [taps for taps, _ in windows], [pad for _, pad in windows], self.in_type.dim
+        conv = CONV[self.spatial](dim, dim, size, self.stride, groups=dim, bias=False, dtype=dtype)
+        conv.weight.data.copy_(gaussian(size, self.sigma).expand_as(conv.weight))
+        pad = GridPadding(self.in_type, pads, self.pad.modes).to(dtype)
+        return nn.Sequential(pad.plain(()), conv)
+
     def extra_repr(self) -> str:
         return f"{self.in_type}, stride={self.stride}, sigma={self.sigma:.3g}, padding_mode={self.pad.modes}"
 
@@ -157,6 +180,15 @@ class GridUpsample(Exportable):
                 x = x.narrow(2 + axis, self.scale, self.scale * shape[axis])
         return x
 
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        mode = "nearest" if self.mode == "nearest" else {2: "bilinear", 3: "trilinear"}[self.spatial]
+        upsample = nn.Upsample(scale_factor=float(self.scale), mode=mode)
+        padded = [axis for axis, pad in enumerate(self.pad.padding) if pad]
+        if not padded:
+            return upsample
+        scale = [self.scale] * self.spatial
+        return traced(Crop(self.pad.plain(()), upsample, dict.fromkeys(padded, self.scale), scale))
+
     def extra_repr(self) -> str:
         return f"{self.in_type}, scale={self.scale}, mode={self.mode!r}, padding_mode={self.pad.modes}"
 
@@ -190,6 +222,9 @@ class GridDropout(Exportable):
             keep.append((torch.rand(x.shape[0], 1, mul, device=x.device) >= self.p).expand(-1, rep.dim, -1).flatten(1))
         mask = torch.cat(keep, 1).to(x.dtype) / (1.0 - self.p)
         return x * mask.reshape(*mask.shape, *[1] * self.spatial)
+
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        return nn.Identity()
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, p={self.p}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checks import check_choice, check_number
 from ...fields import FieldType, check_field_types
 from ...kernels.lattices import Lattice
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
+from ..exporting.plain import Mask, traced
 from ..tensor_checks import check_features
 from .padding import spatial_axes
 
@@ -100,6 +101,10 @@ class GridMask(Exportable):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, "GridMask", 2 + self.spatial)
         return x * self.mask(x.shape[2:], x.device).to(x.dtype)
+
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        shape, dtype = self.only(seen)
+        return traced(Mask(self.mask(shape).to(dtype)))
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_type}, region={self.region!r}", f"margin={self.margin:g}"]

@@ -7,12 +7,13 @@ from numbers import Integral
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.lattices import Lattice
 from ..exporting.exportable import Exportable
+from ..exporting.plain import Pad, traced
 from ..tensor_checks import check_features
 
 MODES = ("zeros", "reflect", "replicate", "circular", "moebius")
@@ -95,6 +96,14 @@ class GridPadding(ConstantModule, Exportable):
                 block = block.unflatten(1, (rep.dim, mul))
                 parts.append(torch.einsum("ij,bj...->bi...", matrix, block).flatten(1, 2))
         return torch.cat(parts, 1) if parts else x
+
+    def plain(self, seen) -> nn.Module:
+        turn = None
+        if self.twisted:
+            blocks = [getattr(self, f"reflection_{b}") for b in range(len(self.in_type.blocks))]
+            eyes = [torch.eye(mul).to(m) for (mul, _), m in zip(self.in_type.blocks, blocks)]
+            turn = torch.block_diag(*[torch.kron(m, eye) for m, eye in zip(blocks, eyes)])
+        return traced(Pad(self.padding, self.modes, turn))
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, padding={self.padding}, mode={self.modes}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce as fold
 from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
 from ...kernels.lattices import Lattice
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
+from ..exporting.plain import LargestPool, MeanPool, Narrow, blocks_of, traced
 from ..fields.nonlinearities import is_pointwise
 from ..tensor_checks import check_features
 from .padding import CLOSED, GridPadding, check_closed, per_axis, turned_axes
@@ -173,6 +174,42 @@ class GridPool(Exportable):
         least = fold(torch.maximum, powers) * (1 - tie_tolerance(x.dtype))
         chosen = [(power >= least).to(x.dtype) for power in powers]
         return sum(member * there for member, there in zip(self._seen(x, count), chosen)) / sum(chosen)
+
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
+        native = self._native_pool(seen)
+        if native is not None:
+            return native
+        shape, dtype = self.only(seen)
+        (_, rows, tops), (_, columns, lefts) = (self.windows(axis, n) for axis, n in enumerate(shape))
+        ends = [[*left, *top] for top, left in product(tops, lefts)]
+        taps = list(product(range(self.size), repeat=2)) if self.taps is None else self.taps
+        windows = self.size, taps, self.stride, ends
+        if self.reduce == "mean":
+            closed = [n + sum(pixels) for n, pixels in zip(shape, (rows, columns))]
+            pool = MeanPool(*windows, inside=torch.ones(1, 1, *closed) if self.taps is None else None)
+        else:
+            pool = LargestPool(*windows, blocks=blocks_of(self.in_type), eps=tie_tolerance(dtype))
+        pool = traced(pool.to(dtype))
+        if not any((*rows, *columns)):
+            return pool
+        most = [max(pixels) for pixels in (rows, columns)]
+        parts = [(m - before, before + n + after) for m, (before, after), n in zip(most, (rows, columns), shape)]
+        pad = GridPadding(self.in_type, most, self.pad.modes).to(dtype)
+        return nn.Sequential(pad.plain(()), traced(Narrow(parts)), pool)
+
+    def _native_pool(self, seen: Collection[Seen]) -> nn.Module | None:
+        """torch's own layer, where it does the same for all images seen."""
+        if not seen or self.taps is not None or any(2 * pad > self.size for pad in self.padding):
+            return None
+        for image in seen:
+            for axis, n in enumerate(image.shape):
+                _, closed, ends = self.windows(axis, n)
+                if any(closed) or ends != [(0, 0) if self.pad.modes[axis] in CLOSED else (self.padding[axis],) * 2]:
+                    return None
+        padding = tuple(0 if mode in CLOSED else pad for pad, mode in zip(self.padding, self.pad.modes))
+        if self.reduce == "mean":
+            return nn.AvgPool2d(self.size, self.stride, padding, count_include_pad=False)
+        return nn.MaxPool2d(self.size, self.stride, padding) if all(self.pointwise) else None
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_type}, size={self.size}, reduce={self.reduce!r}, stride={self.stride}, padding={self.padding}"]

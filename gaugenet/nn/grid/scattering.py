@@ -15,7 +15,6 @@ from ...groups import Cyclic
 from ...kernels.constants import ConstantModule
 from ...kernels.published.morlet import gaussian, morlet
 from ..exporting.exportable import Exportable
-from ..exporting.network import to_plain
 from ..exporting.plain import traced
 from ..tensor_checks import check_features
 
@@ -149,6 +148,9 @@ class Scattering(ConstantModule, Exportable):
                 parts.append(chosen.transpose(2, 3).flatten(2, 4))
         return torch.cat(parts, 2)
 
+    def plain(self, seen) -> nn.Module:
+        return traced(_PlainScattering(self))
+
     def extra_repr(self) -> str:
         return f"shape={self.shape}, J={self.J}, L={self.L}, in_channels={self.in_channels}"
 
@@ -207,6 +209,3 @@ class _PlainScattering(nn.Module):
 
     def _inverse_real(self, spectrum: Tensor, level: int) -> Tensor:
         return self._inverse(spectrum, level)[0]
-
-
-to_plain.register(Scattering, lambda layer, shape: traced(_PlainScattering(layer)))

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
+from ..exporting.plain import CONV_TRANSPOSED, Crop, Reorder, loaded, traced
 from ..precision import autocast
 from ..tensor_checks import check_features
 from .kernel import GridKernel, grid_family
-from .padding import GridPadding, check_closed, check_modes, per_axis
+from .padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
@@ -99,3 +100,24 @@ class GridConvTranspose(GridKernel):
             if mode != "zeros":
                 out = out.narrow(2 + axis, end * step + pad, shape[axis] * step)
         return out if self.order_out is None else out[:, self.order_out]
+
+    def plain(self, seen) -> nn.Module:
+        conv = CONV_TRANSPOSED[self.spatial](
+            self.in_type.dim,
+            self.out_type.dim,
+            self.kernel_size,
+            self.stride,
+            tuple(pad if mode == "zeros" else 0 for pad, mode in zip(self.padding, self.pad.modes)),
+            0,
+            self.groups,
+            self.bias is not None,
+            self.dilation,
+        )
+        conv = loaded(conv, self.transposed_kernel(), self.bias_row())
+        if self.order_in is not None:
+            conv = traced(Reorder(conv, self.order_in, self.order_out))
+        closed = [axis for axis, mode in enumerate(self.pad.modes) if mode in CLOSED]
+        if not closed:
+            return conv
+        first = {a: self.pad.padding[a] * self.stride[a] + self.padding[a] for a in closed}
+        return traced(Crop(self.pad.plain(()), conv, first, self.stride))
