@@ -3,6 +3,7 @@
 from ..kernels import CoefficientTable
 from ..kernels.published.circular_filters import stream_type
 from ..ops import EdgePlan as LatticePlan
+from .exporting.graphs import dynamic_shapes, graph_inputs
 from .exporting.network import export
 from .fields.bias import FieldBias
 from .fields.by_name import make_nonlinearity
@@ -71,8 +72,10 @@ __all__ = [
     "TensorNonlinearity",
     "TensorProduct",
     "ToScalars",
+    "dynamic_shapes",
     "export",
     "global_mean",
+    "graph_inputs",
     "make_nonlinearity",
     "stream_type",
     "to_scalars",

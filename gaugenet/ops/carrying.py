@@ -49,7 +49,8 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     """
     edges = plan.forward
     learnt = edges.table.requires_grad or edges.transport.requires_grad
-    loop = choose("auto", x, _LOOPS, lambda loop: loop.supported(x, carrier), learnt=learnt, what=str(carrier.type))
+    backend = "reference" if edges.unordered else "auto"
+    loop = choose(backend, x, _LOOPS, lambda loop: loop.supported(x, carrier), learnt=learnt, what=str(carrier.type))
     if loop == "cpu":
         return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
     fields = x.unflatten(0, (copies, x.shape[0] // copies))

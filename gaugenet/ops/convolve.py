@@ -60,6 +60,7 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     def fits(loop) -> bool:
         return loop.supported(x, layout, transposed)
 
+    backend = "reference" if edges.unordered else backend
     backend = choose(backend, x, operator.LOOPS, fits, learnt=learnt, what=str(kernel.in_type))
     if backend != "reference":
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)

@@ -39,6 +39,11 @@ class EdgeList(NamedTuple):
     node_table: Tensor
     column: Tensor
 
+    @property
+    def unordered(self) -> bool:
+        """Whether there is only what plain torch reads: neither the turns nor, of convolutions, where each node begins."""
+        return not self.turn.shape[0] and bool(self.transport.shape[0])
+
 
 class EdgePlan(NamedTuple):
     """A graph and a kernel in the order of the hot loop: made once, kept with the graph.

@@ -57,7 +57,7 @@ def convolve(carried: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout
     """Sum the carried neighbours (E, D) against the table, add the centres x (N, D), combine and mix: (N, D_out)."""
     matrices = layout.matrices(weight)
     table, node_table = edges.table.to(x.dtype), edges.node_table.to(x.dtype)
-    if torch.compiler.is_compiling():  # no data-dependent shapes: the compiler fuses the products itself
+    if edges.unordered or torch.compiler.is_compiling():  # no data-dependent shapes: the compiler fuses the products itself
         messages = table.unsqueeze(2) * carried.unsqueeze(1)
         aggregate = x.new_zeros(x.shape[0], *messages.shape[1:]).index_add(0, edges.target, messages)
         return _mix(aggregate, x, node_table, matrices, layout)

@@ -1,36 +1,44 @@
-"""Trained networks on images as plain torch.nn modules: weights expanded, nothing of gaugenet left."""
+"""Trained networks in plain torch: on images as modules of torch.nn, on graphs as programs that take the graph as tensors."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .exportable import Exportable, Pixelwise, Seen
+from .graphs import GraphProgram, graph_inputs
 
 
 @torch.no_grad()
-def export(network: nn.Module, example: Tensor | None = None) -> nn.Module:
-    """A copy of a network in eval mode whose layers of gaugenet are plain torch modules with the same numbers.
+def export(network: nn.Module, example: Tensor | tuple[Tensor, Any] | None = None) -> nn.Module:
+    """A copy of a network in eval mode for deployment, of plain torch operations with the same numbers.
 
-    Convolutions become Conv2d with the expanded kernel, norms BatchNorm2d, pointwise nonlinearities ReLU and so on, and what
-    torch has no layer for a ``torch.fx.GraphModule`` of torch functions. Containers stay what they are: an nn.Sequential of
-    layers becomes one of torch modules alone, which loads where gaugenet is not installed; a class of yours keeps its forward.
-    The result goes through ``torch.export`` and ONNX.
+    **On images** the layers of gaugenet become torch modules: Conv2d with the expanded kernel, norms BatchNorm2d, pointwise
+    nonlinearities ReLU and so on, and what torch has no layer for a ``torch.fx.GraphModule`` of torch functions. Containers
+    stay what they are: an nn.Sequential of layers becomes one of torch modules alone, which loads where gaugenet is not
+    installed; a class of yours keeps its forward. The result goes through ``torch.export`` and ONNX.
+
+    **On graphs** the network is called with ``(x, graph)``, and the result with ``(x, graph_inputs(network, graph))``: of it
+    ``torch.export`` and ONNX make a program that has the graph for an input, of any size (:func:`gaugenet.nn.graph_inputs`,
+    :func:`gaugenet.nn.dynamic_shapes`; docs/deployment.md).
 
     Args:
-        network: a layer, or a module that contains layers for images.
-        example: an input (B, in_type.dim, H, W). Layers that treat the ends of an image by its size (:class:`GridPool` where
-            blocks do not fit, :class:`GridBlur`, :class:`GridMask`) are exported for the size that they get from it, and the
-            result is compared with the network.
+        network: a layer, or a module that contains layers for images, or one that is called with features and a graph.
+        example: an input (B, in_type.dim, H, W), or a pair of features and a graph. Layers that treat the ends of an image by
+            its size (:class:`GridPool` where blocks do not fit, :class:`GridBlur`, :class:`GridMask`) are exported for the size
+            that they get from it, and the result is compared with the network.
 
     Raises:
-        TypeError: a layer that has no plain form (layers for graphs).
+        TypeError: a layer that has no plain form (one for graphs, in a network that takes none).
         ValueError: without an example, for layers that need one; a layer used on images of several sizes.
         RuntimeError: when the exported network gives other numbers for the example.
     """
+    if takes_graph(network):
+        return _on_graphs(network, example)
     seen: dict[str, set[Seen]] = {}
     training = network.training
     network.eval()
@@ -44,6 +52,16 @@ def export(network: nn.Module, example: Tensor | None = None) -> nn.Module:
     if example is not None:
         _compare(result(example), expected)
     return result
+
+
+def _on_graphs(network: nn.Module, example: tuple[Tensor, Any] | None) -> GraphProgram:
+    program = GraphProgram(network)
+    if example is not None:
+        if not isinstance(example, tuple) or len(example) != 2:
+            raise TypeError(f"{type(network).__name__} takes a graph: an example is (x, graph), got {type(example).__name__}")
+        x, graph = example
+        _compare(program(x, graph_inputs(program, graph)), program.network(x, graph))
+    return program
 
 
 def _compare(out: Tensor, expected: Tensor) -> None:
@@ -79,4 +97,7 @@ def _convert(module: nn.Module, name: str, seen: dict[str, set[Seen]]) -> nn.Mod
 
 def takes_graph(module: nn.Module) -> bool:
     """Whether a module is called with features and a graph."""
-    return list(inspect.signature(module.forward).parameters)[:2] == ["x", "graph"]
+    try:
+        return list(inspect.signature(module.forward).parameters)[:2] == ["x", "graph"]
+    except (TypeError, ValueError):  # not written in Python
+        return False

@@ -44,14 +44,14 @@ class GaugePool(nn.Module):
         if coarse is None:
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
+        plan = self.plan(graph)
         if self.reduce == "mean":
-            plan = self.plan(graph)
             return carry_sum(x, self.carrier, plan, copies)
-        group, num_coarse = self.in_type.group, coarse.radius.shape[0]
-        check_transport(group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        carried = self.in_type.transform(graph.cluster_transport.to(x.dtype), x.unflatten(0, (copies, -1))).flatten(0, 1)
+        edges, num_coarse = plan.forward, coarse.radius.shape[0]
+        fields = x.unflatten(0, (copies, x.shape[0] // copies))[:, edges.source]
+        carried = self.in_type.transform(edges.transport.to(x.dtype), fields).flatten(0, 1)
         first = torch.arange(copies, device=x.device).unsqueeze(1) * num_coarse
-        cluster = (first + graph.cluster).flatten()
+        cluster = (first + edges.target).flatten()
         return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])
 
     def plan(self, graph) -> EdgePlan:
@@ -60,7 +60,8 @@ class GaugePool(nn.Module):
 
     def _make_plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
-        sizes, area = (graph.cluster.shape[0], graph.coarse.radius.shape[0]), graph.area
+        sizes = graph.cluster.shape[0], graph.coarse.radius.shape[0]
+        area = torch.ones_like(graph.cluster_transport[:, 0, 0]) if graph.area is None else graph.area
         part = area / area.new_zeros(sizes[1]).index_add(0, graph.cluster, area)[graph.cluster]
         source = torch.arange(sizes[0], device=graph.cluster.device)
         return make_sum_plan(source, graph.cluster, graph.cluster_transport, part, sizes, self.in_type.group)

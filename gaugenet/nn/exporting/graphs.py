@@ -1,0 +1,250 @@
+"""Networks on graphs for export: the graph becomes a dictionary of tensors, an input of the program beside the features."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...fields import FieldType
+from ...ops import EdgeList, EdgePlan
+from ..graph.cone_points import ConePlan
+from ..graph.lattice_pool import PoolPlan
+
+# What plain torch reads of the edges of a plan, but for the table.
+_EDGES = ("source", "target", "transport")
+# Of the plan of a pooling of lattices, and of cone points.
+_TAPS = ("source", "element", "there", "conical")
+_CONES = ("node", "source", "place", "part")
+
+
+class GraphProgram(nn.Module):
+    """A copy of a network on graphs in evaluation mode, called with the tensors of a graph instead of the graph.
+
+    It runs the layers themselves, by plain torch alone: ``torch.export`` and ``torch.onnx.export`` find no operator of ours.
+    What depends on the graph and not on the features (the kernel coefficients, which need a Cholesky factorisation that ONNX
+    does not have; the neighbours; the shares of pooling) is prepared by :func:`graph_inputs`.
+
+    Shapes:
+        x (N, in_type.dim), graph the tensors of :func:`graph_inputs`; output that of the network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.eval()
+
+    def forward(self, x: Tensor, graph: dict[str, Tensor]) -> Tensor:
+        return self.network(x, _Level(graph, 0))
+
+
+@torch.no_grad()
+def graph_inputs(network: nn.Module, graph) -> dict[str, Tensor]:
+    """The tensors of a graph that an exported network takes, by name: the same names for every graph.
+
+    Runs the network once, on zeros, and takes what its layers have read and made of the graph.
+
+    Args:
+        network: one whose ``forward`` takes ``(x, graph)``, or what :func:`gaugenet.nn.export` made of it.
+        graph: a GaugeGraph or a batch of such, with the levels that the network uses; or a StaticGraph.
+
+    Returns:
+        ``area_k`` (N_k,) of every level k that is used; ``source_k``, ``target_k`` (E_k,) and ``transport_k`` (E_k, d, d) of
+        its edges; for every plan p, in the order of their first use, ``table_k_p`` (E_k, J) and ``centre_k_p`` (N_k, J) of
+        convolutions, or edges of its own (``source_k_p`` and so on) and ``rows_k_p`` (M,) of pooling; and where the network
+        reads them ``batch_k`` (N_k,), the graph of every node, and ``sizes`` (number of graphs,), the nodes of each graph.
+        Lattices add ``tap_..`` of largest values, and ``cone_..`` of cone points. Numbers have the dtype of the network.
+
+    Raises:
+        TypeError: for a network that does not say its ``in_type``.
+        ValueError: for radial profiles that are learnt.
+    """
+    network = network.network if isinstance(network, GraphProgram) else network
+    for name, module in network.named_modules():
+        if getattr(module, "table_key", "") is None:
+            raise ValueError(f"{name or 'the network'}: a {type(module).__name__} with learnt functions cannot be exported")
+    if not isinstance(getattr(network, "in_type", None), FieldType):
+        raise TypeError(f"{type(network).__name__} has no in_type: give it the field type of its input as an attribute")
+    like = next((p for p in network.parameters() if p.is_floating_point()), graph.log)
+    record, training = _Record(graph), [module.training for module in network.modules()]
+    network.eval()
+    try:
+        network(like.new_zeros(graph.radius.shape[0], network.in_type.dim), record)
+    finally:
+        for module, mode in zip(network.modules(), training):
+            module.training = mode
+    tensors = dict(record.tensors())
+    return {name: t.to(like.dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
+    """The ``dynamic_shapes`` for ``torch.export`` and ``torch.onnx.export``: graphs of any size, of as many levels.
+
+    The number of graphs is free when the example is a batch of two or more, and one otherwise: torch takes an axis of one
+    element for a constant.
+
+    Args:
+        inputs: an example of :func:`graph_inputs`.
+    """
+    nodes = {k: torch.export.Dim(f"nodes_{k}") for k in range(sum(name.startswith("area_") for name in inputs))}
+    by_count = {len(inputs[f"area_{k}"]): dim for k, dim in nodes.items()}
+    dims: dict[str, Any] = {}
+    shapes: dict[str, dict[int, Any]] = {}
+    for name, tensor in inputs.items():
+        kind, *place = re.match(r"([a-z_]*[a-z])(?:_(\d+))?(?:_(\d+))?$", name).groups()
+        level = int(place[0] or 0)
+        if kind == "sizes":
+            shapes[name] = {0: torch.export.Dim("graphs")} if len(tensor) > 1 else {}
+            continue
+        if kind in ("area", "batch", "centre"):
+            dim = nodes[level]
+        elif kind == "rows":
+            dim = by_count[len(tensor)]
+        elif kind.startswith("tap_"):
+            dim = nodes[level + 1]
+        elif "cone_" in kind:
+            # the cone points, and the nearest neighbours of all of them
+            axis = "_".join([kind.rsplit("_", 1)[0], "points" if kind.endswith("node") else "near", *place])
+            dim = dims.setdefault(axis, torch.export.Dim(axis))
+        else:
+            axis = "_".join(["edges", *(place if f"source_{place[0]}_{place[1]}" in inputs else place[:1])])
+            dim = dims.setdefault(axis, torch.export.Dim(axis))
+        shapes[name] = {0: dim}
+    return {"x": {0: nodes[0]}, "graph": shapes}
+
+
+class _Record:
+    """A level of a graph as a network sees it, which notes what is read and the plans that are made."""
+
+    def __init__(self, graph, level: int = 0) -> None:
+        self._graph, self._level, self._read = graph, level, set()
+        self.plans = _Made(graph)
+        self.coarse = None if graph.coarse is None else _Record(graph.coarse, level + 1)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._graph, name)
+        self._read.add(name)
+        return value
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors of :func:`graph_inputs`, of this level and the coarser ones that were used."""
+        k, graph = self._level, self._graph
+        if k and not self._read:
+            return
+        area = getattr(graph, "area", None)
+        yield f"area_{k}", torch.ones_like(graph.radius) if area is None else area
+        if "batch" in self._read:
+            batch = getattr(graph, "batch", None)
+            batch = graph.edge_index.new_zeros(graph.radius.shape[0]) if batch is None else batch
+            yield f"batch_{k}", batch
+            yield "sizes", torch.bincount(batch, minlength=getattr(graph, "num_graphs", 1))
+        for p, plan in enumerate(self.plans.values()):
+            yield from _parts(plan, k, p)
+        if self.coarse is not None:
+            yield from self.coarse.tensors()
+
+
+def _parts(plan: EdgePlan | PoolPlan, k: int, p: int) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of the p-th plan of level k."""
+    cones = {"cone": plan.cone}
+    if isinstance(plan, PoolPlan):
+        cones["coarse_cone"] = plan.coarse_cone
+        if plan.source.numel():
+            yield from ((f"tap_{name}_{k}_{p}", getattr(plan, name)) for name in _TAPS)
+        plan = plan.sum
+    edges = plan.forward
+    own = "" if edges.node_table.shape[0] and not edges.column.numel() else f"_{p}"  # all edges of the graph, or others
+    yield from ((f"{name}_{k}{own}", getattr(edges, name)) for name in _EDGES)
+    yield f"table_{k}_{p}", edges.table
+    yield (f"centre_{k}_{p}", edges.node_table) if edges.node_table.shape[0] else (f"rows_{k}_{p}", edges.rowptr[:-1])
+    for name, cone in cones.items():
+        if cone is not None:
+            yield from ((f"{name}_{field}_{k}_{p}", getattr(cone, field)) for field in _CONES)
+
+
+class _Made(dict):
+    """The plans that layers make of a level, or that it keeps, by their keys (as of :class:`gaugenet.ops.LevelPlans`)."""
+
+    def __init__(self, graph) -> None:
+        super().__init__()
+        self._graph = graph
+
+    def find(self, graph, key: Hashable, names: tuple[str, ...]) -> Any:
+        if key not in self:
+            kept = getattr(self._graph, "plans", None)
+            found = None if kept is None else kept.find(self._graph, key, names)
+            if found is None:
+                return None
+            self[key] = found
+        return self[key]
+
+    def put(self, graph, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
+        self[key] = plan
+
+
+class _Level:
+    """A level of a graph as layers see it, of which there are the tensors of :func:`graph_inputs` alone."""
+
+    def __init__(self, tensors: dict[str, Tensor], level: int) -> None:
+        self._tensors, self._level = tensors, level
+        self.area = tensors[f"area_{level}"]
+        # Of these layers ask whether they are there, where they are, and how many nodes they have.
+        self.edge_index = self.log = self.transport = self.weight = self.radius = self.cluster = self.area
+        self.batch = tensors.get(f"batch_{level}")
+        self.coarse = _Level(tensors, level + 1) if f"area_{level + 1}" in tensors else None
+        self.plans = _Given(self)
+
+    @property
+    def num_graphs(self) -> int:
+        return self._tensors["sizes"].shape[0]
+
+    @property
+    def num_levels(self) -> int:
+        return 1 if self.coarse is None else 1 + self.coarse.num_levels
+
+    def plan(self, p: int) -> EdgePlan:
+        """The p-th plan."""
+        edges = self._edges(p)
+        return EdgePlan(edges, edges, self._cone("cone", p, self))
+
+    def pool_plan(self, p: int) -> PoolPlan:
+        """The p-th plan, of a pooling of lattices."""
+        edges, k = self._edges(p), self._level
+        taps = [self._tensors.get(f"tap_{name}_{k}_{p}", edges.element) for name in _TAPS]
+        cones = self._cone("cone", p, self), self._cone("coarse_cone", p, self.coarse)
+        return PoolPlan(EdgePlan(edges, edges), *taps, *cones, (self.area.shape[0], self.coarse.area.shape[0]))
+
+    def _edges(self, p: int) -> EdgeList:
+        k, tensors = self._level, self._tensors
+        own = f"{k}_{p}" if f"source_{k}_{p}" in tensors else str(k)
+        source, target, transport = (tensors[f"{name}_{own}"] for name in _EDGES)
+        table, centre = tensors[f"table_{k}_{p}"], tensors.get(f"centre_{k}_{p}")
+        whole, number = source.new_zeros(0), table.new_zeros(0)
+        # Of pooling the row pointers say how many targets there are.
+        rowptr = whole if centre is not None else torch.cat([tensors[f"rows_{k}_{p}"], source.new_zeros(1)])
+        centre = table.new_zeros(0, 1) if centre is None else centre
+        return EdgeList(rowptr, source, target, transport, number, number, whole, table, centre, whole)
+
+    def _cone(self, name: str, p: int, level: _Level) -> ConePlan | None:
+        tensors, k = self._tensors, self._level
+        if f"{name}_node_{k}_{p}" not in tensors:
+            return None
+        return ConePlan(*(tensors[f"{name}_{field}_{k}_{p}"] for field in _CONES), level.area.new_zeros(level.area.shape[0], 0))
+
+
+class _Given(dict):
+    """Plans in the order in which layers ask for them (as of :class:`gaugenet.ops.LevelPlans`)."""
+
+    def __init__(self, level: _Level) -> None:
+        super().__init__()
+        self._level = level
+
+    def find(self, graph, key: Hashable, names: tuple[str, ...]) -> EdgePlan | PoolPlan:
+        if key not in self:
+            pool = key[0] == "lattice pool"
+            self[key] = self._level.pool_plan(len(self)) if pool else self._level.plan(len(self))
+        return self[key]

@@ -1,0 +1,217 @@
+"""Exported networks on graphs: the graph is an input of the program, of any size; torch.export, ONNX in onnxruntime."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch
+
+from gaugenet import FieldType, geometry, groups
+from gaugenet.kernels.radial import RadialMLP
+from gaugenet.models import MeshClassifier, MeshUNet, SphericalCNN
+from gaugenet.nn import (
+    FieldNorm,
+    GatedNonlinearity,
+    GaugeConv,
+    GaugePool,
+    GroupPool,
+    NormNonlinearity,
+    PolynomialNonlinearity,
+    RegularNonlinearity,
+    TensorNonlinearity,
+    dynamic_shapes,
+    export,
+    graph_inputs,
+)
+from tests.helpers.corpus import plate, torus
+from tests.helpers.graphs import random_graph
+from tests.nn.graph.test_gauge_conv import randomise
+
+SO2, C4, SO3 = groups.SO2(), groups.Cyclic(4), groups.SO3()
+INPUT = FieldType(SO2, "1x0 + 1x1")
+SMALL = {"channels": 1, "order": 1, "blocks": (1,), "block": "plain", "radial": 1}
+LEVELS = {"channels": 1, "order": 1, "blocks": (1, 1), "block": "plain", "radial": 1}
+
+NETWORKS = {
+    "defaults": lambda: MeshClassifier(INPUT, 3, channels=2),
+    "regular": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="regular", norm="layer"),
+    "gated": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="gated", norm=None),
+    "norm": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="norm", dropout=0.5),
+    "tensor": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="tensor", quadrature=None),
+    "largest": lambda: MeshClassifier(INPUT, 3, **LEVELS, pool="max"),
+    "unet": lambda: MeshUNet(INPUT, FieldType(SO2, "1x0 + 1x1"), **LEVELS),
+    "spheres": lambda: SphericalCNN(INPUT, 3, channels=(1, 2), blocks=(1, 1), order=1, radial=1),
+}
+
+
+def graph(mesh, dtype):
+    return geometry.mesh(*mesh, levels=1).to_graph().type(dtype)
+
+
+def trained(network: nn.Module, x: torch.Tensor, of) -> nn.Module:
+    """Random weights and running averages that are not those of the start."""
+    randomise(network).train()(x, of)
+    return network.eval()
+
+
+def relative(out, expected) -> float:
+    return float((torch.as_tensor(out) - expected).abs().max() / expected.abs().max())
+
+
+def features(network, of, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(of.num_nodes, network.in_type.dim, generator=generator, dtype=of.log.dtype)
+
+
+def program_of(network, dtype):
+    """The network, and its program from a batch of two meshes."""
+    torch.manual_seed(0)
+    network = network.to(dtype)
+    example = Batch.from_data_list([graph(torus(6, 5), dtype), graph(plate(4, 5), dtype)])
+    x = features(network, example, 0)
+    plain = export(trained(network, x, example), (x, example))
+    inputs = graph_inputs(plain, example)
+    return network, torch.export.export(plain, (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
+
+
+@torch.no_grad()
+def assert_same(network, program, tolerance: float, dtype) -> None:
+    """On another mesh, and on a batch of three."""
+    other = graph(torus(8, 6), dtype)
+    for of in (other, Batch.from_data_list([other, graph(plate(5, 4), dtype), other])):
+        x = features(network, of)
+        out = program.module()(x, graph_inputs(network, of))
+        assert relative(out, network(x, of)) < tolerance
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_program_runs_on_other_graphs(name):
+    network, program = program_of(NETWORKS[name](), torch.float64)
+    assert not [n for n in program.graph.nodes if "gaugenet" in str(n.target)]
+    assert_same(network, program, 1e-12, torch.float64)
+
+
+def test_single_precision():
+    network, program = program_of(NETWORKS["norm"](), torch.float32)
+    assert_same(network, program, 1e-6, torch.float32)
+
+
+class Several(nn.Module):
+    """Every nonlinearity and norm for nodes behind a convolution, and both poolings."""
+
+    def __init__(self):
+        super().__init__()
+        type = FieldType(SO2, "1x0 + 1x1")
+        gates = GatedNonlinearity(type)
+        self.in_type = type
+        self.conv = GaugeConv(type, type, 1)
+        self.lift = GaugeConv(type, gates.in_type, 1)
+        self.gates = gates
+        self.layers = nn.ModuleList([
+            RegularNonlinearity(type, "gelu", 7), PolynomialNonlinearity(type, degree=3), NormNonlinearity(type),
+            TensorNonlinearity(type), FieldNorm(type), FieldNorm(type, "layer"),
+        ])  # fmt: skip
+        self.mean, self.largest = GaugePool(type), GaugePool(type, "max")
+
+    def forward(self, x, graph):
+        x = self.conv(x, graph)
+        x = sum((layer(x) for layer in self.layers), self.gates(self.lift(x, graph)))
+        return torch.cat([self.mean(x, graph), self.largest(x, graph)], 1)
+
+
+class OverFinite(nn.Module):
+    """Regular fields, whose transporters are elements of a finite group."""
+
+    def __init__(self):
+        super().__init__()
+        self.in_type = FieldType(C4, "1x0 + 1xregular")
+        self.conv, self.pool = GaugeConv(self.in_type, self.in_type, 1, 1), GroupPool(self.in_type)
+
+    def forward(self, x, graph):
+        return self.pool(self.conv(x, graph))
+
+
+ONNX = {"classifier": NETWORKS["defaults"], "unet": NETWORKS["unet"], "several": Several}
+
+
+@pytest.mark.parametrize("name", ONNX)
+def test_onnxruntime_on_other_meshes(name):
+    pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    network, program = program_of(ONNX[name](), torch.float32)
+    model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).model_proto
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    other = graph(torus(8, 6), torch.float32)
+    for of in (other, Batch.from_data_list([other, graph(plate(5, 4), torch.float32)])):
+        x = features(network, of)
+        feed = {"x": x} | {f"graph_{key}": value for key, value in graph_inputs(network, of).items()}
+        (out,) = session.run(None, {key: value.numpy() for key, value in feed.items()})
+        assert relative(out, network(x, of).detach()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("layer", "group"),
+    [(OverFinite, C4), (lambda: GaugeConv(*[FieldType(SO3, "1x0e + 1x1e")] * 2, 1, 1), SO3)],
+    ids=["finite", "space"],
+)
+def test_other_groups(layer, group):
+    torch.manual_seed(0)
+    network = randomise(layer().double()).eval()
+    of, other = random_graph(group, 10, 3), random_graph(group, 14, 4, seed=1)
+    x, inputs = features(network, of), graph_inputs(network, of)
+    program = torch.export.export(export(network, (x, of)), (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
+    y = features(network, other)
+    assert relative(program.module()(y, graph_inputs(network, other)), network(y, other)) < 1e-12
+
+
+def test_the_network_stays_as_it_is():
+    network = NETWORKS["norm"]()
+    network.head.eval()
+    modes = [module.training for module in network.modules()]
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    plain, of = export(network), graph(plate(4, 5), torch.float32)
+    inputs = graph_inputs(network, of)
+    assert not any(module.training for module in plain.modules())
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    x = features(network, of)
+    assert torch.allclose(plain(x, inputs), network.eval()(x, of), atol=1e-6)
+    double = graph_inputs(network, graph(plate(4, 5), torch.float64))
+    assert all(double[name].dtype == value.dtype for name, value in inputs.items())
+
+
+def test_tensors_of_a_batch_have_the_names_of_one():
+    network = NETWORKS["unet"]()
+    one = graph(torus(6, 5), torch.float32)
+    names = list(graph_inputs(network, one))
+    assert list(graph_inputs(network, Batch.from_data_list([one, one]))) == names
+    deeper = geometry.mesh(*torus(8, 6), levels=2).to_graph().float()
+    assert list(graph_inputs(network, deeper)) == names  # of the levels that are used
+
+
+class Untyped(nn.Module):
+    def forward(self, x, graph):
+        return x
+
+
+class Noise(nn.Module):
+    in_type = INPUT
+
+    def forward(self, x, graph):
+        return torch.randn_like(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "call"),
+    [
+        (ValueError, "learnt", lambda of: graph_inputs(GaugeConv(INPUT, INPUT, RadialMLP(2)), of)),
+        (TypeError, "in_type", lambda of: graph_inputs(Untyped(), of)),
+        (TypeError, "GaugeConv is no layer for images", lambda of: export(nn.Sequential(GaugeConv(INPUT, INPUT)))),
+        (RuntimeError, "other numbers", lambda of: export(Noise(), (torch.zeros(of.num_nodes, 3), of))),
+        (TypeError, "x, graph", lambda of: export(NETWORKS["norm"](), torch.zeros(of.num_nodes, 3))),
+    ],
+)
+def test_refused(error, match, call):
+    with pytest.raises(error, match=match):
+        call(graph(plate(4, 5), torch.float32))
