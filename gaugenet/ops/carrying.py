@@ -54,7 +54,8 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     if loop == "cpu":
         return _carry_sum(x, copies, list(edges), list(plan.backward), carrier.blocks, carrier.permutations)
     fields = x.unflatten(0, (copies, x.shape[0] // copies))
-    carried = edges.table.to(x.dtype) * carrier.type.transform(edges.transport.to(x.dtype), fields[:, edges.source])
+    transport = edges.transport.to(x.dtype)[None]  # as many axes as the features: onnxruntime wants that
+    carried = edges.table.to(x.dtype) * carrier.type.transform(transport, fields[:, edges.source])
     out = x.new_zeros(copies, edges.rowptr.numel() - 1, x.shape[1])
     return out.index_add(1, edges.target, carried).flatten(0, 1)
 

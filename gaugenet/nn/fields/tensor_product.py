@@ -105,7 +105,7 @@ class TensorProduct(ConstantModule, Pixelwise):
         if x.shape[0] != y.shape[0]:
             raise ValueError(f"TensorProduct expected as many nodes of both fields, got {x.shape[0]} and {y.shape[0]}")
         step = max(16, _CHUNK_BYTES // max(1, self._width() * x.element_size()))
-        if x.shape[0] <= step or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or x.shape[0] <= step:  # in this order: sizes may be symbols
             return self._product(x, y)
         recompute = torch.is_grad_enabled() and any(t.requires_grad for t in (x, y, self.weight))
         # The products of all nodes would be many times the features: the backward pass makes them anew.

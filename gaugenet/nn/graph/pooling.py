@@ -49,7 +49,7 @@ class GaugePool(nn.Module):
             return carry_sum(x, self.carrier, plan, copies)
         edges, num_coarse = plan.forward, coarse.radius.shape[0]
         fields = x.unflatten(0, (copies, x.shape[0] // copies))[:, edges.source]
-        carried = self.in_type.transform(edges.transport.to(x.dtype), fields).flatten(0, 1)
+        carried = self.in_type.transform(edges.transport.to(x.dtype)[None], fields).flatten(0, 1)
         first = torch.arange(copies, device=x.device).unsqueeze(1) * num_coarse
         cluster = (first + edges.target).flatten()
         return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch_geometric.data import Batch
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.kernels.radial import RadialMLP
-from gaugenet.models import MeshClassifier, MeshUNet, SphericalCNN
+from gaugenet.models import IcosahedralCNN, MeshClassifier, MeshUNet, SphericalCNN
 from gaugenet.nn import (
     FieldNorm,
     GatedNonlinearity,
@@ -32,69 +34,6 @@ SO2, C4, SO3 = groups.SO2(), groups.Cyclic(4), groups.SO3()
 INPUT = FieldType(SO2, "1x0 + 1x1")
 SMALL = {"channels": 1, "order": 1, "blocks": (1,), "block": "plain", "radial": 1}
 LEVELS = {"channels": 1, "order": 1, "blocks": (1, 1), "block": "plain", "radial": 1}
-
-NETWORKS = {
-    "defaults": lambda: MeshClassifier(INPUT, 3, channels=2),
-    "regular": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="regular", norm="layer"),
-    "gated": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="gated", norm=None),
-    "norm": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="norm", dropout=0.5),
-    "tensor": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="tensor", quadrature=None),
-    "largest": lambda: MeshClassifier(INPUT, 3, **LEVELS, pool="max"),
-    "unet": lambda: MeshUNet(INPUT, FieldType(SO2, "1x0 + 1x1"), **LEVELS),
-    "spheres": lambda: SphericalCNN(INPUT, 3, channels=(1, 2), blocks=(1, 1), order=1, radial=1),
-}
-
-
-def graph(mesh, dtype):
-    return geometry.mesh(*mesh, levels=1).to_graph().type(dtype)
-
-
-def trained(network: nn.Module, x: torch.Tensor, of) -> nn.Module:
-    """Random weights and running averages that are not those of the start."""
-    randomise(network).train()(x, of)
-    return network.eval()
-
-
-def relative(out, expected) -> float:
-    return float((torch.as_tensor(out) - expected).abs().max() / expected.abs().max())
-
-
-def features(network, of, seed: int = 1) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(of.num_nodes, network.in_type.dim, generator=generator, dtype=of.log.dtype)
-
-
-def program_of(network, dtype):
-    """The network, and its program from a batch of two meshes."""
-    torch.manual_seed(0)
-    network = network.to(dtype)
-    example = Batch.from_data_list([graph(torus(6, 5), dtype), graph(plate(4, 5), dtype)])
-    x = features(network, example, 0)
-    plain = export(trained(network, x, example), (x, example))
-    inputs = graph_inputs(plain, example)
-    return network, torch.export.export(plain, (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
-
-
-@torch.no_grad()
-def assert_same(network, program, tolerance: float, dtype) -> None:
-    """On another mesh, and on a batch of three."""
-    other = graph(torus(8, 6), dtype)
-    for of in (other, Batch.from_data_list([other, graph(plate(5, 4), dtype), other])):
-        x = features(network, of)
-        out = program.module()(x, graph_inputs(network, of))
-        assert relative(out, network(x, of)) < tolerance
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_program_runs_on_other_graphs(name):
-    network, program = program_of(NETWORKS[name](), torch.float64)
-    assert not [n for n in program.graph.nodes if "gaugenet" in str(n.target)]
-    assert_same(network, program, 1e-12, torch.float64)
-
-
-def test_single_precision():
-    network, program = program_of(NETWORKS["norm"](), torch.float32)
-    assert_same(network, program, 1e-6, torch.float32)
 
 
 class Several(nn.Module):
@@ -120,6 +59,87 @@ class Several(nn.Module):
         return torch.cat([self.mean(x, graph), self.largest(x, graph)], 1)
 
 
+NETWORKS = {
+    "defaults": lambda: MeshClassifier(INPUT, 3, channels=2),
+    "regular": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="regular", norm="layer"),
+    "gated": lambda: MeshClassifier(INPUT, 3, **LEVELS, nonlinearity="gated", norm=None, pool="max", quadrature=None),
+    "spheres": lambda: SphericalCNN(INPUT, 3, channels=(1, 2), blocks=(1, 1), order=1, radial=1),
+    "unet": lambda: MeshUNet(INPUT, FieldType(SO2, "1x0 + 1x1"), **LEVELS, dropout=0.5),
+    "several": Several,
+}
+
+
+def graph(mesh, dtype):
+    return geometry.mesh(*mesh, levels=1).to_graph().type(dtype)
+
+
+def trained(network: nn.Module, x: torch.Tensor, of) -> nn.Module:
+    """Random weights and running averages that are not those of the start."""
+    randomise(network).train()(x, of)
+    return network.eval()
+
+
+def relative(out, expected) -> float:
+    return float(((torch.as_tensor(out) - expected).abs().max() / expected.abs().max()).detach())
+
+
+def features(network, of, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(of.num_nodes, network.in_type.dim, generator=generator, dtype=of.log.dtype)
+
+
+@cache
+def program_of(name: str, dtype):
+    """The network of a name, and its program from a batch of two meshes."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]().to(dtype)
+    example = Batch.from_data_list([graph(torus(6, 5), dtype), graph(plate(4, 5), dtype)])
+    x = features(network, example, 0)
+    plain = export(trained(network, x, example), (x, example))
+    inputs = graph_inputs(plain, example)
+    return network, torch.export.export(plain, (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
+
+
+def others(dtype):
+    """Another mesh, and a batch of three."""
+    other = graph(torus(8, 6), dtype)
+    return other, Batch.from_data_list([other, graph(plate(5, 4), dtype), other])
+
+
+@torch.no_grad()
+def assert_same(name: str, tolerance: float, dtype) -> None:
+    network, program = program_of(name, dtype)
+    assert not [node for node in program.graph.nodes if "gaugenet" in str(node.target)]
+    for of in others(dtype):
+        x = features(network, of)
+        assert relative(program.module()(x, graph_inputs(network, of)), network(x, of)) < tolerance
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_program_runs_on_other_graphs(name):
+    assert_same(name, 1e-12, torch.float64)
+
+
+def test_single_precision():
+    assert_same("defaults", 1e-6, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("defaults", torch.float32), ("unet", torch.float64), ("several", torch.float64)], ids=str
+)
+def test_onnxruntime_on_other_meshes(name, dtype):
+    pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
+    network, program = program_of(name, dtype)
+    model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).model_proto
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for of in others(dtype):
+        x = features(network, of)
+        feed = {"x": x} | {f"graph_{key}": value for key, value in graph_inputs(network, of).items()}
+        (out,) = session.run(None, {key: value.numpy() for key, value in feed.items()})
+        assert relative(out, network(x, of)) < 1e-5  # in float64, too: ONNX keeps eps in single precision
+
+
 class OverFinite(nn.Module):
     """Regular fields, whose transporters are elements of a finite group."""
 
@@ -130,24 +150,6 @@ class OverFinite(nn.Module):
 
     def forward(self, x, graph):
         return self.pool(self.conv(x, graph))
-
-
-ONNX = {"classifier": NETWORKS["defaults"], "unet": NETWORKS["unet"], "several": Several}
-
-
-@pytest.mark.parametrize("name", ONNX)
-def test_onnxruntime_on_other_meshes(name):
-    pytest.importorskip("onnxscript", reason="writing ONNX needs the extra: pip install 'gaugenet[onnx]'")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs the extra: pip install 'gaugenet[onnx]'")
-    network, program = program_of(ONNX[name](), torch.float32)
-    model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).model_proto
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    other = graph(torus(8, 6), torch.float32)
-    for of in (other, Batch.from_data_list([other, graph(plate(5, 4), torch.float32)])):
-        x = features(network, of)
-        feed = {"x": x} | {f"graph_{key}": value for key, value in graph_inputs(network, of).items()}
-        (out,) = session.run(None, {key: value.numpy() for key, value in feed.items()})
-        assert relative(out, network(x, of).detach()) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -165,8 +167,22 @@ def test_other_groups(layer, group):
     assert relative(program.module()(y, graph_inputs(network, other)), network(y, other)) < 1e-12
 
 
+@pytest.mark.parametrize(("pool", "corners"), [("mean", "cone"), ("max", "average"), ("stride", "zero")])
+def test_lattices_with_cone_points(pool, corners):
+    torch.manual_seed(0)
+    network = IcosahedralCNN(FieldType(groups.Cyclic(6), "1x0"), 2, channels=(1, 1), pool=pool, corners=corners).double()
+    of, other = (geometry.icosahedron(level, levels=1).to_graph() for level in (2, 3))
+    example = Batch.from_data_list([of, of])
+    x = features(network, example)
+    plain = export(trained(network, x, example), (x, example))
+    inputs = graph_inputs(network, example)
+    program = torch.export.export(plain, (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
+    y = features(network, other)
+    assert relative(program.module()(y, graph_inputs(network, other)), network(y, other)) < 1e-12
+
+
 def test_the_network_stays_as_it_is():
-    network = NETWORKS["norm"]()
+    network = NETWORKS["regular"]()
     network.head.eval()
     modes = [module.training for module in network.modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}
@@ -209,7 +225,7 @@ class Noise(nn.Module):
         (TypeError, "in_type", lambda of: graph_inputs(Untyped(), of)),
         (TypeError, "GaugeConv is no layer for images", lambda of: export(nn.Sequential(GaugeConv(INPUT, INPUT)))),
         (RuntimeError, "other numbers", lambda of: export(Noise(), (torch.zeros(of.num_nodes, 3), of))),
-        (TypeError, "x, graph", lambda of: export(NETWORKS["norm"](), torch.zeros(of.num_nodes, 3))),
+        (TypeError, "x, graph", lambda of: export(NETWORKS["regular"](), torch.zeros(of.num_nodes, 3))),
     ],
 )
 def test_refused(error, match, call):
