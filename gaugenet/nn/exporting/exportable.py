@@ -35,8 +35,11 @@ class Exportable(nn.Module):
 
         Shapes:
             The result maps (B, in_type.dim, H, W) to (B, out_type.dim, H', W'), as the layer does.
+
+        Raises:
+            TypeError: for a layer that has no such form. ValueError: without an example, for layers that depend on the size.
         """
-        raise NotImplementedError(f"{type(self).__name__} has to say what it is in plain torch: override plain()")
+        raise TypeError(f"{type(self).__name__} has no plain form: give it a method plain(seen) that returns modules of torch")
 
     def only(self, seen: Collection[Seen]) -> Seen:
         """The one image of a layer whose plain form depends on the size. ValueError when there is none, or several sizes."""

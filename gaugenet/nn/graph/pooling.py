@@ -20,7 +20,8 @@ class GaugePool(nn.Module):
 
     .. math:: out(c) = \frac{\sum_{n \in c} a_n\, \rho(g_{cn})\, f(n)}{\sum_{n \in c} a_n}
 
-    with a the cell areas ("mean"), or for every copy the carried feature of the largest norm ("max").
+    with a the cell areas, all equal where the graph has none ("mean"), or for every copy the carried feature of the largest
+    norm ("max").
 
     Args:
         type: field type of input and output.

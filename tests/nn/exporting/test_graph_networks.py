@@ -48,7 +48,7 @@ class Several(nn.Module):
         self.lift = GaugeConv(type, gates.in_type, 1)
         self.gates = gates
         self.layers = nn.ModuleList([
-            RegularNonlinearity(type, "gelu", 7), PolynomialNonlinearity(type, degree=3), NormNonlinearity(type),
+            RegularNonlinearity(type, "silu", 7), PolynomialNonlinearity(type, degree=3), NormNonlinearity(type),
             TensorNonlinearity(type), FieldNorm(type), FieldNorm(type, "layer"),
         ])  # fmt: skip
         self.mean, self.largest = GaugePool(type), GaugePool(type, "max")

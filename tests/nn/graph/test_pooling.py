@@ -58,3 +58,13 @@ def test_pool_needs_a_coarse_level():
             layer(x, graph)
     with pytest.raises(ValueError, match="mean"):
         GaugePool(FT, "sum")
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_without_areas_all_nodes_count_the_same(reduce):
+    graph = two_level_graph()
+    x = torch.randn(graph.num_nodes, FT.dim, dtype=torch.float64)
+    even, bare = graph.clone(), graph.clone()
+    even.area = torch.full_like(graph.area, 0.3)
+    del bare.area
+    assert torch.allclose(GaugePool(FT, reduce)(x, bare), GaugePool(FT, reduce)(x, even), rtol=1e-12, atol=1e-12)
