@@ -62,7 +62,8 @@ class GaugePool(nn.Module):
     def _make_plan(self, graph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
         sizes = graph.cluster.shape[0], graph.coarse.radius.shape[0]
-        area = torch.ones_like(graph.cluster_transport[:, 0, 0]) if graph.area is None else graph.area
+        area = getattr(graph, "area", None)
+        area = torch.ones_like(graph.cluster_transport[:, 0, 0]) if area is None else area
         part = area / area.new_zeros(sizes[1]).index_add(0, graph.cluster, area)[graph.cluster]
         source = torch.arange(sizes[0], device=graph.cluster.device)
         return make_sum_plan(source, graph.cluster, graph.cluster_transport, part, sizes, self.in_type.group)
