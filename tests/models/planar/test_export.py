@@ -36,7 +36,7 @@ NETWORKS = {
     "harmonic": HarmonicNetwork(3, channels=(2, 2, 3)),
 }
 LAYERS = {
-    "HarmonicConv": HarmonicConv(1, 2, 5, out_order=2, stride=2, padding=1),
+    "HarmonicConv": HarmonicConv(1, 2, 5, out_order=2, stride=3, padding=1),
     "MagnitudeNonlinearity": MagnitudeNonlinearity(2, 1, "tanh"),
     "InterpolatedConv": InterpolatedConv(FieldType(C8, "2x0"), FieldType(C8, "2xregular"), 3, bias=False),
     "ScaleConv": ScaleConv(FieldType(SCALES, "2xregular"), FieldType(SCALES, "1xregular"), 5, effective_size=2, scale_size=2),
