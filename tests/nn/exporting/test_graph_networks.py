@@ -28,7 +28,7 @@ from gaugenet.nn import (
 )
 from tests.helpers.corpus import plate, torus
 from tests.helpers.graphs import random_graph
-from tests.nn.graph.test_gauge_conv import randomise
+from tests.helpers.networks import randomise
 
 SO2, C4, SO3 = groups.SO2(), groups.Cyclic(4), groups.SO3()
 INPUT = FieldType(SO2, "1x0 + 1x1")
