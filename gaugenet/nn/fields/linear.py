@@ -53,7 +53,7 @@ class GaugeLinear(Pixelwise):
         return out if self.bias is None else self.bias(out)
 
     def pixelwise(self) -> nn.Module:
-        matrix, axes = self.expansion(self.weight)[0, 0].t(), self.in_type.group.dim
+        matrix, axes = self.expansion(self.weight)[0].t(), self.in_type.group.dim
         conv = CONV[axes](self.in_type.dim, self.out_type.dim, 1, bias=self.bias is not None)
         return loaded(conv, matrix.reshape(*matrix.shape, *[1] * axes), None if self.bias is None else self.bias.row())
 
