@@ -39,11 +39,18 @@ class PolarColumns(Columns):
         self.module, self.max_frequency, self.quadrature = radial, max_frequency, quadrature
         self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
         self.size = self.module.num * sum(self.widths)
+        self._key, self._profile_key = self._keys()
 
     @property
     def key(self) -> str | None:
+        if not torch.compiler.is_compiling():  # which may take numbers of the profile for symbols
+            self._key, self._profile_key = self._keys()
+        return self._key
+
+    def _keys(self) -> tuple[str | None, str | None]:
+        """Of the table, and of the profile alone."""
         key = self.module.key
-        return None if key is None else str((key, self.max_frequency, self.quadrature))
+        return None if key is None else str((key, self.max_frequency, self.quadrature)), key
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         """By moment matching. At cone points, whose neighbourhood is a cut cone, by area weights scaled to a full turn."""
@@ -61,7 +68,7 @@ class PolarColumns(Columns):
         area, curvature = getattr(graph, "area", None), getattr(graph, "curvature", None)
         geometry = graph.log, graph.weight, graph.radius, graph.edge_index
         if torch.compiler.is_compiling() and self.key is not None:
-            options = self.module.key, self.size, self.max_frequency, degree
+            options = self._profile_key, self.size, self.max_frequency, degree
             return compiled_table(*geometry, area, curvature, *options)
         return coefficient_table(*geometry, self.module, self.max_frequency, area=area, curvature=curvature, degree=degree)
 

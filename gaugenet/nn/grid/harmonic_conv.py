@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -73,6 +74,9 @@ class HarmonicConv(GridConv):
         self.in_channels, self.out_channels, self.in_order, self.out_order = in_channels, out_channels, in_order, out_order
         if not phase:
             self.register_parameter("offset", None)
+
+    def _off_middle(self, message: str) -> None:
+        warnings.warn(f"{message}; an error from the next release on", DeprecationWarning, stacklevel=5)
 
     @property
     def rings(self) -> int:

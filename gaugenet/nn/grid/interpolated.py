@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from ...checks import check_counts
@@ -58,3 +59,6 @@ class InterpolatedConv(GridConv):
         family = Interpolated(disk=disk)
         super().__init__(in_type, out_type, kernel_size, padding, stride=stride, bias=bias, kernel=family)
         self.lifting, self.disk, self.order = self.expansion.lifting, disk, in_type.group.order
+
+    def _off_middle(self, message: str) -> None:
+        warnings.warn(f"{message}; an error from the next release on", DeprecationWarning, stacklevel=5)

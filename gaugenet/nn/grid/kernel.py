@@ -136,11 +136,14 @@ class GridKernel(ConstantModule, Exportable):
             last, spare = divmod(n + 2 * pad - size, step)
             # Other lattices than squares turn about a pixel, which has to be among the sampled ones.
             if spare or (last % 2 and not self.lattice.is_square):
-                raise ValueError(
+                self._off_middle(
                     f"{type(self).__name__} with stride {step} samples axis {axis} of {n} pixels off its middle (padding {pad},"
                     f" kernel of {size} pixels), so that {self.in_type.group} does not map the sampled pixels to each other: "
                     "take one pixel more or fewer, another padding, a kernel_size of the other parity, or GridPool"
                 )
+
+    def _off_middle(self, message: str) -> None:
+        raise ValueError(message)
 
     def check_lattice(self, modes: Sequence[str]) -> None:
         """Raise ValueError for what breaks the symmetry that the group and the lattice have."""

@@ -280,3 +280,15 @@ def test_own_taps_on_arrays():
         *[randomise(GridConv(SCALAR, REGULAR, 3, kernel=family)).kernel() for family in (Taps(square_taps(3)), Taps())]
     )
     assert len(LatticeConv(*[FieldType(groups.Cyclic(6), "1x0")] * 2, hexagonal_taps()).taps) == 7
+
+
+def test_strides_off_the_middle_of_published_layers_warn_for_a_release():
+    """Version 0.1.0 took them, though the symmetry is lost."""
+    group = groups.Cyclic(4)
+    for layer in (
+        InterpolatedConv(FieldType(group, "1x0"), FieldType(group, "1xregular"), 3, stride=2),
+        HarmonicConv(1, 1, 3, stride=2),
+    ):
+        with pytest.warns(DeprecationWarning, match="off its middle"):
+            assert layer(torch.randn(1, 1, 8, 8)).shape[2:] == (4, 4)
+        layer(torch.randn(1, 1, 9, 9))
