@@ -51,9 +51,7 @@ _FIELDS = [
     Recipe(nn.GatedNonlinearity, (t(SO3, "2x0 + 2x1"), "silu"), "space", note="SO3"),
     Recipe(nn.RegularNonlinearity, (t(SO2, "2x0 + 2x1"), "silu", 16), symmetric=SAMPLED),
     Recipe(nn.RegularNonlinearity, (t(C6, "2x0 + 2x1 + 1xregular"),), note="C6"),
-    Recipe(
-        nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),), known={"device": "asks torch.autocast for the meta device"},
-    ),
+    Recipe(nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(nn.TensorNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(
         nn.TensorProduct, _PRODUCT,
