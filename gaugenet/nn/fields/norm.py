@@ -84,7 +84,7 @@ class FieldNorm(ConstantModule, Pixelwise):
         if self.mode == "batch":
             return self._by_batch(x)
         out = self._by_node(x)
-        return out if self.beta is None else self.beta(out)
+        return out if self.beta is None else out + self.beta.row()  # of which out may have a higher precision
 
     def _spans(self) -> Iterator[tuple[int, slice, slice, slice]]:
         """(block, its columns, its place among the running means, its place among the copies)."""
