@@ -71,6 +71,11 @@ class GraphLevel:
         return self.radius.shape[0]
 
     @property
+    def num_levels(self) -> int:
+        """Of this level and the coarser ones."""
+        return self._graph.num_levels - self.level
+
+    @property
     def coarse(self) -> GraphLevel | None:
         return self._graph.level(self.level + 1) if self.level + 1 < self._graph.num_levels else None
 

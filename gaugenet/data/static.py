@@ -56,6 +56,11 @@ class StaticGraph:
     def num_nodes(self) -> int:
         return self.radius.shape[0]
 
+    @property
+    def num_levels(self) -> int:
+        """Of this level and the coarser ones."""
+        return 1 if self.coarse is None else 1 + self.coarse.num_levels
+
     def plan(self, layer: nn.Module) -> Any:
         """What a layer reads of this level: made once, kept here, made anew when the level has changed."""
         return layer.plan(self)

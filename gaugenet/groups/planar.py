@@ -135,19 +135,14 @@ class Reflection(_Planar, FiniteGroup):
 
 
 @dataclass(frozen=True, repr=False)
-class Cyclic(_Planar, FiniteGroup):
-    """C_n, the rotations by multiples of 2 pi / n, in this order. Irreps "0" .. "n//2"; that of order n/2 is one-dimensional.
-
-    Args:
-        n: the number of rotations.
-        dim: 2, or 3 for rotations of space about the z axis.
-    """
+class _OfPolygon(_Planar, FiniteGroup):
+    """Groups of rotations by 2 pi / n: what C_n and D_n share, the orders of their irreps."""
 
     n: int
     dim: int = 2
 
     def __post_init__(self) -> None:
-        check_int("Cyclic", "n", self.n)
+        check_int(type(self).__name__, "n", self.n)
         _check_dim(self)
 
     def _max_order(self) -> int:
@@ -155,6 +150,16 @@ class Cyclic(_Planar, FiniteGroup):
 
     def _doubled(self, order: int) -> bool:
         return order == 0 or 2 * order == self.n
+
+
+@dataclass(frozen=True, repr=False)
+class Cyclic(_OfPolygon):
+    """C_n, the rotations by multiples of 2 pi / n, in this order. Irreps "0" .. "n//2"; that of order n/2 is one-dimensional.
+
+    Args:
+        n: the number of rotations.
+        dim: 2, or 3 for rotations of space about the z axis.
+    """
 
     @property
     def generators(self) -> torch.Tensor:
@@ -165,7 +170,7 @@ class Cyclic(_Planar, FiniteGroup):
 
 
 @dataclass(frozen=True, repr=False)
-class Dihedral(_Planar, FiniteGroup):
+class Dihedral(_OfPolygon):
     """D_n: the rotations of C_n, then each of them after the reflection diag(1, -1); 2n elements in this order.
 
     Irreps "0", "0-", "1", ..., and for even n the two one-dimensional "n/2" (+1 on diag(1, -1)) and "n/2-" (-1 there),
@@ -176,20 +181,7 @@ class Dihedral(_Planar, FiniteGroup):
         dim: 2, or 3 for the rotations of space that turn about z and by pi about horizontal axes (the first is x).
     """
 
-    n: int
-    dim: int = 2
-
     reflects = True
-
-    def __post_init__(self) -> None:
-        check_int("Dihedral", "n", self.n)
-        _check_dim(self)
-
-    def _max_order(self) -> int:
-        return self.n // 2
-
-    def _doubled(self, order: int) -> bool:
-        return order == 0 or 2 * order == self.n
 
     @property
     def generators(self) -> torch.Tensor:

@@ -33,8 +33,8 @@ class IcosahedralCNN(nn.Module):
 
     Shapes:
         x (N, in_type.dim) and the graph of :func:`gaugenet.geometry.icosahedron` with as many coarser levels as there are
-        stages after the first; output (number of graphs, num_classes). ``plans`` are those of :meth:`plans`, made in
-        every call by default; torch.compile needs them as an argument.
+        stages after the first; output (number of graphs, num_classes). On a :class:`gaugenet.data.StaticGraph` also
+        (B, N, in_type.dim). ``plans`` are those of :meth:`plans`, which the graph keeps.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class IcosahedralCNN(nn.Module):
 
     def forward(self, x: Tensor, graph, plans: list[LatticePlan] | None = None) -> Tensor:
         plans = self.plans(graph) if plans is None else plans
+        x = x.flatten(0, -2)
         for stage, blocks in enumerate(self.stages):
             if stage:
                 x, graph = self.pools[stage - 1](x, graph), graph.coarse

@@ -11,6 +11,7 @@ from ..checks import check_counts, check_ints, check_probability
 from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
+from ..nn.tensor_checks import check_features
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
 RECIPES = {
@@ -126,6 +127,8 @@ class StripCNN(nn.Module):
         self.head = _head(num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        padding, conv = self.body[:2]
+        check_features(x, padding.in_type, conv.weight, "StripCNN", 4)
         return self.head(self.body(x).amax((2, 3)))
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
 
 def autocast(x: Tensor) -> Tensor:
     """The features in the dtype of the autocast region round the layer, if there is one (float64 stays)."""
-    # torch has no autocast on the meta device, and refuses to be asked.
-    if not x.is_meta and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+    if in_autocast(x) and x.dtype != torch.float64:
         return x.to(torch.get_autocast_dtype(x.device.type))
     return x
+
+
+def in_autocast(x: Tensor) -> bool:
+    """Whether there is an autocast region round the layer."""
+    # torch has no autocast on the meta device, and refuses to be asked.
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def no_autocast(x: Tensor) -> AbstractContextManager:
+    """A region without autocast, on the device of x."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def room_for_squares(x: Tensor) -> Tensor:

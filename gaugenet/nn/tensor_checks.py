@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..fields import FieldType
 from ..groups import Group
+from .precision import in_autocast, no_autocast
 
 # How far a transporter may be from the group: records hold float32, and products of a few of them add up.
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -25,7 +26,7 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise ValueError(f"{layer} expected features of shape {shape} for {in_type}, got {tuple(x.shape)}{hint}")
     if parameter is None:
         return
-    if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != parameter.dtype and not in_autocast(x):
         raise TypeError(f"{layer} has {parameter.dtype} parameters but got {x.dtype} features: convert one with .to(dtype)")
     if x.device != parameter.device:
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
@@ -63,7 +64,7 @@ def check_transport(group: Group, transport: Tensor, layer: str, name: str = "tr
     d = transport.shape[-1]
     if d != group.dim:
         raise ValueError(f"{layer} has the structure group {group} of dimension {group.dim}, but {name} is {d} x {d}")
-    with torch.autocast(transport.device.type, enabled=False):
+    with no_autocast(transport):
         inside = group.contains(transport.detach(), _TOLERANCE[transport.dtype])
     if not bool(inside.all()):
         edge = int((~inside).nonzero()[0, 0])

@@ -18,8 +18,6 @@ SAMPLED = (1e-1, "the nonlinearity acts on samples of the circle: equivariant up
 BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the mean only")
 SCALE_ONLY = (float("inf"), "its group rescales images, which no grid does exactly: tests/nn/grid/test_scale.py")
 NEEDS_DATA = "a graph's plan is made of its numbers"
-NO_CONE_PLANS = {"compile": "cone points are looked for at every call"}
-NO_LEVELS = {"compile": "a StaticGraph has no num_levels, which IcosahedralCNN reads"}
 SAME_BLOCKS = "made of the blocks that MeshClassifier and MeshUNet are compiled with"
 GRAPH_EXPORT = "graph networks export by gaugenet.nn.export"
 
@@ -39,10 +37,7 @@ def _on_graph(cls, args, on, **more) -> Recipe:
 _FIELDS = [
     Recipe(nn.GaugeLinear, (t(SO2, "2x0 + 2x1"), t(SO2, "3x0 + 1x1 + 1x2"))),
     Recipe(nn.GaugeLinear, (t(D4, "1xregular + 1x1"), t(D4, "1xregular")), note="D4"),
-    Recipe(
-        nn.FieldBias, (t(D4, "2x0 + 1x1 + 2xregular"),),
-        known={"features": "features of another width end in torch's RuntimeError, another dtype is promoted"},
-    ),
+    Recipe(nn.FieldBias, (t(D4, "2x0 + 1x1 + 2xregular"),)),
     Recipe(nn.FieldDropout, (t(SO2, "3x0 + 3x1"), 0.4)),
     Recipe(nn.FieldNorm, (t(D4, "2x0 + 2x1 + 1xregular"), "batch")),
     Recipe(nn.FieldNorm, (t(O2, "3x0 + 2x0- + 2x1"), "layer"), note="layer"),
@@ -51,9 +46,7 @@ _FIELDS = [
     Recipe(nn.GatedNonlinearity, (t(SO3, "2x0 + 2x1"), "silu"), "space", note="SO3"),
     Recipe(nn.RegularNonlinearity, (t(SO2, "2x0 + 2x1"), "silu", 16), symmetric=SAMPLED),
     Recipe(nn.RegularNonlinearity, (t(C6, "2x0 + 2x1 + 1xregular"),), note="C6"),
-    Recipe(
-        nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),), known={"device": "asks torch.autocast for the meta device"},
-    ),
+    Recipe(nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(nn.TensorNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(
         nn.TensorProduct, _PRODUCT,
@@ -65,7 +58,7 @@ _FIELDS = [
     ),
     Recipe(nn.GroupPool, (t(D4, "2xregular + 1x0"), "max")),
     Recipe(nn.ToScalars, (t(SO2, "2x0 + 2x1"),)),
-    Recipe(nn.Restrict, (t(SO2, "1x0 + 1x1"), C4), in_type=t(C4, "1x0 + 1x1"), known={"features": "takes any features"}),
+    Recipe(nn.Restrict, (t(SO2, "1x0 + 1x1"), C4), in_type=t(C4, "1x0 + 1x1")),
 ]  # fmt: skip
 
 _GRAPH = [
@@ -79,7 +72,7 @@ _GRAPH = [
     ),
     _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron"),
     _on_graph(nn.LatticeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), kernels.square_taps(3)), "plane", note="D4"),
-    _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron", known=NO_CONE_PLANS),
+    _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron"),
     _on_graph(nn.LatticePool, (t(C6, "1x0 + 1xregular"), "max"), "icosahedron", out_level=1),
     _on_graph(nn.GaugePool, (t(SO2, "1x0 + 1x1"), "mean"), "sphere", out_level=1),
     _on_graph(nn.GaugePool, (t(SO2, "1x0 + 1x1"), "max"), "sphere", out_level=1, note="max"),
@@ -152,19 +145,17 @@ _NETWORKS = [
             models.SphericalUNet,
         )
     ),
-    _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}, known=NO_LEVELS),
+    _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),
     Recipe(
         models.StripCNN, (3,), "rectangle", {"widths": (2, 2), "kernel_size": 3, "dropout": 0.0}, in_type=t(FLIP, "1x0"),
         symmetric=(float("inf"), "the plain CNN that MobiusCNN is compared with"),
-        known={"features": "features of another dtype end in torch's RuntimeError"},
     ),
     Recipe(models.PlanarCNN, (C4, "1xregular"), "even image", _IMAGES),
     Recipe(models.PlanarCNN, (D4, "1x0 + 1x1"), "image", {**_IMAGES, "norm": "layer", "reduce": "mean"}, note="gated"),
     Recipe(models.PlanarCNN, (O2, "1x0 + 1x1"), "image", {**_IMAGES, **_LIMITED}, note="O2"),
     Recipe(
         models.PlanarCNN, (C6,), "large image", {**_IMAGES, "lattice": "hexagonal"}, lattice="hexagonal", note="hexagons",
-        known={"train": "batch statistics are taken over the whole array, not over the hexagon in it"},
     ),
     Recipe(models.HarmonicNetwork, (3,), "image", {"channels": (1, 2, 2), "kernel_size": 3}),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Batch
 
 from gaugenet import FieldType, geometry, groups
+from gaugenet.data import StaticGraph
 from gaugenet.models import IcosahedralCNN
 from gaugenet.testing import assert_gauge_equivariant, symmetry_error
 from tests.helpers.networks import randomise, with_statistics
@@ -75,6 +76,32 @@ def test_a_batch_is_its_parts(ico):
     expected = net.eval()(x[0], graph)
     batch = net(x.flatten(0, 1), Batch.from_data_list([graph, graph.clone()]))
     assert torch.allclose(batch[0], expected[0], atol=1e-5) and not torch.allclose(batch[0], batch[1])
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_many_fields_on_one_graph(ico, options):
+    net = with_statistics(randomise(IcosahedralCNN(2, 5, **options))).double()
+    graph, x = ico.to_graph(), torch.randn(3 * ico.num_nodes, 2, dtype=torch.float64)
+    static = StaticGraph(graph)
+    for mode in (True, False):  # in training with the statistics of all fields
+        net.train(mode)
+        out, expected = net(x, static), net(x, Batch.from_data_list([graph] * 3))
+        assert out.shape == (3, 5) and torch.allclose(out, expected, rtol=1e-9, atol=1e-11)
+    assert torch.equal(net(x.unflatten(0, (3, -1)), static), out)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_on_a_coarser_level(ico, static):
+    """A level has as many levels as there are from it on."""
+    net = randomise(IcosahedralCNN(2, 5, channels=(4, 4))).double().eval()
+    graph, x = ico.to_graph(), torch.randn(geometry.icosahedron(2).num_nodes, 2, dtype=torch.float64)
+    levels = [StaticGraph(graph) if static else graph]
+    while levels[-1].coarse is not None:
+        levels.append(levels[-1].coarse)
+    assert [level.num_levels for level in levels] == [3, 2, 1]
+    assert torch.allclose(net(x, levels[1]), net(x, geometry.icosahedron(2, levels=1).to_graph()), rtol=1e-9, atol=1e-11)
+    with pytest.raises(ValueError, match=r"2 stages, but the graph 1 levels"):
+        net(x[:42], levels[2])
 
 
 def test_it_learns_directions():

@@ -125,7 +125,7 @@ class PlanarCNN(nn.Module):
             layers += [GridMask(a, **options)] if options else []
             layers.append(_convolution(basis, a, act.in_type, kernel_size, options))
             if norm is not None:
-                layers.append(OnGrid(FieldNorm(act.in_type, norm)))
+                layers.append(_norm(act.in_type, norm, options))
             layers.append(OnGrid(act))
             if dropout:
                 layers.append(OnGrid(FieldDropout(b, dropout)))
@@ -150,6 +150,26 @@ class PlanarCNN(nn.Module):
     def export(self, example: Tensor | None = None) -> nn.Module:
         """The network as a Sequential of plain torch modules, see :func:`gaugenet.nn.export`."""
         return export(nn.Sequential(self.body, self.invariants, self.readout, self.head).train(self.training), example)
+
+
+class _MaskedBatchNorm(OnGrid):
+    """A batch norm whose statistics, in training, are those of the features with zeros outside of the hexagon.
+
+    Those of the whole array, a rhombus, change when the image is turned. In evaluation the mask would change nothing: what
+    lies outside is masked before it is read.
+    """
+
+    def __init__(self, norm: FieldNorm, lattice: Lattice) -> None:
+        super().__init__(norm)
+        self.mask = GridMask(norm.in_type, lattice=lattice)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.mask(x) if self.training else x)
+
+
+def _norm(type: FieldType, mode: str, options: dict) -> OnGrid:
+    norm = FieldNorm(type, mode)
+    return _MaskedBatchNorm(norm, **options) if options and mode == "batch" else OnGrid(norm)
 
 
 def _convolution(basis: str | Callable, in_type: FieldType, out_type: FieldType, kernel_size: int, options: dict) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from ...ops import EdgeList, EdgePlan
-from ..graph.cone_points import ConePlan
+from ..graph.cone_points import CONE_KEY, ConePlan
 from ..graph.lattice_pool import PoolPlan
 
 # What plain torch reads of the edges of a plan, but for the table.
@@ -148,8 +148,11 @@ class _Record:
             yield from self.coarse.tensors()
 
 
-def _parts(plan: EdgePlan | PoolPlan, k: int, p: int) -> Iterator[tuple[str, Tensor]]:
+def _parts(plan: EdgePlan | PoolPlan | ConePlan | tuple[()], k: int, p: int) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors of the p-th plan of level k."""
+    if not isinstance(plan, EdgePlan | PoolPlan):  # of cone points, or of none
+        yield from _cone_parts("cone", plan or None, k, p)
+        return
     cones = {"cone": plan.cone}
     if isinstance(plan, PoolPlan):
         cones["coarse_cone"] = plan.coarse_cone
@@ -162,8 +165,12 @@ def _parts(plan: EdgePlan | PoolPlan, k: int, p: int) -> Iterator[tuple[str, Ten
     yield f"table_{k}_{p}", edges.table
     yield (f"centre_{k}_{p}", edges.node_table) if edges.node_table.shape[0] else (f"rows_{k}_{p}", edges.rowptr[:-1])
     for name, cone in cones.items():
-        if cone is not None:
-            yield from ((f"{name}_{field}_{k}_{p}", getattr(cone, field)) for field in _CONES)
+        yield from _cone_parts(name, cone, k, p)
+
+
+def _cone_parts(name: str, cone: ConePlan | None, k: int, p: int) -> Iterator[tuple[str, Tensor]]:
+    if cone is not None:
+        yield from ((f"{name}_{field}_{k}_{p}", getattr(cone, field)) for field in _CONES)
 
 
 class _Made(dict):
@@ -209,13 +216,13 @@ class _Level:
     def plan(self, p: int) -> EdgePlan:
         """The p-th plan."""
         edges = self._edges(p)
-        return EdgePlan(edges, edges, self._cone("cone", p, self))
+        return EdgePlan(edges, edges, self.cone_plan("cone", p))
 
     def pool_plan(self, p: int) -> PoolPlan:
         """The p-th plan, of a pooling of lattices."""
         edges, k = self._edges(p), self._level
         taps = [self._tensors.get(f"tap_{name}_{k}_{p}", edges.element) for name in _TAPS]
-        cones = self._cone("cone", p, self), self._cone("coarse_cone", p, self.coarse)
+        cones = self.cone_plan("cone", p), self.cone_plan("coarse_cone", p)
         return PoolPlan(EdgePlan(edges, edges), *taps, *cones, (self.area.shape[0], self.coarse.area.shape[0]))
 
     def _edges(self, p: int) -> EdgeList:
@@ -229,11 +236,13 @@ class _Level:
         centre = table.new_zeros(0, 1) if centre is None else centre
         return EdgeList(rowptr, source, target, transport, number, number, whole, table, centre, whole)
 
-    def _cone(self, name: str, p: int, level: _Level) -> ConePlan | None:
+    def cone_plan(self, name: str, p: int) -> ConePlan | None:
+        """The cone points of the p-th plan, of this level or ("coarse_cone") of the next."""
         tensors, k = self._tensors, self._level
         if f"{name}_node_{k}_{p}" not in tensors:
             return None
-        return ConePlan(*(tensors[f"{name}_{field}_{k}_{p}"] for field in _CONES), level.area.new_zeros(level.area.shape[0], 0))
+        area = (self.coarse if name == "coarse_cone" else self).area
+        return ConePlan(*(tensors[f"{name}_{field}_{k}_{p}"] for field in _CONES), area.new_zeros(area.shape[0], 0))
 
 
 class _Given(dict):
@@ -243,8 +252,11 @@ class _Given(dict):
         super().__init__()
         self._level = level
 
-    def find(self, graph, key: Hashable, names: tuple[str, ...]) -> EdgePlan | PoolPlan:
+    def find(self, graph, key: tuple, names: tuple[str, ...]) -> EdgePlan | PoolPlan | ConePlan | tuple[()]:
         if key not in self:
-            pool = key[0] == "lattice pool"
-            self[key] = self._level.pool_plan(len(self)) if pool else self._level.plan(len(self))
+            level, p = self._level, len(self)
+            if key == CONE_KEY:
+                self[key] = level.cone_plan("cone", p) or ()
+            else:
+                self[key] = level.pool_plan(p) if key[0] == "lattice pool" else level.plan(p)
         return self[key]

@@ -9,6 +9,7 @@ from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import CONV, loaded
+from ..tensor_checks import check_features
 
 
 class FieldBias(ConstantModule, Pixelwise):
@@ -43,6 +44,7 @@ class FieldBias(ConstantModule, Pixelwise):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, dim) -> (N, dim)."""
+        check_features(x, self.in_type, self.value, "FieldBias")
         return x + self.row() if self.value.numel() else x
 
     def row(self) -> Tensor:

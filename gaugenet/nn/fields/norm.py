@@ -13,7 +13,7 @@ from ...kernels.constants import ConstantModule
 from ...ops.columns import column_moments, scale_columns
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import BATCH_NORM, LayerNorm, blocks_of, traced
-from ..precision import room_for_squares
+from ..precision import no_autocast, room_for_squares
 from ..tensor_checks import check_features
 from .bias import FieldBias
 
@@ -76,7 +76,7 @@ class FieldNorm(ConstantModule, Pixelwise):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.gamma, "FieldNorm")
         if x.dtype == torch.float16:
-            with torch.autocast(x.device.type, enabled=False):
+            with no_autocast(x):
                 return self._normalised(room_for_squares(x)).to(x.dtype)
         return self._normalised(x)
 
@@ -84,7 +84,7 @@ class FieldNorm(ConstantModule, Pixelwise):
         if self.mode == "batch":
             return self._by_batch(x)
         out = self._by_node(x)
-        return out if self.beta is None else self.beta(out)
+        return out if self.beta is None else out + self.beta.row()  # of which out may have a higher precision
 
     def _spans(self) -> Iterator[tuple[int, slice, slice, slice]]:
         """(block, its columns, its place among the running means, its place among the copies)."""

@@ -14,7 +14,7 @@ from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import Circle, Polynomial, traced
-from ..precision import room_for_squares
+from ..precision import no_autocast, room_for_squares
 from ..tensor_checks import check_features
 from .nonlinearities import activation_function, activation_module, is_pointwise
 
@@ -285,7 +285,7 @@ class PolynomialNonlinearity(_CircleNonlinearity):
             node = self.samples * max(self._width, 1) * coefficients.element_size()
             step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
             constants = (t.to(coefficients.dtype) for t in (self.synthesis, self.polynomial, self.unit))
-            with torch.autocast(coefficients.device.type, enabled=False):  # as the backward pass, which knows of none
+            with no_autocast(coefficients):  # as the backward pass, which knows of none
                 if transformed():
                     return _nodes(_square(_rows(coefficients), *constants), coefficients)
                 return _Square.apply(coefficients, *constants, max(step, 1))

@@ -8,6 +8,7 @@ from ...checks import check_instance
 from ...fields import FieldType, check_field_types
 from ...groups import Group
 from ..exporting.exportable import Exportable, Pixelwise
+from ..tensor_checks import check_features
 
 
 class Restrict(Exportable, Pixelwise):
@@ -21,10 +22,11 @@ class Restrict(Exportable, Pixelwise):
         subgroup: of its group.
 
     Shapes:
-        x of any shape, unchanged; ``out_type`` is ``type.restrict(subgroup)``.
+        (N, type.dim), an image (B, type.dim, H, W) or, for groups of space, a volume: unchanged; ``out_type`` is
+        ``type.restrict(subgroup)``.
 
     Raises:
-        ValueError: when it is no subgroup.
+        ValueError: when it is no subgroup; features of another shape.
     """
 
     def __init__(self, type: FieldType, subgroup: Group) -> None:
@@ -34,6 +36,8 @@ class Restrict(Exportable, Pixelwise):
         self.in_type, self.out_type = type, type.restrict(subgroup)
 
     def forward(self, x: Tensor) -> Tensor:
+        image = isinstance(x, Tensor) and x.dim() > 2
+        check_features(x, self.in_type, None, "Restrict", 2 + self.in_type.group.dim if image else 2)
         return x
 
     def plain(self, seen) -> nn.Module:

@@ -11,10 +11,13 @@ from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.quadrature.cone_angles import is_cone
-from ...ops import map_rows
+from ...ops import kept_plan, map_rows
 from ..tensor_checks import check_features, count_copies
 
 MODES = ("cone", "zero", "average")
+_SOURCES = ("edge_index", "log", "cone_angle")
+#: the key of a graph's own plan of cone points
+CONE_KEY = ("cone",)
 # Distances within this of the shortest, relative, are equal.
 _TIE = 1e-3
 
@@ -100,7 +103,12 @@ class ConePoints(ConstantModule):
         check_features(x, self.in_type, None, "ConePoints")
         if hasattr(graph, "radius"):
             count_copies(graph, x.shape[0], graph.radius.shape[0], "ConePoints")
-        return self.apply_plan(x, cone_plan(graph))
+        return self.apply_plan(x, self.plan(graph))
+
+    def plan(self, graph) -> ConePlan | None:
+        """The cone points of a graph: looked for once, and kept by the graph."""
+        # () stands for none: of plans None is one that has not been made.
+        return kept_plan(graph, CONE_KEY, _SOURCES, lambda: cone_plan(graph) or ()) or None
 
     def apply_plan(self, x: Tensor, plan: ConePlan | None) -> Tensor:
         """As ``forward``, with the cone points found before."""

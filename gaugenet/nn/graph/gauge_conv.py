@@ -14,7 +14,7 @@ from ...kernels.quadrature import MAX_DEGREE
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
-from ..precision import autocast
+from ..precision import autocast, no_autocast
 from ..tensor_checks import check_features, check_graph, check_transport
 from .cone_points import ConePoints, cone_plan
 
@@ -146,7 +146,7 @@ class GaugeConv(MessagePassing):
 
     def _make_plan(self, graph, table: CoefficientTable) -> EdgePlan:
         group = self.in_type.group
-        with torch.autocast(graph.transport.device.type, enabled=False):  # geometry keeps its precision
+        with no_autocast(graph.transport):  # geometry keeps its precision
             check_transport(group, graph.transport, self._name)
             plan = make_plan(graph.edge_index, graph.transport, *table, self.columns, group)
             return plan._replace(cone=cone_plan(graph))

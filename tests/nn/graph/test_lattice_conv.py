@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch_geometric.data import Batch
 
 from gaugenet import FieldType, geometry, groups
+from gaugenet.data import StaticGraph
 from gaugenet.kernels import Taps, hexagonal_taps, square_taps
 from gaugenet.nn import ConePoints, GaugeConv, LatticeConv
+from gaugenet.nn.graph import cone_points
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error, symmetry_error
 from tests.helpers.graphs import GRIDS, HEXAGONAL_TYPES, square
 from tests.helpers.networks import randomise
@@ -174,6 +176,26 @@ def test_plans_are_shared(ico):
     assert first.plan_key == second.plan_key != LatticeConv(a, a, hexagonal_taps(2)).plan_key
     graph, x = ico.to_graph(), torch.randn(ico.num_nodes, a.dim, dtype=torch.float64)
     assert torch.equal(second(x, graph, first.plan(graph)), second(x, graph))
+
+
+@pytest.mark.parametrize("mode", ["cone", "zero", "average"])
+def test_cone_points_are_looked_for_once(ico, mode, monkeypatch):
+    layer, graph = ConePoints(FieldType(C6, "1x0 + 1xregular"), mode).double(), ico.to_graph()
+    x = torch.randn(ico.num_nodes, 7, dtype=torch.float64)
+    flat = geometry.grid((3, 4), 3).to_graph(), torch.randn(12, 7, dtype=torch.float64)
+    expected = layer(x, graph), layer(flat[1], flat[0])
+    assert torch.equal(expected[1], flat[1]) and not torch.equal(expected[0], x)
+    made, plan = [], cone_points.cone_plan
+    monkeypatch.setattr(cone_points, "cone_plan", lambda graph: made.append(1) or plan(graph))
+    assert torch.equal(layer(x, graph), expected[0]) and torch.equal(layer(x, StaticGraph(graph)), expected[0])
+    assert torch.equal(layer(flat[1], flat[0]), flat[1]) and not made
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    for features, on, out in ((x, graph, expected[0]), (flat[1], flat[0], flat[1])):
+        assert torch.allclose(compiled(features, on), out, rtol=1e-12, atol=1e-12)
+    batch = Batch.from_data_list([graph, ico.to_graph()])
+    assert torch.allclose(layer(torch.cat([x, x]), batch), torch.cat([expected[0]] * 2)) and len(made) == 1
+    graph.cone_angle = torch.full_like(graph.cone_angle, 2 * torch.pi)
+    assert torch.equal(layer(x, graph), x) and len(made) == 2  # a changed graph: a new plan
 
 
 def test_compiles_without_graph_breaks(ico):
