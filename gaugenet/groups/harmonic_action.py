@@ -41,11 +41,17 @@ def space_determinant(g: torch.Tensor) -> torch.Tensor:
     return (torch.linalg.cross(g[..., 0, :], g[..., 1, :]) * g[..., 2, :]).sum(-1)
 
 
-def circular_action(order: int, g: torch.Tensor) -> torch.Tensor:
-    """O(2) acting on (cos f a, sin f a): (..., 2, 2) -> (..., 2, 2), or (..., 1, 1) of ones when f is 0."""
+def circular_action(order: int, g: torch.Tensor, reflects: bool = True) -> torch.Tensor:
+    """O(2) acting on (cos f a, sin f a): (..., 2, 2) -> (..., 2, 2), or (..., 1, 1) of ones when f is 0.
+
+    Args:
+        order: f. g: (..., 2, 2). reflects: whether there are reflections among them; without, determinants are not looked at.
+    """
     cos, sin = angular_power(g, order)
     if order == 0:
         return cos[..., None, None]
+    if not reflects:
+        return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
     det = block_determinant(g)
     return torch.stack([torch.stack([cos, -sin * det], -1), torch.stack([sin, cos * det], -1)], -2)
 

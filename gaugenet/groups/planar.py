@@ -11,7 +11,7 @@ import torch
 
 from ..checks import check_int
 from .group import FiniteGroup, Group
-from .harmonic_action import angular_power, block_determinant
+from .harmonic_action import angular_power, block_determinant, circular_action
 from .representation import Irrep, Representation
 
 
@@ -81,15 +81,10 @@ class _Planar(Group):
 
     def irrep_matrix(self, name: str, g: torch.Tensor) -> torch.Tensor:
         order = self.irrep_degree(name)
-        cos, sin = angular_power(g, order)
-        if self._doubled(order):
-            if name.endswith("-"):
-                cos = cos * block_determinant(g)
-            return cos[..., None, None]
-        if self.reflects:
-            det = block_determinant(g)
-            return torch.stack([torch.stack([cos, -sin * det], -1), torch.stack([sin, cos * det], -1)], -2)
-        return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+        if not self._doubled(order):
+            return circular_action(order, g, self.reflects)
+        cos, _ = angular_power(g, order)
+        return (cos * block_determinant(g) if name.endswith("-") else cos)[..., None, None]
 
     @property
     def standard(self) -> Representation:

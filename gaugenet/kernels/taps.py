@@ -12,6 +12,7 @@ from ..checks import check_int
 from ..groups import FiniteGroup, Group, Representation
 from ..groups.constants import constant_array, constant_tensor
 from ..groups.invariants import invariant_basis
+from ..hexagons import HEIGHT
 from .basis import check_pair
 
 # Taps that are nearer than this (in lattice spacings) are one tap.
@@ -41,7 +42,7 @@ def hexagonal_taps(rings: int = 1) -> np.ndarray:
     span = np.arange(-rings, rings + 1)
     a, b = (axis.ravel() for axis in np.meshgrid(span, span))
     ring = np.maximum(np.maximum(abs(a), abs(b)), abs(a + b))
-    points = np.stack([a + b / 2, b * np.sqrt(0.75)], 1)[ring <= rings]
+    points = np.stack([a + b / 2, b * HEIGHT], 1)[ring <= rings]
     ring = ring[ring <= rings]
     angle = np.arctan2(points[:, 1], points[:, 0]) % (2 * np.pi)
     return points[np.lexsort([angle.round(9), ring])]
