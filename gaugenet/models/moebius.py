@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -70,7 +71,7 @@ class MobiusCNN(nn.Module):
             if number <= len(widths):
                 # The published form. b = 0 at first: -0.1, the default, is there for the ReLU of norms.
                 act = NormNonlinearity(b, "elu", smooth=False, eps=1e-8)
-                nn.init.zeros_(act.bias)
+                nn.init.zeros_(cast(Tensor, act.bias))
                 layers.append(OnGrid(act))
                 if number % 2 == 0:
                     layers.append(GridPool(b, padding_mode=padding_mode))
