@@ -8,7 +8,7 @@ which loads where gaugenet is not installed. A block of ``mul`` copies of n comp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,9 @@ from ...fields import FieldType
 from ...groups import Representation
 
 #: by the number of spatial axes
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-CONV_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+CONV_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
 _TINY = 1e-6
 
