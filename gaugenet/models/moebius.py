@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -128,7 +128,8 @@ class StripCNN(nn.Module):
         self.head = _head(num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        padding, conv = self.body[:2]
+        body: Any = self.body
+        padding, conv = body[:2]
         check_features(x, padding.in_type, conv.weight, "StripCNN", 4)
         return self.head(self.body(x).amax((2, 3)))
 

@@ -105,7 +105,7 @@ class ConePoints(ConstantModule):
             count_copies(graph, x.shape[0], graph.radius.shape[0], "ConePoints")
         return self.apply_plan(x, self.plan(graph))
 
-    def plan(self, graph) -> ConePlan | None:
+    def plan(self, graph: GraphLike) -> ConePlan | None:
         """The cone points of a graph: looked for once, and kept by the graph."""
         # () stands for none: of plans None is one that has not been made.
         return kept_plan(graph, CONE_KEY, _SOURCES, lambda: cone_plan(graph) or ()) or None
