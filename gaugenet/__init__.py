@@ -6,6 +6,7 @@ Submodules are imported on first use, so that ``gaugenet.geometry`` and the comm
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,7 @@ _NAMES = {"FieldType": "fields", "GaugeGraph": "data"}
 __all__ = [*_SUBMODULES, *_NAMES, "__version__"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f".{name}", __name__)
     if name in _NAMES:
@@ -39,5 +40,5 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'gaugenet' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -61,6 +62,16 @@ def test_every_package_is_there_on_first_use():
     assert set(rooms) <= set(gaugenet.__all__) and {"io", "pipeline", "viz"} <= set(rooms)
     code = f"import gaugenet\nfor room in {rooms!r}:\n    assert getattr(gaugenet, room).__name__ == 'gaugenet.' + room\n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("room", ["geometry", "viz"])
+def test_type_checkers_see_the_late_names(room):
+    """What __getattr__ imports on first use is imported under TYPE_CHECKING, from the same modules."""
+    module = importlib.import_module(f"gaugenet.{room}")
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {alias.asname: "." * (line.level - 1) + line.module for line in block.body for alias in line.names}
+    assert seen == module._LATE
 
 
 def test_types_are_declared():

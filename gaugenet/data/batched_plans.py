@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 CACHE = "plan_cache"
 # (level, key) -> (plan, names of the arrays it was made of)
 Plans = dict[tuple[int, Hashable], tuple[Any, tuple[str, ...]]]
+
+
+class PlannedLayer(Protocol):
+    """A layer that makes a plan of a graph: :class:`gaugenet.nn.GaugeConv`, :class:`gaugenet.nn.GaugePool`, ..."""
+
+    def plan(self, graph: Any) -> Any: ...
 
 
 def joined(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...]) -> EdgePlan | None:

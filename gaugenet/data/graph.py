@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import size_repr
 
@@ -18,7 +18,7 @@ from ..geometry.attributes import ATTRIBUTES
 from ..groups import Group
 from ..ops import LevelPlans, PlanCache
 from . import batched_plans
-from .batched_plans import CACHE
+from .batched_plans import CACHE, PlannedLayer
 
 # What a graph holds at every level, the registry of geometry and what only graphs have: name -> what is added when graphs are
 # joined ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of
@@ -56,6 +56,15 @@ class GraphLevel:
 
     __slots__ = ("_graph", "level")
 
+    # What __getattr__ gives, for type checkers.
+    edge_index: Tensor
+    log: Tensor
+    transport: Tensor
+    weight: Tensor
+    radius: Tensor
+    cluster: Tensor | None
+    cluster_transport: Tensor | None
+
     def __init__(self, graph: GaugeGraph, level: int) -> None:
         self._graph, self.level = graph, level
 
@@ -84,7 +93,7 @@ class GraphLevel:
         """What layers have made of this level, see :mod:`gaugenet.ops.plan_cache`."""
         return self._graph._plan_cache().level(self.level)
 
-    def plan(self, layer: nn.Module) -> Any:
+    def plan(self, layer: PlannedLayer) -> Any:
         """What a layer reads of this level: made once, kept with the graph, made anew when the level has changed."""
         return layer.plan(self)
 
@@ -131,7 +140,7 @@ class GaugeGraph(Data):
         """What layers have made of the finest level."""
         return self._plan_cache().level(0)
 
-    def plan(self, layer: nn.Module) -> Any:
+    def plan(self, layer: PlannedLayer) -> Any:
         """What a layer reads of the graph: made once, kept with the graph, made anew when the graph has changed."""
         return layer.plan(self)
 

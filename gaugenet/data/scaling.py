@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from ..errors import GaugenetError
+from ..fields import FieldType
 from .features import feature_type
 
 
@@ -58,7 +59,7 @@ class FeatureScaler(BaseTransform):
         data.x = (x - self.mean.to(x)) / self.std.to(x)
         return data
 
-    def _type(self, data: Data):
+    def _type(self, data: Data) -> FieldType:
         return feature_type(data, *self.names)
 
     def _joined(self, data: Data) -> Tensor:

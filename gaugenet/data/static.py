@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..ops import LevelPlans
+from .batched_plans import PlannedLayer
 from .graph import _ATTRIBUTES, GaugeGraph
 
 
@@ -37,6 +38,14 @@ class StaticGraph:
         TypeError: for anything but a GaugeGraph. ValueError: for a batch of several graphs.
     """
 
+    edge_index: Tensor
+    log: Tensor
+    transport: Tensor
+    weight: Tensor
+    radius: Tensor
+    cluster: Tensor | None
+    cluster_transport: Tensor | None
+
     #: for layers: features may be B fields one under the other
     static = True
 
@@ -61,7 +70,7 @@ class StaticGraph:
         """Of this level and the coarser ones."""
         return 1 if self.coarse is None else 1 + self.coarse.num_levels
 
-    def plan(self, layer: nn.Module) -> Any:
+    def plan(self, layer: PlannedLayer) -> Any:
         """What a layer reads of this level: made once, kept here, made anew when the level has changed."""
         return layer.plan(self)
 

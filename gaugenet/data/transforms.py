@@ -61,7 +61,7 @@ class MeshToGauge(BaseTransform):
         }
         defaults = inspect.signature(MeshToGauge).parameters
         #: the arguments that are not the defaults
-        self.options = {name: value for name, value in given.items() if value is not defaults[name].default}
+        self.options: dict[str, Any] = {name: value for name, value in given.items() if value is not defaults[name].default}
 
     def forward(self, data: Data) -> GaugeGraph:
         from ..geometry import mesh  # brings numba: only when a mesh comes

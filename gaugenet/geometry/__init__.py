@@ -3,9 +3,48 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .local_geometry import Feature, LocalGeometry, Pooling
+
+if TYPE_CHECKING:  # what __getattr__ gives
+    from ..io.loading import load_mesh as load_mesh
+    from ..pipeline.batch import preprocess as preprocess
+    from ..pipeline.process import ProcessParams as ProcessParams
+    from ..pipeline.process import process_one as process_one
+    from ..pipeline.sources import find_meshes as find_meshes
+    from .clouds.point_surface import point_cloud as point_cloud
+    from .lattices.grids import cylinder as cylinder
+    from .lattices.grids import flat_torus as flat_torus
+    from .lattices.grids import grid as grid
+    from .lattices.grids import hexagonal as hexagonal
+    from .lattices.grids import klein_bottle as klein_bottle
+    from .lattices.grids import moebius as moebius
+    from .lattices.grids import moebius_symmetries as moebius_symmetries
+    from .meshes.cyclic_structures import cyclic_structure as cyclic_structure
+    from .meshes.direction_fields import DirectionField as DirectionField
+    from .meshes.direction_fields import smooth_field as smooth_field
+    from .meshes.features import compute_features as compute_features
+    from .meshes.hierarchy import build_hierarchy as build_hierarchy
+    from .meshes.surface import mesh as mesh
+    from .spheres.healpix_pixels import healpix_centers as healpix_centers
+    from .spheres.healpix_pixels import healpix_neighbours as healpix_neighbours
+    from .spheres.healpix_pixels import healpix_parents as healpix_parents
+    from .spheres.healpix_pixels import nest_to_ring as nest_to_ring
+    from .spheres.healpix_pixels import ring_to_nest as ring_to_nest
+    from .spheres.icosahedral import icosahedron as icosahedron
+    from .spheres.icosahedral import icosahedron_symmetries as icosahedron_symmetries
+    from .spheres.icospheres import icosphere as icosphere
+    from .spheres.latlon_grids import latlon_nodes as latlon_nodes
+    from .spheres.latlon_grids import latlon_rings as latlon_rings
+    from .spheres.samplings import fibonacci_points as fibonacci_points
+    from .spheres.samplings import fibonacci_sphere as fibonacci_sphere
+    from .spheres.samplings import healpix as healpix
+    from .spheres.samplings import latlon as latlon
+    from .spheres.spherical import sphere as sphere
+    from .triangles.checks import check_mesh as check_mesh
+    from .triangles.repair import repair_mesh as repair_mesh
+    from .triangles.report import inspect_mesh as inspect_mesh
 
 # Late, so that `import gaugenet.geometry` stays cheap: name -> module. A module must not have the name of a function here.
 _LATE = {

@@ -26,9 +26,11 @@ class Group:
         elements: (order, d, d) float64, the identity first; ValueError when infinite.
         generators: (k, d, d) float64, discrete generators (with `lie_generators` they generate G).
         lie_generators: (m, d, d) float64, a basis of the Lie algebra; empty when finite.
+        reflects: of groups of the plane, whether reflections belong to the group.
     """
 
     dim: int
+    reflects: bool
 
     @property
     def order(self) -> int | None:
@@ -53,6 +55,11 @@ class Group:
     def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
         """Whether each matrix of g (..., d, d) lies in G up to `tol` (largest entry), a bool tensor (...)."""
         raise NotImplementedError
+
+    def nearest(self, g: torch.Tensor, tol: float) -> torch.Tensor:
+        """Index (...) of the element nearest to each matrix (..., d, d). ValueError when one is farther than `tol`
+        (Frobenius), and when G is infinite."""
+        raise ValueError(f"{self} is infinite: its elements have no numbers; use a finite subgroup")
 
     def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Elements (Q, d, d) and weights (Q,), float64, whose sum is the Haar average, exactly, of functions of degree <=

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..checks import check_int
 from ..fields import FieldType, check_field_types
 from ..nn import global_mean, to_scalars
+from ..nn.tensor_checks import GraphLike
 from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class GaugeClassifier(GaugeEncoder):
             scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(used.dropout), nn.Linear(copies, num_classes)
         )
 
-    def forward(self, x: Tensor, graph) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         x, level = self.encode(x, graph)[-1]
         return self.head(global_mean(to_scalars(x, self.types[-1]), level))
 

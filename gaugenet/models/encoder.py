@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from ..fields import FieldType, check_field_types
 from ..groups import Group
 from ..nn import BlockOptions, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
+from ..nn.tensor_checks import GraphLike
 from ..options import TakesOptions
 
 if TYPE_CHECKING:
@@ -104,17 +105,20 @@ class GaugeEncoder(TakesOptions, nn.Module):
         return BLOCKS[self.options.block](in_type, out_type, options=self.options)
 
     def reset_parameters(self) -> None:
+        module: Any
         for module in self.modules():
             if module is not self and hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def encode(self, x: Tensor, graph) -> list[tuple[Tensor, object]]:
+    def encode(self, x: Tensor, graph: GraphLike) -> list[tuple[Tensor, Any]]:
         """Features and level of the graph after every stage, finest first.
 
         x may be (N, in_type.dim), or (B, N, in_type.dim) for B fields on one :class:`gaugenet.data.StaticGraph`.
         """
-        x, level, passed = self.lift(x.flatten(0, -2)), graph, []
-        for stage, blocks in enumerate(self.stages):
+        level: Any = graph
+        stages: Any = self.stages  # lists of blocks
+        x, passed = self.lift(x.flatten(0, -2)), []
+        for stage, blocks in enumerate(stages):
             if stage:
                 x, level = self.pools[stage - 1](x, level), level.coarse
             for block in blocks:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -67,10 +69,11 @@ class IcosahedralCNN(nn.Module):
         self.in_type = type = in_type
         self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
         for stage, widths in enumerate(channels):
+            row = cast(Iterable[int], (widths,) if isinstance(widths, Integral) else widths)
             if stage:
                 self.pools.append(LatticePool(type, pool, corners=corners))
             blocks = nn.ModuleList()
-            for width in (widths,) if isinstance(widths, Integral) else widths:
+            for width in row:
                 out = FieldType(group, f"{width}xregular")
                 conv = LatticeConv(type, out, bias=norm is None, corners=corners)  # a norm has a bias of its own
                 after = nn.Sequential(FieldNorm(out, norm) if norm else nn.Identity(), NormNonlinearity(out, activation))
@@ -81,11 +84,12 @@ class IcosahedralCNN(nn.Module):
         self.head = nn.Linear(self.group_pool.out_type.dim, num_classes)
 
     def reset_parameters(self) -> None:
+        module: Any
         for module in self.modules():
             if module is not self and hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def plans(self, graph) -> list[LatticePlan]:
+    def plans(self, graph: Any) -> list[LatticePlan]:
         """The neighbours of the graph and of its coarser levels, one plan a stage, for graphs that are used again."""
         if graph.num_levels < len(self.stages):
             raise ValueError(
@@ -95,12 +99,14 @@ class IcosahedralCNN(nn.Module):
         levels = [graph]
         while len(levels) < len(self.stages):
             levels.append(levels[-1].coarse)
-        return [stage[0][0].plan(level) for stage, level in zip(self.stages, levels)]
+        stages: Any = self.stages  # lists of lists of modules
+        return [stage[0][0].plan(level) for stage, level in zip(stages, levels)]
 
-    def forward(self, x: Tensor, graph, plans: list[LatticePlan] | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph: Any, plans: list[LatticePlan] | None = None) -> Tensor:
         plans = self.plans(graph) if plans is None else plans
         x = x.flatten(0, -2)
-        for stage, blocks in enumerate(self.stages):
+        stages: Any = self.stages
+        for stage, blocks in enumerate(stages):
             if stage:
                 x, graph = self.pools[stage - 1](x, graph), graph.coarse
             for conv, after in blocks:

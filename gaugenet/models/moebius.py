@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -70,7 +71,7 @@ class MobiusCNN(nn.Module):
             if number <= len(widths):
                 # The published form. b = 0 at first: -0.1, the default, is there for the ReLU of norms.
                 act = NormNonlinearity(b, "elu", smooth=False, eps=1e-8)
-                nn.init.zeros_(act.bias)
+                nn.init.zeros_(cast(Tensor, act.bias))
                 layers.append(OnGrid(act))
                 if number % 2 == 0:
                     layers.append(GridPool(b, padding_mode=padding_mode))
@@ -127,7 +128,8 @@ class StripCNN(nn.Module):
         self.head = _head(num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        padding, conv = self.body[:2]
+        body: Any = self.body
+        padding, conv = body[:2]
         check_features(x, padding.in_type, conv.weight, "StripCNN", 4)
         return self.head(self.body(x).amax((2, 3)))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..fields import FieldType, check_field_types
 from ..nn import GaugeLinear, GaugeUnpool
+from ..nn.tensor_checks import GraphLike
 from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class GaugeUNet(GaugeEncoder):
         self.unpools = nn.ModuleList(GaugeUnpool(coarse) for _, coarse in pairs)
         self.project = GaugeLinear(self.types[0], out_type)
 
-    def forward(self, x: Tensor, graph) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         passed = self.encode(x, graph)
         y = passed[-1][0]
         for depth in reversed(range(len(self.up))):

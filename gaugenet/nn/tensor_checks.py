@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,47 @@ from .precision import in_autocast, no_autocast
 
 # How far a transporter may be from the group: records hold float32, and products of a few of them add up.
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+
+
+class GraphLike(Protocol):
+    """What layers read of a graph: a GaugeGraph, one of its levels, a StaticGraph, or any object with these arrays.
+
+    Others (area, curvature, cone_angle, batch, plans, ...) they read where the object has them.
+
+    Attributes:
+        edge_index: (2, E). log: (E, d). transport: (E, d, d). weight: (E,). radius: (N,).
+    """
+
+    @property
+    def edge_index(self) -> Tensor: ...
+    @property
+    def log(self) -> Tensor: ...
+    @property
+    def transport(self) -> Tensor: ...
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def radius(self) -> Tensor: ...
+
+
+class ClusteredGraph(Protocol):
+    """What pooling reads of a graph.
+
+    Attributes:
+        cluster: (N,) the coarse node of every node, cluster_transport: (N, d, d) transporters into the frames of these; None at
+            the coarsest level. coarse: the next level, a graph itself, or None.
+    """
+
+    @property
+    def cluster(self) -> Any: ...
+    @property
+    def cluster_transport(self) -> Any: ...
+    @property
+    def coarse(self) -> Any: ...
+
+
+class LatticeLike(GraphLike, ClusteredGraph, Protocol):
+    """A graph with a coarser level, of which pooling reads the edges too."""
 
 
 def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, layer: str, dim: int = 2) -> None:
@@ -32,7 +75,9 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
 
 
-def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: str, *, many: bool = False) -> None:
+def check_graph(
+    graph: Any, names: tuple[str, ...], num_nodes: int, device: torch.device, layer: str, *, many: bool = False
+) -> None:
     """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features.
 
     ``many``: the layer takes many fields on one static graph.
@@ -48,7 +93,7 @@ def check_graph(graph, names: tuple[str, ...], num_nodes: int, device, layer: st
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
 
 
-def count_copies(graph, num_nodes: int, expected: int, layer: str) -> int:
+def count_copies(graph: Any, num_nodes: int, expected: int, layer: str) -> int:
     """How many fields there are: 1, or on a static graph as often as the expected nodes are in those given. Else raise."""
     if getattr(graph, "static", False) and expected and num_nodes % expected == 0:
         return num_nodes // expected

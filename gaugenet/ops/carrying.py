@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,16 +68,18 @@ def _carry_sum(
 
 
 @_carry_sum.register_fake
-def _(x, copies, edges, reversed_edges, blocks, permutations):
+def _(
+    x: Tensor, copies: int, edges: list[Tensor], reversed_edges: list[Tensor], blocks: Tensor, permutations: Tensor
+) -> Tensor:
     return x.new_empty(copies * (edges[0].shape[0] - 1), x.shape[1])
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     _, ctx.copies, edges, reversed_edges, *layout = inputs
     ctx.save_for_backward(*edges, *reversed_edges, *layout)
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple:
     tensors = ctx.saved_tensors
     edges, reversed_edges, layout = tensors[:_EDGES], tensors[_EDGES : 2 * _EDGES], tensors[2 * _EDGES :]
     # Linear: its own backward pass with the edges turned round, and so on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,11 +46,11 @@ class _Moments(torch.autograd.Function):
         return torch.batch_norm_update_stats(x, None, None, 0.0)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs, output[0])
 
     @staticmethod
-    def backward(ctx, of_mean: Tensor, of_var: Tensor) -> Tensor:
+    def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> Tensor:
         x, mean = ctx.saved_tensors
         slope = of_var * (2 / x.shape[0])
         return torch.addcmul(of_mean / x.shape[0] - slope * mean, x, slope)
@@ -60,11 +62,11 @@ class _Scale(torch.autograd.Function):
         return torch.addcmul(shift, x, scale)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
             return grad * scale, (grad * x).sum(0), grad.sum(0)

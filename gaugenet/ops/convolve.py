@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,7 +57,7 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     edges = plan.forward
     learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
 
-    def fits(loop) -> bool:
+    def fits(loop: Any) -> bool:
         return loop.supported(x, layout, transposed)
 
     backend = "reference" if edges.unordered else backend

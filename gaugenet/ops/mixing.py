@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,24 @@ from ..fields import FieldType
 # What a block of a field type does under a transporter with (cos, sin, det), or as an element of a finite group; of FLIP a sign
 # for each element stands in the place of a permutation.
 COPY, SIGN, ROTATE, PERMUTE, OTHER, FLIP = 0, 1, 2, 3, 4, 5
+
+
+class Expansion(Protocol):
+    """What a layout asks of a kernel (:class:`gaugenet.kernels.expansion.KernelExpansion`)."""
+
+    in_type: FieldType
+    out_type: FieldType
+    num_radial: int
+    num_angular: int
+    dense: bool
+
+    @property
+    def num_columns(self) -> int: ...
+
+    @property
+    def paths(self) -> Sequence[tuple[int, int, int, int]]: ...
+
+    def functionals(self, i: int, o: int, transposed: bool) -> Tensor: ...
 
 
 class Layout(NamedTuple):
@@ -53,7 +72,9 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, tensors: list[Tensor]) -> Layout:
         """The inverse of :attr:`tensors`, of a special layout."""
-        return cls(*tensors, _shapes(tensors[4]), True)
+        blocks, permutations, entries, factors, groups, columns, column_factors = tensors
+        shapes = _shapes(groups)
+        return cls(blocks, permutations, entries, factors, groups, columns, column_factors, shapes, True)
 
     @property
     def sizes(self) -> list[int]:
@@ -70,7 +91,7 @@ class Layout(NamedTuple):
         return [part.view(shape) for part, shape in zip(weight.split([a * b for a, b in self.shapes]), self.shapes)]
 
 
-def make_layout(expansion, own, transposed: bool) -> Layout:
+def make_layout(expansion: Expansion, own: Expansion | None, transposed: bool) -> Layout:
     """The Layout of a kernel expansion, or of its backward pass.
 
     Args:
@@ -85,7 +106,9 @@ def make_layout(expansion, own, transposed: bool) -> Layout:
     if expansion.dense:
         return _dense_layout(source, result, centre + (own is not None))
     parts = [(expansion, 0, _pairs(expansion)), *([(own, centre, _pairs(own))] if own is not None else [])]
-    entries, factors, groups = [], [], []
+    entries: list[tuple[int, ...]] = []
+    factors: list[tuple[float, float]] = []
+    groups = []
     z = offset = 0
     for r, ((mul_r, rep_r), columns) in enumerate(zip(result.blocks, result.slices)):
         first = z
@@ -136,7 +159,7 @@ def _shapes(groups: Tensor) -> tuple[tuple[int, int], ...]:
     return tuple((rows, columns) for _, rows, _, columns, _ in groups.tolist())
 
 
-def _pairs(expansion) -> set[tuple[int, int]]:
+def _pairs(expansion: Expansion) -> set[tuple[int, int]]:
     """(in block, out block) that a kernel joins."""
     return {(i, o) for i, o, start, stop in expansion.paths if stop > start}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,17 @@ def convolve(
 
 
 @convolve.register_fake
-def _(x, bias, weight, transposed_weight, edges, layout, transposed_edges, transposed_layout, loop):
+def _(
+    x: Tensor,
+    bias: Tensor,
+    weight: Tensor,
+    transposed_weight: Tensor,
+    edges: list[Tensor],
+    layout: list[Tensor],
+    transposed_edges: list[Tensor],
+    transposed_layout: list[Tensor],
+    loop: str,
+) -> Tensor:
     return x.new_empty(x.shape[0], bias.shape[0])
 
 
@@ -65,20 +76,22 @@ def convolve_backward(
 
 
 @convolve_backward.register_fake
-def _(grad, x, weight, edges, layout, need_x, need_w, loop):
+def _(
+    grad: Tensor, x: Tensor, weight: Tensor, edges: list[Tensor], layout: list[Tensor], need_x: bool, need_w: bool, loop: str
+) -> tuple[Tensor, Tensor]:
     size = weight.numel() if need_w else 0
     working = WORKING[x.dtype]
     return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size, dtype=working)
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     *tensors, ctx.loop = inputs
     lists = tensors[4:]
     ctx.sizes = [len(part) for part in lists]
     ctx.save_for_backward(*tensors[:4], *itertools.chain(*lists))
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple:
     x, bias, weight, transposed, *rest = ctx.saved_tensors
     rest = iter(rest)
     edges, layout, t_edges, t_layout = ([next(rest) for _ in range(n)] for n in ctx.sizes)

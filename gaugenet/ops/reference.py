@@ -5,7 +5,7 @@ Letters: N nodes, E edges, J columns of the coefficient table (radial functions 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ def combine(flat: Tensor, layout: Layout) -> Tensor:
     return reduced
 
 
-def _padded_sums(values: Tensor, table: Tensor, edges: EdgeList, num_nodes: int):
+def _padded_sums(values: Tensor, table: Tensor, edges: EdgeList, num_nodes: int) -> Iterator[tuple[int, int, Tensor]]:
     """(start, stop, sum over e -> p of table[e, j] values[e, :]) by batched products over targets padded to equal degree."""
     first, degree = edges.rowptr[:-1], edges.rowptr.diff()
     rank = torch.arange(edges.target.numel(), device=first.device) - first[edges.target]

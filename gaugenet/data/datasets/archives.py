@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from ...errors import GaugenetError
 from ...pipeline.process import content_sha256
@@ -70,7 +70,7 @@ def unpack(archive: str | os.PathLike, destination: str | os.PathLike | None = N
     return target
 
 
-def _members(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """(name, open file) of the regular files; anything but files and folders is refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
@@ -82,13 +82,14 @@ def _members(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
                     with opened.open(entry) as file:
                         yield entry.filename, file
         return
-    with tarfile.open(archive) as opened:
-        for entry in opened:
-            if entry.isdir():
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isdir():
                 continue
-            if not entry.isreg():
-                raise GaugenetError(f"{archive}: {entry.name!r} is a link or a device")
-            yield entry.name, opened.extractfile(entry)
+            found = tar.extractfile(member) if member.isreg() else None
+            if found is None:
+                raise GaugenetError(f"{archive}: {member.name!r} is a link or a device")
+            yield member.name, found
 
 
 def _safe(name: str, archive: Path) -> Path:

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.io import netcdf_file
@@ -71,7 +72,7 @@ def read_netcdf(file: Path, ndim: Mapping[str, int]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _unpacked(variable) -> np.ndarray:
+def _unpacked(variable: Any) -> np.ndarray:
     values = np.array(variable.data, dtype=variable.data.dtype.newbyteorder("="))
     if not hasattr(variable, "scale_factor") and not hasattr(variable, "add_offset"):
         return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,11 +41,11 @@ class CorticalSurface(NamedTuple):
         wall = [i for i, name in enumerate(self.names) if name in ("unknown", "corpuscallosum")]
         return ~np.isin(self.labels, wall)
 
-    def sphere(self, **options) -> LocalGeometry:
+    def sphere(self, **options: Any) -> LocalGeometry:
         """The unit sphere with these vertices; options of :func:`gaugenet.geometry.sphere`."""
         return geometry.sphere(self.unit, faces=self.faces, **options)
 
-    def surface(self, name: str = "white", **options) -> LocalGeometry:
+    def surface(self, name: str = "white", **options: Any) -> LocalGeometry:
         """The folded surface "white", "pial" or "inflated"; options of :func:`gaugenet.geometry.mesh`."""
         if name not in self.positions:
             raise ValueError(f"no surface {name!r}: expected one of {', '.join(self.positions)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class SkyMap(NamedTuple):
     mask: np.ndarray
     nside: int
 
-    def sphere(self, **options) -> LocalGeometry:
+    def sphere(self, **options: Any) -> LocalGeometry:
         """The pixel centres in the order of the maps; options of :func:`gaugenet.geometry.healpix`."""
         return healpix(self.nside, nest=False, **options)
 

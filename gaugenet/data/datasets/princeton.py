@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,11 +71,13 @@ class Princeton(ShapeDataset):
 
         graph = super().graph_of(geometry, name)
         original = load_mesh(Path(self.root, name))
-        centre = geometry.positions[geometry.faces].mean(1) / geometry.metadata.get("scale", 1.0)
+        positions, faces = cast(np.ndarray, geometry.positions), cast(np.ndarray, geometry.faces)  # every mesh has them
+        centre = positions[faces].mean(1) / geometry.metadata.get("scale", 1.0)
+        face_ids = cast(np.ndarray, original.face_ids)
         _, nearest = cKDTree(original.vertices[original.faces].mean(1)).query(centre)
-        label = self._labels[name][original.face_ids[nearest]].astype(np.int64)
+        label = self._labels[name][face_ids[nearest]].astype(np.int64)
         graph.face_label = torch.from_numpy(label)
-        graph.vertex_label = torch.from_numpy(vertex_labels(geometry.positions, geometry.faces, label))
+        graph.vertex_label = torch.from_numpy(vertex_labels(positions, faces, label))
         return graph
 
     def face_labels(self, idx: int) -> np.ndarray:

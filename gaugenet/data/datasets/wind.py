@@ -147,7 +147,9 @@ class GeopotentialWind:
         return self._components(grid.vectors(east[:, inner], north[:, inner], unit), frame, rotation, scale, len(unit))
 
     @staticmethod
-    def _components(ambient, frame, rotation, scale, n) -> np.ndarray:
+    def _components(
+        ambient: np.ndarray, frame: np.ndarray, rotation: np.ndarray | None, scale: WindScale | None, n: int
+    ) -> np.ndarray:
         frame = np.asarray(frame, dtype=np.float64)
         if frame.shape != (n, 3, 2):
             raise ValueError(f"frames expected shape {(n, 3, 2)}, got {frame.shape}")

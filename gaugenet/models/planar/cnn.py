@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -97,7 +98,7 @@ class PlanarCNN(nn.Module):
         dropout: float = 0.0,
         lattice: str | Lattice = "square",
     ) -> None:
-        check_instance(self, "group", group, Group | None, "a structure group, such as groups.Cyclic(4)")
+        check_instance(self, "group", group, (Group, type(None)), "a structure group, such as groups.Cyclic(4)")
         check_counts(self, num_classes=num_classes, in_channels=in_channels, kernel_size=kernel_size, pool=pool)
         check_ints(self, "widths", widths)
         check_choice(self, "norm", norm, ("batch", "layer", None))
@@ -113,19 +114,20 @@ class PlanarCNN(nn.Module):
         if nonlinearity is None:
             nonlinearity = "norm" if all(rep.is_permutation for _, rep in unit.blocks) else "gated"
         lattice = Lattice.of(lattice)
-        options = {} if lattice.is_square else {"lattice": lattice}
+        options: dict[str, Any] = {} if lattice.is_square else {"lattice": lattice}
         if options and basis == "interpolated":
             raise ValueError('basis="interpolated" is for square pixels')
-        window = {} if lattice.is_square else {"stride": pool, "padding": pool // 2, **options}
+        window: dict[str, Any] = {} if lattice.is_square else {"stride": pool, "padding": pool // 2, **options}
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
         types = [self.in_type, *(FieldType(group, [(mul * w, rep) for mul, rep in unit.blocks]) for w in widths)]
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(pairwise(types), start=1):
             act = make_nonlinearity(b, nonlinearity, activation)
+            inner = cast(FieldType, act.in_type)
             layers += [GridMask(a, **options)] if options else []
-            layers.append(_convolution(basis, a, act.in_type, kernel_size, options))
+            layers.append(_convolution(basis, a, inner, kernel_size, options))
             if norm is not None:
-                layers.append(_norm(act.in_type, norm, options))
+                layers.append(_norm(inner, norm, options))
             layers.append(OnGrid(act))
             if dropout:
                 layers.append(OnGrid(FieldDropout(b, dropout)))
@@ -136,9 +138,10 @@ class PlanarCNN(nn.Module):
         self.body = nn.Sequential(*layers)
         self.hidden_type = types[-1]
         permuted = all(rep.is_permutation for _, rep in self.hidden_type.blocks)
-        self.invariants = OnGrid(GroupPool(self.hidden_type) if permuted else ToScalars(self.hidden_type))
+        invariants = GroupPool(self.hidden_type) if permuted else ToScalars(self.hidden_type)
+        self.invariants = OnGrid(invariants)
         self.readout = nn.Sequential(READOUTS[readout](1), nn.Flatten())
-        self.head = nn.Linear(self.invariants.out_type.dim, num_classes)
+        self.head = nn.Linear(invariants.out_type.dim, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
         """The invariants at every pixel after the last pooling: (B, in_channels, H, W) -> (B, copies, H', W')."""

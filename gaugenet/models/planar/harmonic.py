@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 
 from ...checks import check_choice, check_counts, check_int, check_ints
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
-from ...nn.exporting.exportable import Exportable
+from ...nn.exporting.exportable import Exportable, Seen
 from ...nn.exporting.plain import traced
 
 
@@ -50,12 +50,14 @@ class HarmonicNetwork(nn.Module):
         for number, width in enumerate(channels, start=1):
             last = number == len(channels)
             after = 0 if last else max_order
-            layers.append(HarmonicConv(before, width, kernel_size, in_order=order, out_order=after, rings=rings))
+            conv = HarmonicConv(before, width, kernel_size, in_order=order, out_order=after, rings=rings)
+            layers.append(conv)
             if norm is not None:
-                layers.append(OnGrid(FieldNorm(layers[-1].out_type, norm)))
-            layers.append(MagnitudeNonlinearity(width, after))
+                layers.append(OnGrid(FieldNorm(conv.out_type, norm)))
+            magnitude = MagnitudeNonlinearity(width, after)
+            layers.append(magnitude)
             if number % 2 == 0 and not last and pool > 1:
-                layers.append(GridPool(layers[-1].out_type, pool, "mean"))
+                layers.append(GridPool(magnitude.out_type, pool, "mean"))
             before, order = width, after
         self.in_type = layers[0].in_type
         self.body = nn.Sequential(*layers)
@@ -79,5 +81,5 @@ class _Modulus(Exportable):
         real, imaginary = x.chunk(2, 1)
         return (real.square() + imaginary.square() + 1e-12).sqrt()
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         return traced(self)

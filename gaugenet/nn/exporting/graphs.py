@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class GraphProgram(nn.Module):
 
 
 @torch.no_grad()
-def graph_inputs(network: nn.Module, graph) -> dict[str, Tensor]:
+def graph_inputs(network: nn.Module, graph: Any) -> dict[str, Tensor]:
     """The tensors of a graph that an exported network takes, by name: the same names for every graph.
 
     Runs the network once, on zeros, and takes what its layers have read and made of the graph.
@@ -67,13 +67,14 @@ def graph_inputs(network: nn.Module, graph) -> dict[str, Tensor]:
     for name, module in network.named_modules():
         if getattr(module, "table_key", "") is None:
             raise ValueError(f"{name or 'the network'}: a {type(module).__name__} with learnt functions cannot be exported")
-    if not isinstance(getattr(network, "in_type", None), FieldType):
+    in_type = getattr(network, "in_type", None)
+    if not isinstance(in_type, FieldType):
         raise TypeError(f"{type(network).__name__} has no in_type: give it the field type of its input as an attribute")
     like = next((p for p in network.parameters() if p.is_floating_point()), graph.log)
     record, training = _Record(graph), [module.training for module in network.modules()]
     network.eval()
     try:
-        network(like.new_zeros(graph.radius.shape[0], network.in_type.dim), record)
+        network(like.new_zeros(graph.radius.shape[0], in_type.dim), record)
     finally:
         for module, mode in zip(network.modules(), training):
             module.training = mode
@@ -95,7 +96,7 @@ def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
     dims: dict[str, Any] = {}
     shapes: dict[str, dict[int, Any]] = {}
     for name, tensor in inputs.items():
-        kind, *place = re.match(r"([a-z_]*[a-z])(?:_(\d+))?(?:_(\d+))?$", name).groups()
+        kind, *place = cast(re.Match[str], re.match(r"([a-z_]*[a-z])(?:_(\d+))?(?:_(\d+))?$", name)).groups()
         level = int(place[0] or 0)
         if kind == "sizes":
             shapes[name] = {0: torch.export.Dim("graphs")} if len(tensor) > 1 else {}
@@ -120,8 +121,9 @@ def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
 class _Record:
     """A level of a graph as a network sees it, which notes what is read and the plans that are made."""
 
-    def __init__(self, graph, level: int = 0) -> None:
-        self._graph, self._level, self._read = graph, level, set()
+    def __init__(self, graph: Any, level: int = 0) -> None:
+        self._graph, self._level = graph, level
+        self._read: set[str] = set()
         self.plans = _Made(graph)
         self.coarse = None if graph.coarse is None else _Record(graph.coarse, level + 1)
 
@@ -176,11 +178,11 @@ def _cone_parts(name: str, cone: ConePlan | None, k: int, p: int) -> Iterator[tu
 class _Made(dict):
     """The plans that layers make of a level, or that it keeps, by their keys (as of :class:`gaugenet.ops.LevelPlans`)."""
 
-    def __init__(self, graph) -> None:
+    def __init__(self, graph: Any) -> None:
         super().__init__()
         self._graph = graph
 
-    def find(self, graph, key: Hashable, names: tuple[str, ...]) -> Any:
+    def find(self, graph: Any, key: Hashable, names: tuple[str, ...]) -> Any:
         if key not in self:
             kept = getattr(self._graph, "plans", None)
             found = None if kept is None else kept.find(self._graph, key, names)
@@ -189,7 +191,7 @@ class _Made(dict):
             self[key] = found
         return self[key]
 
-    def put(self, graph, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
+    def put(self, graph: Any, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
         self[key] = plan
 
 
@@ -221,9 +223,11 @@ class _Level:
     def pool_plan(self, p: int) -> PoolPlan:
         """The p-th plan, of a pooling of lattices."""
         edges, k = self._edges(p), self._level
-        taps = [self._tensors.get(f"tap_{name}_{k}_{p}", edges.element) for name in _TAPS]
-        cones = self.cone_plan("cone", p), self.cone_plan("coarse_cone", p)
-        return PoolPlan(EdgePlan(edges, edges), *taps, *cones, (self.area.shape[0], self.coarse.area.shape[0]))
+        coarse: Any = self.coarse  # what pools has a coarser level
+        source, element, there, conical = [self._tensors.get(f"tap_{name}_{k}_{p}", edges.element) for name in _TAPS]
+        cone, coarse_cone = self.cone_plan("cone", p), self.cone_plan("coarse_cone", p)
+        sizes = self.area.shape[0], coarse.area.shape[0]
+        return PoolPlan(EdgePlan(edges, edges), source, element, there, conical, cone, coarse_cone, sizes)
 
     def _edges(self, p: int) -> EdgeList:
         k, tensors = self._level, self._tensors
@@ -241,8 +245,9 @@ class _Level:
         tensors, k = self._tensors, self._level
         if f"{name}_node_{k}_{p}" not in tensors:
             return None
-        area = (self.coarse if name == "coarse_cone" else self).area
-        return ConePlan(*(tensors[f"{name}_{field}_{k}_{p}"] for field in _CONES), area.new_zeros(area.shape[0], 0))
+        level: Any = self.coarse if name == "coarse_cone" else self
+        node, source, place, part = [tensors[f"{name}_{field}_{k}_{p}"] for field in _CONES]
+        return ConePlan(node, source, place, part, level.area.new_zeros(level.area.shape[0], 0))
 
 
 class _Given(dict):
@@ -252,7 +257,7 @@ class _Given(dict):
         super().__init__()
         self._level = level
 
-    def find(self, graph, key: tuple, names: tuple[str, ...]) -> EdgePlan | PoolPlan | ConePlan | tuple[()]:
+    def find(self, graph: Any, key: tuple, names: tuple[str, ...]) -> EdgePlan | PoolPlan | ConePlan | tuple[()]:
         if key not in self:
             level, p = self._level, len(self)
             if key == CONE_KEY:

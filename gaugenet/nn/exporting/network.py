@@ -37,24 +37,25 @@ def export(network: nn.Module, example: Tensor | tuple[Tensor, Any] | None = Non
         ValueError: without an example, for layers that need one; a layer used on images of several sizes.
         RuntimeError: when the exported network gives other numbers for the example.
     """
+    image: Any = example
     if takes_graph(network):
         return _on_graphs(network, example)
     seen: dict[str, set[Seen]] = {}
     training = network.training
     network.eval()
     try:
-        expected = None if example is None else _record(network, example, seen)
+        expected = None if example is None else _record(network, image, seen)
     finally:
         network.train(training)
-    tensors = [*network.parameters(), *network.buffers(), *([] if example is None else [example])]
+    tensors = [*network.parameters(), *network.buffers(), *([] if example is None else [image])]
     with torch.device(tensors[0].device if tensors else torch.get_default_device()):  # where new tensors are made
         result = _convert(copy.deepcopy(network).eval(), "", seen).eval()
-    if example is not None:
-        _compare(result(example), expected)
+    if expected is not None:
+        _compare(result(image), expected)
     return result
 
 
-def _on_graphs(network: nn.Module, example: tuple[Tensor, Any] | None) -> GraphProgram:
+def _on_graphs(network: nn.Module, example: Tensor | tuple[Tensor, Any] | None) -> GraphProgram:
     program = GraphProgram(network)
     if example is not None:
         if not isinstance(example, tuple) or len(example) != 2:

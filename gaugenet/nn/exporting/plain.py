@@ -8,7 +8,7 @@ which loads where gaugenet is not installed. A block of ``mul`` copies of n comp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,9 @@ from ...fields import FieldType
 from ...groups import Representation
 
 #: by the number of spatial axes
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-CONV_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+CONV_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
 _TINY = 1e-6
 
@@ -55,7 +55,7 @@ def blocks_of(type: FieldType, pointwise: Callable[[Representation], bool] | Non
     ]
 
 
-def loaded(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+def loaded(conv: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
     """A convolution with this weight and bias, in their dtype."""
     conv = conv.to(weight)
     conv.weight.data.copy_(weight)
@@ -75,6 +75,9 @@ def traced(module: nn.Module) -> fx.GraphModule:
 class Reorder(nn.Module):
     """A layer between two permutations of channels."""
 
+    before: Tensor
+    after: Tensor
+
     def __init__(self, layer: nn.Module, before: Tensor, after: Tensor) -> None:
         super().__init__()
         self.layer = layer
@@ -87,6 +90,8 @@ class Reorder(nn.Module):
 
 class Pad(nn.Module):
     """Continues every axis by its mode; ``turn`` (C, C) acts on what lies beyond the seam of a Moebius strip."""
+
+    turn: Any  # (C, C), or None without such an axis
 
     def __init__(self, padding: Sequence[int], modes: Sequence[str], turn: Tensor | None) -> None:
         super().__init__()
@@ -117,6 +122,8 @@ class Pad(nn.Module):
 
 class Mask(nn.Module):
     """Times a function of the place (H, W)."""
+
+    mask: Tensor
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
@@ -157,6 +164,8 @@ class _Pool(nn.Module):
     """Windows of pixels to one: every ``stride`` pixels, the pixels ``taps`` of ``size`` x ``size``, all ways to lay them
     (``ends``, as for F.pad) averaged."""
 
+    select: Tensor
+
     def __init__(self, size: int, taps: Sequence[tuple[int, int]], stride: int, ends: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.size, self.stride, self.ends, self.whole = size, stride, [list(e) for e in ends], len(taps) == size**2
@@ -168,6 +177,9 @@ class _Pool(nn.Module):
         parts = [self.pooled(x, ends) for ends in self.ends]
         return sum(parts[1:], parts[0]) / len(parts) if len(parts) > 1 else parts[0]
 
+    def pooled(self, x: Tensor, ends: list[int]) -> Tensor:
+        raise NotImplementedError
+
     def seen(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, T, H', W'): one operation, so that graphs stay small."""
         return F.conv2d(x.reshape(-1, 1, x.shape[2], x.shape[3]), self.select, stride=self.stride).unflatten(
@@ -178,7 +190,9 @@ class _Pool(nn.Module):
 class MeanPool(_Pool):
     """The mean of the pixels of a window that ``inside`` (1, 1, H, W) has, or of all of them."""
 
-    def __init__(self, *windows, inside: Tensor | None) -> None:
+    inside: Tensor | None
+
+    def __init__(self, *windows: Any, inside: Tensor | None) -> None:
         super().__init__(*windows)
         self.register_buffer("inside", inside)
 
@@ -190,7 +204,7 @@ class MeanPool(_Pool):
 class LargestPool(_Pool):
     """The largest value of each channel, or of every copy the member of largest norm (the mean of ties)."""
 
-    def __init__(self, *windows, blocks: Sequence[Block], eps: float) -> None:
+    def __init__(self, *windows: Any, blocks: Sequence[Block], eps: float) -> None:
         super().__init__(*windows)
         self.blocks, self.eps = list(blocks), eps
 
@@ -227,6 +241,8 @@ class Pointwise(nn.Module):
 
 class Norms(nn.Module):
     """:class:`NormNonlinearity`."""
+
+    bias: Tensor | None
 
     def __init__(
         self, blocks: Sequence[Block], act: Callable, bias: Tensor | None, eps: float, smooth: bool, axes: int
@@ -282,6 +298,10 @@ class Circle(nn.Module):
     channel lies among the n * width results, followed by the channels that are acted on pointwise.
     """
 
+    place: Tensor
+    back: Tensor
+    synthesis: Tensor
+
     def __init__(
         self, place: Tensor, back: Tensor, synthesis: Tensor, act: Callable, pointwise: Callable, scaled: bool
     ) -> None:
@@ -325,9 +345,12 @@ class Polynomial(nn.Module):
 class LayerNorm(nn.Module):
     """:class:`FieldNorm` in the mode "layer": one projector (n, n) on invariants a block, gamma and beta by channel."""
 
+    gamma: Tensor
+    beta: Tensor
+
     def __init__(
         self, blocks: Sequence[Block], projectors: Sequence[Tensor], gamma: Tensor, beta: Tensor, eps: float, axes: int
-    ):
+    ) -> None:
         super().__init__()
         self.blocks, self.eps = list(blocks), eps
         for b, projector in enumerate(projectors):
@@ -348,6 +371,11 @@ class LayerNorm(nn.Module):
 
 class Products(nn.Module):
     """:class:`TensorNonlinearity`: maps (mul, n, Q) of the products of the components ``pairs`` (2, Q)."""
+
+    maps: Tensor
+    first: Tensor
+    second: Tensor
+    gain: Tensor
 
     def __init__(self, maps: Tensor, pairs: Tensor, gain: Tensor, eps: float) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +98,7 @@ class ToScalars(Pixelwise):
         return str(self.in_type)
 
 
-def global_mean(x: Tensor, graph) -> Tensor:
+def global_mean(x: Tensor, graph: Any) -> Tensor:
     """Mean of (N, C) scalars over every mesh of a batch, weighted by cell area where the graph has it: (number of meshes, C).
 
     On a static graph the mean of every field: (B N, C) to (B, C).

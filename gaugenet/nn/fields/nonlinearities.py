@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...checks import check_number
 from ...fields import FieldType, check_field_types
+from ...groups import Representation
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import Gates, Norms, Pointwise, blocks_of, traced
 from ..precision import room_for_squares
@@ -45,7 +46,7 @@ def activation_module(activation: str | Callable[[Tensor], Tensor]) -> nn.Module
     return copy.deepcopy(activation) if isinstance(activation, nn.Module) else traced(Pointwise(activation))
 
 
-def is_pointwise(rep) -> bool:
+def is_pointwise(rep: Representation) -> bool:
     """Whether any pointwise function commutes with a representation (permutations, the trivial one included)."""
     return rep.is_permutation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ...checks import check_int
 from ...fields import FieldType, check_field_types
+from ...groups import Representation
 from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
 from ..exporting.exportable import Pixelwise
@@ -162,13 +164,13 @@ class _Chunked(torch.autograd.Function):
     """A function of single nodes, some at a time: the samples stay in the cache, and the backward pass makes them anew."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, function: Callable[[Tensor], Tensor], step: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], step: int) -> Tensor:
         ctx.save_for_backward(x)
         ctx.function, ctx.step = function, step
         return torch.cat([function(part) for part in x.split(step)])
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         (x,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
             return torch.autograd.grad(ctx.function(x), x, grad, create_graph=True)[0], None, None
@@ -190,7 +192,7 @@ class _Square(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor, step: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor, step: int) -> Tensor:
         ctx.save_for_backward(x, samples, polynomial, unit)
         ctx.step = step
         if torch.compiler.is_compiling():  # torch.export does not take what is written into views
@@ -201,7 +203,7 @@ class _Square(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         x, samples, polynomial, unit = ctx.saved_tensors
         nothing = (None,) * 4
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
@@ -326,7 +328,7 @@ def _functions_on_circle(type: FieldType) -> list:
     return [] if all(is_pointwise(rep) for rep in irreps) else list(irreps.items())
 
 
-def _check_circle(rep) -> None:
+def _check_circle(rep: Representation) -> None:
     """The sampled vector e_1 must be fixed by every element that fixes the point 0 of the circle."""
     if rep.group.reflects:
         first = rep(_reflection())[:, 0]
@@ -340,7 +342,7 @@ def _reflection() -> Tensor:
     return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
 
 
-def _num_rotations(group) -> int:
+def _num_rotations(group: Any) -> int:
     return max(group.order // 2, 1) if group.reflects else group.order
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor, nn
 
 from ...checks import check_instance
 from ...fields import FieldType, check_field_types
 from ...groups import Group
-from ..exporting.exportable import Exportable, Pixelwise
+from ..exporting.exportable import Exportable, Pixelwise, Seen
 from ..tensor_checks import check_features
 
 
@@ -40,7 +42,7 @@ class Restrict(Exportable, Pixelwise):
         check_features(x, self.in_type, None, "Restrict", 2 + self.in_type.group.dim if image else 2)
         return x
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         return nn.Identity()
 
     def pixelwise(self) -> nn.Module:

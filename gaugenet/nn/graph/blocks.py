@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, cast
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from ...options import TakesOptions
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
 from ..fields.norm import FieldDropout, FieldNorm
+from ..tensor_checks import GraphLike
 from .gauge_conv import GaugeConv
 
 if TYPE_CHECKING:
@@ -93,17 +94,18 @@ class ConvBlock(TakesOptions, nn.Module):
         options = self._settle(options, overrides)
         self.in_type, self.out_type = in_type, out_type
         self.act = options.nonlinear(out_type)
-        hidden = self.act.in_type
+        hidden = cast(FieldType, self.act.in_type)
         self.conv = options.convolution(in_type, hidden)
         self.norm = options.normalization(hidden)
         self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
+        module: Any
         for module in self.children():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
         return self.dropout(self.act(self.norm(self.conv(x, graph))))
 
@@ -137,7 +139,7 @@ class ResidualBlock(TakesOptions, nn.Module):
         self.in_type, self.out_type = in_type, out_type
         self.act1 = options.nonlinear(out_type)
         self.act2 = options.nonlinear(out_type)
-        hidden = self.act1.in_type
+        hidden = cast(FieldType, self.act1.in_type)
         self.conv1 = options.convolution(in_type, hidden)
         self.conv2 = options.convolution(out_type, hidden)
         self.norm1 = options.normalization(hidden)
@@ -146,11 +148,12 @@ class ResidualBlock(TakesOptions, nn.Module):
         self.dropout = FieldDropout(out_type, options.dropout)
 
     def reset_parameters(self) -> None:
+        module: Any
         for module in self.children():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
-    def forward(self, x: Tensor, graph, plans: dict | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
         y = self.act1(self.norm1(self.conv1(x, graph)))
         y = self.conv2(self.dropout(y), graph)

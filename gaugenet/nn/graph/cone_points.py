@@ -12,7 +12,7 @@ from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.quadrature.cone_angles import is_cone
 from ...ops import kept_plan, map_rows
-from ..tensor_checks import check_features, count_copies
+from ..tensor_checks import GraphLike, check_features, count_copies
 
 MODES = ("cone", "zero", "average")
 _SOURCES = ("edge_index", "log", "cone_angle")
@@ -48,7 +48,7 @@ class ConePlan(NamedTuple):
         return ConePlan(node, source, place, self.part.repeat(copies), self.num_nodes.new_zeros(rows, 0))
 
 
-def cone_plan(graph) -> ConePlan | None:
+def cone_plan(graph: GraphLike) -> ConePlan | None:
     """The cone points of a graph with ``cone_angle`` (N,); None when there are none."""
     angle = getattr(graph, "cone_angle", None)
     if angle is None:
@@ -99,13 +99,13 @@ class ConePoints(ConstantModule):
             vectors = rep.invariant_vectors()
             self.register_constant(f"projector_{b}", vectors.t() @ vectors)
 
-    def forward(self, x: Tensor, graph) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         check_features(x, self.in_type, None, "ConePoints")
         if hasattr(graph, "radius"):
             count_copies(graph, x.shape[0], graph.radius.shape[0], "ConePoints")
         return self.apply_plan(x, self.plan(graph))
 
-    def plan(self, graph) -> ConePlan | None:
+    def plan(self, graph: GraphLike) -> ConePlan | None:
         """The cone points of a graph: looked for once, and kept by the graph."""
         # () stands for none: of plans None is one that has not been made.
         return kept_plan(graph, CONE_KEY, _SOURCES, lambda: cone_plan(graph) or ()) or None

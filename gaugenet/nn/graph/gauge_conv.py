@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
@@ -15,7 +17,7 @@ from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_l
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
 from ..precision import autocast, no_autocast
-from ..tensor_checks import check_features, check_graph, check_transport
+from ..tensor_checks import GraphLike, check_features, check_graph, check_transport
 from .cone_points import ConePoints, cone_plan
 
 NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -88,7 +90,10 @@ class GaugeConv(MessagePassing):
             )
         self.family = kernel
         self.expansion = kernel.on_graph(in_type, out_type)
-        self.columns = self.expansion.columns
+        columns = self.expansion.columns
+        if columns is None:
+            raise TypeError(f"{self._name} expected a kernel with functions on graphs: on_graph of {kernel} gives no columns")
+        self.columns = columns
         #: what computes the functions of the kernel, a module that may learn
         self.radial = self.columns.module
         self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
@@ -125,16 +130,17 @@ class GaugeConv(MessagePassing):
         # PyG's base constructor calls nothing here; each part resets itself.
         with torch.no_grad():
             self.weight.copy_(self.expansion.initial_weight())
+        part: Any
         for part in (self.self_interaction, self.bias, self.radial):
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()
 
-    def table(self, graph) -> CoefficientTable:
+    def table(self, graph: GraphLike) -> CoefficientTable:
         """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
         return self.columns.table(graph, self._name)
 
-    def plan(self, graph, table: CoefficientTable | None = None) -> EdgePlan:
+    def plan(self, graph: GraphLike, table: CoefficientTable | None = None) -> EdgePlan:
         """The edges and tables in the order of the hot loop: made once for a graph, which keeps it.
 
         Layers of equal :attr:`table_key` over one group share one. A plan from a table that is given is not kept.
@@ -144,7 +150,7 @@ class GaugeConv(MessagePassing):
         key = None if self.table_key is None else ("conv", self.in_type.group, self.table_key)
         return kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph, self.table(graph)))
 
-    def _make_plan(self, graph, table: CoefficientTable) -> EdgePlan:
+    def _make_plan(self, graph: GraphLike, table: CoefficientTable) -> EdgePlan:
         group = self.in_type.group
         with no_autocast(graph.transport):  # geometry keeps its precision
             check_transport(group, graph.transport, self._name)
@@ -159,7 +165,7 @@ class GaugeConv(MessagePassing):
         """
         return torch.einsum("kj,jio->koi", self.columns.functions(points), self.expansion(self.weight))
 
-    def forward(self, x: Tensor, graph, plan: EdgePlan | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphLike, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.weight, self._name)
         self._check(graph, x.shape[0], x.device)
         x = autocast(x)
@@ -169,7 +175,7 @@ class GaugeConv(MessagePassing):
         return self.corners_out.apply_plan(out, plan.cone)
 
     def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        weights = [self.weight, *([] if self.self_interaction is None else [self.self_interaction.weight])]
+        weights: list[Tensor] = [self.weight, *([] if self.self_interaction is None else [self.self_interaction.weight])]
         needs_grad = any(w.requires_grad for w in weights)
         bias = None if self.bias is None else self.bias.row()
         kernel = Kernel(self.in_type, self.layouts, self.mixing.of(weights), needs_grad, bias)
@@ -190,7 +196,7 @@ class GaugeConv(MessagePassing):
     def message(self, x_j: Tensor, transport: Tensor, edge_table: Tensor) -> Tensor:
         return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
 
-    def _check(self, graph, num_nodes: int, device) -> None:
+    def _check(self, graph: GraphLike, num_nodes: int, device: torch.device) -> None:
         check_graph(graph, NEEDS, num_nodes, device, self._name, many=True)
 
     @property

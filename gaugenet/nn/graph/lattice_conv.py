@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...fields import FieldType
 from ...kernels import Rings, Taps
+from ...kernels.tap_kernels import TapColumns
 from .gauge_conv import GaugeConv
 
 
@@ -50,6 +51,8 @@ class LatticeConv(GaugeConv):
             edge); transporters outside the group.
     """
 
+    columns: TapColumns
+
     def __init__(
         self,
         in_type: FieldType,
@@ -61,8 +64,8 @@ class LatticeConv(GaugeConv):
         rings: Rings | None = None,
         backend: str = "auto",
     ) -> None:
-        options = {"self_interaction": False, "corners": corners, "backend": backend}
-        super().__init__(in_type, out_type, bias=bias, kernel=Taps(taps, rings), **options)
+        kernel = Taps(taps, rings)
+        super().__init__(in_type, out_type, bias=bias, kernel=kernel, self_interaction=False, corners=corners, backend=backend)
         self.taps, self.centre = self.columns.taps, self.columns.centre
 
     @property

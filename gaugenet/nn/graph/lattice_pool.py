@@ -14,7 +14,7 @@ from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..tensor_checks import check_features, check_graph, check_transport, count_copies
+from ..tensor_checks import LatticeLike, check_features, check_graph, check_transport, count_copies
 from .cone_points import ConePlan, ConePoints, cone_plan
 
 REDUCTIONS = ("mean", "max", "stride")
@@ -91,12 +91,12 @@ class LatticePool(ConstantModule):
         for b, (_, rep) in enumerate(type.blocks):
             self.register_constant(f"matrices_{b}", rep(type.group.elements) if reduce == "max" else None)
 
-    def plan(self, graph) -> PoolPlan:
+    def plan(self, graph: LatticeLike) -> PoolPlan:
         """The way from a graph to its coarser level: made once, and kept by the graph."""
         key = "lattice pool", self.in_type.group, self.columns.key, self.reduce, self.corners.mode
         return kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph))
 
-    def forward(self, x: Tensor, graph, plan: PoolPlan | None = None) -> Tensor:
+    def forward(self, x: Tensor, graph: LatticeLike, plan: PoolPlan | None = None) -> Tensor:
         check_features(x, self.in_type, None, "LatticePool")
         if graph.coarse is None:
             raise ValueError("LatticePool needs a graph with a coarser level: build the geometry with levels >= 1")
@@ -106,7 +106,7 @@ class LatticePool(ConstantModule):
         pooled = self._largest(x, plan, copies) if self.reduce == "max" else carry_sum(x, self.carrier, plan.sum, copies)
         return self.corners.apply_plan(pooled, plan.coarse_cone)
 
-    def _make_plan(self, graph) -> PoolPlan:
+    def _make_plan(self, graph: LatticeLike) -> PoolPlan:
         group, coarse = self.in_type.group, graph.coarse
         check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "LatticePool")
         check_transport(group, graph.transport, "LatticePool")
@@ -126,7 +126,7 @@ class LatticePool(ConstantModule):
             conical = torch.isin(centre, cone.node) if cone is not None else torch.zeros_like(centre, dtype=torch.bool)
         return PoolPlan(plan, source, element, there, conical, cone, cone_plan(coarse), sizes)
 
-    def _edges(self, graph, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _edges(self, graph: LatticeLike, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Source, target, transport and weight of what the mean round every coarse point sums."""
         table, node = self.columns.table(graph, "LatticePool")
         coarse = torch.full_like(graph.radius, -1, dtype=torch.int64)
@@ -141,7 +141,7 @@ class LatticePool(ConstantModule):
         used = factor > 0
         return source[used], target[used], transport[used], (factor / whole[target])[used]
 
-    def _by_tap(self, graph, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_tap(self, graph: LatticeLike, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Node, transporter and presence at every tap of the coarse points, (M, T)."""
         nodes, taps, group = graph.radius.shape[0], self.columns.size, self.in_type.group
         table, node = self.columns.table(graph, "LatticePool")
@@ -170,7 +170,7 @@ class LatticePool(ConstantModule):
         return f"{self.in_type}, reduce={self.reduce!r}, taps={len(self.taps)}, corners={self.corners.mode!r}"
 
 
-def _centres(graph) -> Tensor:
+def _centres(graph: LatticeLike) -> Tensor:
     """(M,) the node of the fine graph at each coarse one: the lowest of its cluster."""
     few = graph.coarse.radius.shape[0]
     numbers = torch.arange(graph.cluster.numel(), device=graph.cluster.device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..tensor_checks import check_features, check_transport, count_copies
+from ..tensor_checks import ClusteredGraph, check_features, check_transport, count_copies
 
 # The arrays of a graph that a plan is made of.
 _SOURCES = ("cluster", "cluster_transport", "area")
@@ -39,7 +39,7 @@ class GaugePool(nn.Module):
         self.in_type = self.out_type = type
         self.reduce, self.carrier = reduce, Carrier.of(type)
 
-    def forward(self, x: Tensor, graph) -> Tensor:
+    def forward(self, x: Tensor, graph: ClusteredGraph) -> Tensor:
         check_features(x, self.in_type, None, "GaugePool")
         coarse = graph.coarse
         if coarse is None:
@@ -55,11 +55,11 @@ class GaugePool(nn.Module):
         cluster = (first + edges.target).flatten()
         return self.in_type.join([_largest_copy(b, cluster, copies * num_coarse) for b in self.in_type.split(carried)])
 
-    def plan(self, graph) -> EdgePlan:
+    def plan(self, graph: ClusteredGraph) -> EdgePlan:
         """The way from a graph to its coarser level: made once, and kept by the graph."""
         return kept_plan(graph, ("pool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
 
-    def _make_plan(self, graph) -> EdgePlan:
+    def _make_plan(self, graph: ClusteredGraph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
         sizes = graph.cluster.shape[0], graph.coarse.radius.shape[0]
         area = getattr(graph, "area", None)
@@ -88,7 +88,7 @@ class GaugeUnpool(nn.Module):
         self.in_type = self.out_type = type
         self.carrier = Carrier.of(type)
 
-    def forward(self, x: Tensor, graph) -> Tensor:
+    def forward(self, x: Tensor, graph: ClusteredGraph) -> Tensor:
         check_features(x, self.in_type, None, "GaugeUnpool")
         if graph.coarse is None:
             raise ValueError(_COARSE)
@@ -96,11 +96,11 @@ class GaugeUnpool(nn.Module):
         plan = self.plan(graph)
         return carry_sum(x, self.carrier, plan, copies)
 
-    def plan(self, graph) -> EdgePlan:
+    def plan(self, graph: ClusteredGraph) -> EdgePlan:
         """The way to a graph from its coarser level: made once, and kept by the graph."""
         return kept_plan(graph, ("unpool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
 
-    def _make_plan(self, graph) -> EdgePlan:
+    def _make_plan(self, graph: ClusteredGraph) -> EdgePlan:
         check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
         sizes, back = (graph.coarse.radius.shape[0], graph.cluster.shape[0]), graph.cluster_transport.mT
         ones, target = torch.ones_like(back[:, 0, 0]), torch.arange(sizes[1], device=back.device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
+from ..exporting.exportable import Seen
 from ..exporting.plain import CONV, Reorder, loaded, traced
 from ..precision import autocast
 from ..tensor_checks import check_features
@@ -94,7 +96,7 @@ class GridConv(GridKernel):
         kernel: KernelFamily | None = None,
     ) -> None:
         family = grid_family(kernel, kernel_size, basis, rings, sigma, max_frequency, type(self).__name__)
-        options = {"bias": bias, "groups": groups, "lattice": lattice}
+        options: dict[str, Any] = {"bias": bias, "groups": groups, "lattice": lattice}
         super().__init__(in_type, out_type, kernel_size, family, stride=stride, dilation=dilation, **options)
         if padding is None:
             if self.kernel_size % 2 == 0 or any(s != 1 for s in self.stride):
@@ -108,7 +110,7 @@ class GridConv(GridKernel):
         self.pad = GridPadding(in_type, tuple(pad - z for pad, z in zip(padding, self.zeros)), modes)
 
     @property
-    def padding(self) -> tuple[int, ...]:
+    def padding(self) -> tuple[int, ...]:  # type: ignore[override]  # made of two parts
         return tuple(a + b for a, b in zip(self.zeros, self.pad.padding))
 
     def check_shape(self, shape: Sequence[int]) -> None:
@@ -142,7 +144,7 @@ class GridConv(GridKernel):
         out = _CONV[self.spatial](x, weight, self.bias_row(), self.stride, self.zeros, self.dilation, groups)
         return out if self.order_out is None else out[:, self.order_out]
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         modes = set(self.pad.modes)
         native = next(iter(modes)) if len(modes) == 1 and modes <= set(_NATIVE) else None
         conv = CONV[self.spatial](

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from ...checks import check_counts, check_int, check_number
 from ...fields import FieldType
 from ...groups import SO2
 from ...kernels.published.circular_filters import CircularHarmonic, stream_type
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
 from ..exporting.plain import traced
 from ..fields.nonlinearities import activation_function
 from ..precision import room_for_squares
@@ -79,7 +79,7 @@ class HarmonicConv(GridConv):
         warnings.warn(f"{message}; an error from the next release on", DeprecationWarning, stacklevel=5)
 
     @property
-    def rings(self) -> int:
+    def rings(self) -> int:  # type: ignore[override]  # the name in the paper
         """Number of radii."""
         return self.radial.shape[1]
 
@@ -125,7 +125,7 @@ class MagnitudeNonlinearity(Exportable):
         bias = self.bias.view(1, len(self.bias), 1, -1, *[1] * (x.dim() - 2))
         return (self.act(modulus + bias) / modulus * z).flatten(1, 3).to(x.dtype)
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         return traced(_PlainMagnitude(self.bias, self.act, self.eps))
 
     def extra_repr(self) -> str:

@@ -54,7 +54,8 @@ class GridKernel(ConstantModule, Exportable):
         self.stride = per_axis("stride", stride, self.spatial, least=1)
         self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
         share_in, share_out = _share(in_type, self.groups), _share(out_type, self.groups)
-        self.expansion = family.on_taps(share_in, share_out, self.taps)
+        #: a :class:`gaugenet.kernels.kernel.TapExpansion`, and what else families have for layers of their own
+        self.expansion: Any = family.on_taps(share_in, share_out, self.taps)
         # Where the taps are all pixels of the kernel, none has to be put into its place.
         whole = len(place) == self.kernel_size**self.spatial
         self.register_constant("place", None if whole else torch.from_numpy(place))

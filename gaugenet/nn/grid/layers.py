@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ class OnGrid(Exportable):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        parts = list(layer) if isinstance(layer, nn.Sequential) else [layer]
+        parts: list[Any] = list(layer) if isinstance(layer, nn.Sequential) else [layer]
         for part in parts or [layer]:
             if not isinstance(getattr(part, "in_type", None), FieldType) or not hasattr(part, "out_type"):
                 raise TypeError(f"OnGrid expected a layer for nodes with an in_type and an out_type, got {type(part).__name__}")

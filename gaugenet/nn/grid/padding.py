@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.lattices import Lattice
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
 from ..exporting.plain import Pad, traced
 from ..tensor_checks import check_features
 
@@ -97,7 +97,7 @@ class GridPadding(ConstantModule, Exportable):
                 parts.append(torch.einsum("ij,bj...->bi...", matrix, block).flatten(1, 2))
         return torch.cat(parts, 1) if parts else x
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         turn = None
         if self.twisted:
             blocks = [getattr(self, f"reflection_{b}") for b in range(len(self.in_type.blocks))]

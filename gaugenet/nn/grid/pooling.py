@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import reduce as fold
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -126,7 +127,7 @@ class GridPool(Exportable):
             if before or after:
                 x = self._close(x, 2 + axis, before, after)
         pooled = [self._pool(x, [*left, *top], (height, width)) for top, left in product(tops, lefts)]
-        return pooled[0] if len(pooled) == 1 else sum(pooled) / len(pooled)
+        return pooled[0] if len(pooled) == 1 else _sum(pooled) / len(pooled)
 
     def _close(self, x: Tensor, axis: int, before: int, after: int) -> Tensor:
         """A closed axis, continued."""
@@ -156,7 +157,7 @@ class GridPool(Exportable):
 
     def _mean(self, x: Tensor, ends: list[int], count: tuple[int, int]) -> Tensor:
         if self.taps is not None:
-            return sum(self._seen(F.pad(x, ends), count)) / len(self.taps)
+            return _sum(self._seen(F.pad(x, ends), count)) / len(self.taps)
         if not any(ends):
             return F.avg_pool2d(x, self.size, self.stride)
         inside = F.avg_pool2d(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size, self.stride)
@@ -164,7 +165,7 @@ class GridPool(Exportable):
 
     def _seen(self, x: Tensor, count: tuple[int, int]) -> list[Tensor]:
         """What all windows see at each of their pixels: (..., H', W') for every tap."""
-        taps = product(range(self.size), repeat=2) if self.taps is None else self.taps
+        taps: Iterable[tuple[int, int]] = product(range(self.size), range(self.size)) if self.taps is None else self.taps
         return [strided(x, tap, self.stride, count) for tap in taps]
 
     def _largest(self, x: Tensor, count: tuple[int, int]) -> Tensor:
@@ -173,7 +174,7 @@ class GridPool(Exportable):
         powers = self._seen(x.detach().to(exact).square().sum(1, keepdim=True), count)
         least = fold(torch.maximum, powers) * (1 - tie_tolerance(x.dtype))
         chosen = [(power >= least).to(x.dtype) for power in powers]
-        return sum(member * there for member, there in zip(self._seen(x, count), chosen)) / sum(chosen)
+        return _sum(member * there for member, there in zip(self._seen(x, count), chosen)) / _sum(chosen)
 
     def plain(self, seen: Collection[Seen]) -> nn.Module:
         native = self._native_pool(seen)
@@ -185,6 +186,7 @@ class GridPool(Exportable):
         taps = list(product(range(self.size), repeat=2)) if self.taps is None else self.taps
         windows = self.size, taps, self.stride, ends
         if self.reduce == "mean":
+            pool: nn.Module
             closed = [n + sum(pixels) for n, pixels in zip(shape, (rows, columns))]
             pool = MeanPool(*windows, inside=torch.ones(1, 1, *closed) if self.taps is None else None)
         else:
@@ -206,7 +208,7 @@ class GridPool(Exportable):
                 _, closed, ends = self.windows(axis, n)
                 if any(closed) or ends != [(0, 0) if self.pad.modes[axis] in CLOSED else (self.padding[axis],) * 2]:
                     return None
-        padding = tuple(0 if mode in CLOSED else pad for pad, mode in zip(self.padding, self.pad.modes))
+        padding: Any = tuple(0 if mode in CLOSED else pad for pad, mode in zip(self.padding, self.pad.modes))
         if self.reduce == "mean":
             return nn.AvgPool2d(self.size, self.stride, padding, count_include_pad=False)
         return nn.MaxPool2d(self.size, self.stride, padding) if all(self.pointwise) else None
@@ -216,6 +218,11 @@ class GridPool(Exportable):
         parts += [f"padding_mode={self.pad.modes}"]
         parts += [] if self.lattice.is_square else [f"lattice={self.lattice.steps}"]
         return ", ".join(parts)
+
+
+def _sum(parts: Iterable[Tensor]) -> Any:
+    """The sum of tensors, of which type checkers think that there may be none."""
+    return sum(parts)
 
 
 def strided(x: Tensor, first: tuple[int, int], stride: int, count: tuple[int, int]) -> Tensor:

@@ -66,7 +66,7 @@ class ScaleConv(GridConv):
         self.effective_size, self.scale_size, self.kind = effective_size, scale_size, kind
 
     @property
-    def basis(self) -> Tensor:
+    def basis(self) -> Tensor:  # type: ignore[override]  # the name in the paper
         """The sampled functions: (effective_size^2, S, kernel_size, kernel_size)."""
         return self.expansion.basis
 

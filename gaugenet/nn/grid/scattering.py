@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ...fields import FieldType
 from ...groups import Cyclic
 from ...kernels.constants import ConstantModule
 from ...kernels.published.morlet import gaussian, morlet
-from ..exporting.exportable import Exportable
+from ..exporting.exportable import Exportable, Seen
 from ..exporting.plain import traced
 from ..tensor_checks import check_features
 
@@ -148,7 +148,7 @@ class Scattering(ConstantModule, Exportable):
                 parts.append(chosen.transpose(2, 3).flatten(2, 4))
         return torch.cat(parts, 2)
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         return traced(_PlainScattering(self))
 
     def extra_repr(self) -> str:

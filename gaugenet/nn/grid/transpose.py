@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ...fields import FieldType
 from ...kernels.kernel import KernelFamily
 from ...kernels.lattices import Lattice
+from ..exporting.exportable import Seen
 from ..exporting.plain import CONV_TRANSPOSED, Crop, Reorder, loaded, traced
 from ..precision import autocast
 from ..tensor_checks import check_features
@@ -65,7 +67,7 @@ class GridConvTranspose(GridKernel):
         kernel: KernelFamily | None = None,
     ) -> None:
         family = grid_family(kernel, kernel_size, basis, rings, sigma, max_frequency, type(self).__name__)
-        options = {"bias": bias, "groups": groups, "lattice": lattice}
+        options: dict[str, Any] = {"bias": bias, "groups": groups, "lattice": lattice}
         super().__init__(in_type, out_type, kernel_size, family, stride=stride, dilation=dilation, **options)
         self.padding = per_axis("padding", padding, self.spatial, least=0)
         modes = check_modes(padding_mode, in_type)
@@ -101,7 +103,7 @@ class GridConvTranspose(GridKernel):
                 out = out.narrow(2 + axis, end * step + pad, shape[axis] * step)
         return out if self.order_out is None else out[:, self.order_out]
 
-    def plain(self, seen) -> nn.Module:
+    def plain(self, seen: Collection[Seen]) -> nn.Module:
         conv = CONV_TRANSPOSED[self.spatial](
             self.in_type.dim,
             self.out_type.dim,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..mixing import Layout
 from ..plan import EdgeList
 from ..precision import WORKING
+
+if TYPE_CHECKING:
+    from ..carrying import Carrier
 
 # Slices of the nodes to a thread: whoever is done early takes another.
 _SLICES = 2
@@ -21,7 +26,7 @@ _CHUNK_BYTES = 1 << 18
 _NUMBA = importlib.util.find_spec("numba") is not None
 
 
-def supported(x: Tensor, *layouts) -> bool:
+def supported(x: Tensor, *layouts: Layout | Carrier) -> bool:
     """Whether the fused loop takes these features, of fields with these layouts."""
     return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING and all(layout.special for layout in layouts)
 
@@ -58,13 +63,12 @@ def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutati
     working = WORKING[x.dtype]
     out = x.new_empty(copies * (edges.rowptr.numel() - 1), x.shape[1], dtype=working)
     bounds = _bounds(out.shape[0])
-    arguments = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
-    arguments = *arguments, x.shape[0] // copies
-    _run("carry_sum", arguments, bounds.numel() - 1)
+    head = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
+    _run("carry_sum", (*head, x.shape[0] // copies), bounds.numel() - 1)
     return out.to(x.dtype)
 
 
-def _numpy(x: Tensor, dtype: torch.dtype):
+def _numpy(x: Tensor, dtype: torch.dtype) -> np.ndarray:
     return x.detach().to(dtype).contiguous().numpy()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -66,7 +67,8 @@ def pieces(layout: Layout) -> tuple[list[tuple[int, ...]], Tensor]:
     A row is kind, order, first column of component a, of component b (of permutations: the stride between components),
     channels, column of the result, place (1 for the second component of a rotation; of permutations the offset), dim.
     """
-    rows, inverses = [], layout.permutations.clone()
+    rows: list[tuple[int, ...]] = []
+    inverses = layout.permutations.clone()
     for kind, order, mul, first, dim in layout.blocks.tolist():
         if kind == PERMUTE:
             later = [o for k, o, *_ in layout.blocks.tolist() if k in (PERMUTE, FLIP) and o > order]
@@ -85,7 +87,7 @@ def pieces(layout: Layout) -> tuple[list[tuple[int, ...]], Tensor]:
     return rows, inverses
 
 
-def _chunks(x: Tensor, edges: EdgeList, layout: Layout):
+def _chunks(x: Tensor, edges: EdgeList, layout: Layout) -> Iterator[tuple[int, int, Tensor]]:
     """(start, stop, combinations (stop - start, Z) in the dtype of x) over all nodes."""
     import triton
 

@@ -115,16 +115,16 @@ def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, in
     fill = -len(parts) % min(_PARTS, len(parts))
     parts, group_of = parts + [(0, 0, 0, 0, 0)] * fill, group_of + [-1] * fill
     nothing = (-1, (0, 0), (0.0, 0.0))
-    terms, factors = [], []
+    columns_of, factors_of = [], []
     for block, neighbours, begin, channel in rows:
         for group in group_of:
             found = pairs.get((block, group, neighbours), [])[begin : begin + room]
             for row, j, factor in found + [nothing] * (room - len(found)):
-                terms.append((*j, row + channel if row >= 0 else -1))
-                factors.append(factor)
+                columns_of.append((*j, row + channel if row >= 0 else -1))
+                factors_of.append(factor)
     shape = len(runs), len(parts), room
-    terms = torch.tensor(terms, dtype=torch.int64, device="cpu").view(*shape, 3)
-    factors = torch.tensor(factors, dtype=torch.float32, device="cpu").view(*shape, 2)
+    terms = torch.tensor(columns_of, dtype=torch.int64, device="cpu").view(*shape, 3)
+    factors = torch.tensor(factors_of, dtype=torch.float32, device="cpu").view(*shape, 2)
     return runs, parts, terms, factors, channels
 
 
