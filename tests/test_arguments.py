@@ -53,6 +53,9 @@ CASES = {
         {"rep_in": (1, SO2.trivial), "rep_out": (1,), "taps": (np.zeros(3),), "rings": (3, None)},
     ),
     kernels.Polar: ({}, {"radial": COUNTS, "max_frequency": ORDERS, "quadrature": (-1, "3", 9)}),
+    kernels.Interpolated: ({}, {}),
+    kernels.HermiteGaussian: ({}, {"effective_size": COUNTS, "scale_size": COUNTS}),
+    kernels.CircularHarmonic: ({}, {"rings": COUNTS}),
     kernels.Taps: ({}, {"rings": (3, "x")}),
     kernels.FreeBasis: (
         {"rep_in": groups.Trivial().trivial, "rep_out": groups.Trivial().trivial, "size": 3},

@@ -105,15 +105,6 @@ def test_options_replace_the_defaults_and_keywords_win():
         (lambda: nn.ConvBlock(TYPE, TYPE, order=1), TypeError, "ConvBlock .*'order': its options are radial, max_frequency"),
         (lambda: models.MeshUNet(TYPE, TYPE, options={"order": 1}), TypeError, "MeshUNet expected options of .*EncoderOptions"),
         (lambda: models.MeshUNet(TYPE, TYPE, options=BlockOptions()), TypeError, "EncoderOptions, got BlockOptions"),
-        (lambda: models.MeshClassifier(3, 10), TypeError, "MeshClassifier expected a FieldType"),
-        (lambda: models.UGSCNN(3, 10), TypeError, "UGSCNN expected a FieldType"),
-        (lambda: models.MeshClassifier(TYPE, 0), ValueError, "MeshClassifier expected num_classes of at least 1, got 0"),
-        (lambda: models.MeshClassifier(TYPE, 2.0), TypeError, "MeshClassifier expected an integer for num_classes"),
-        (lambda: models.MeshClassifier(TYPE, 2, channels=0), ValueError, "MeshClassifier expected channels of at least 1"),
-        (lambda: models.MeshUNet(TYPE, TYPE, blocks=(1, -1)), ValueError, "MeshUNet expected blocks of at least 0, got -1"),
-        (lambda: models.MeshUNet(TYPE, TYPE, blocks=2), TypeError, "MeshUNet expected a sequence of numbers for blocks"),
-        (lambda: models.MeshUNet(TYPE, TYPE, blocks=()), ValueError, "MeshUNet expected channels for each of the 0 stages"),
-        (lambda: models.MeshUNet(TYPE, TYPE, order=-1), ValueError, "MeshUNet expected order of at least 0"),
     ],
 )  # fmt: skip
 def test_errors_name_the_class(call, error, text):

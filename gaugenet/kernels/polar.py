@@ -79,7 +79,7 @@ class PolarColumns(Columns):
 
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         r""":math:`Y_f(g x) = D_f(g) Y_f(x)`, frequency by frequency."""
-        blocks = table.view(table.shape[0], -1, sum(self.widths)).split(self.widths, -1)
+        blocks = table.view(table.shape[0], self.module.num, sum(self.widths)).split(self.widths, -1)
         parts = [
             part @ harmonic_action(g.shape[-1], frequency, g).transpose(-1, -2) if frequency else part
             for frequency, part in enumerate(blocks)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from gaugenet.geometry import icosphere, sphere
-from gaugenet.kernels import BSpline, GaussianRings, RadialMLP, harmonic_frequencies, harmonics, quadrature
-from gaugenet.kernels.quadrature import coefficient_table, match_moments
+from gaugenet.kernels import BSpline, GaussianRings, RadialMLP, harmonic_frequencies, harmonics
+from gaugenet.kernels.quadrature import coefficient_table, match_moments, matching
 
 
 def cloud(dim=2, count=40, nodes=5, seed=0, radius=1.7):
@@ -362,8 +362,8 @@ def test_edges_in_any_order_and_chunks_of_any_size(monkeypatch):
     mixed = match_moments(log[shuffle], weight[shuffle], radius, edge_index[:, shuffle], GaussianRings(2), 2, **options)
     torch.testing.assert_close(mixed.edge, expected.edge[shuffle], atol=1e-14, rtol=1e-12)
     torch.testing.assert_close(mixed.node, expected.node, atol=1e-14, rtol=1e-12)
-    monkeypatch.setattr(quadrature, "_CHUNK_ENTRIES", 1000)
-    assert len(list(quadrature._chunks(torch.bincount(edge_index[1]), 10))) > 20
+    monkeypatch.setattr(matching, "_CHUNK_ENTRIES", 1000)
+    assert len(list(matching._chunks(torch.bincount(edge_index[1]), 10))) > 20
     torch.testing.assert_close(match_moments(log, weight, radius, edge_index, GaussianRings(2), 2, **options), expected)
 
 

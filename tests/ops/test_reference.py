@@ -28,7 +28,7 @@ def test_equals_the_messages(case, chunk, monkeypatch):
     messages = conv.message(x[graph.edge_index[0]], graph.transport, leaves[0])
     total = torch.zeros(graph.num_nodes, messages.shape[1], dtype=torch.float64).index_add(0, graph.edge_index[1], messages)
     total = total + (leaves[1].unsqueeze(2) * x.unsqueeze(1)).flatten(1)
-    plain = conv.bias(total @ conv.expansion(conv.weight).flatten(0, 2) + conv.self_interaction(x))
+    plain = conv.bias(total @ conv.expansion(conv.weight).flatten(0, 1) + conv.self_interaction(x))
     wanted = (x, conv.weight, *leaves)
     results = [(out, *torch.autograd.grad((out * upstream).sum(), wanted)) for out in (plain, conv(x, graph, plan))]
     for expected, found in zip(*results):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...checks import check_counts
 from ...fields import FieldType
 from ...groups import SO2
 from ..taps import square_taps
@@ -147,6 +148,9 @@ class CircularHarmonic:
     rings: int | None = None
     phase: bool = True
     real_input: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, rings=1 if self.rings is None else self.rings)
 
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> NoReturn:
         """Refused with TypeError."""

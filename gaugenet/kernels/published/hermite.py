@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.polynomial.hermite_e import hermeval
 from torch import Tensor
 
+from ...checks import check_counts
 from ...fields import FieldType
 from ...groups import Scaling
 from .sampled import SampledExpansion, no_graphs, odd_square, single_block
@@ -167,6 +168,9 @@ class HermiteGaussian:
     kind: str = field(default="A", kw_only=True)
     shrink: float = field(default=1.4, kw_only=True)
     max_order: int = field(default=4, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_counts(self, effective_size=self.effective_size, scale_size=self.scale_size)
 
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> NoReturn:
         """Refused with TypeError."""

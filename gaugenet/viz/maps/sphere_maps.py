@@ -297,7 +297,7 @@ def _draw_vectors(axes: Axes, unit, arms, order: int, shape: Projection, turn, m
         }
         head: dict[str, Any] = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
         rim = [withStroke(linewidth=1.2, foreground=PAPER)]
-        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, pivot="mid", **options, **head)
+        axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, **options, **head)
         return
     ends = np.stack([np.broadcast_to(start[:, None], reach.shape), start[:, None] + 0.5 * reach], 2).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(ends, colors=[PAPER], linewidths=2.6, zorder=2, capstyle="round"))

@@ -7,7 +7,6 @@ import pytest
 
 from gaugenet.errors import GeometryError
 from gaugenet.geometry import Feature, compute_features
-from gaugenet.geometry.local_geometry import _transform_feature
 from gaugenet.geometry.meshes.curvature import max_normals
 from gaugenet.geometry.meshes.features import heat_kernel_signature, parse_feature_names
 from gaugenet.geometry.meshes.laplacian import mesh_laplacian
@@ -48,7 +47,7 @@ def test_gauge_covariance_is_exact(reflections):
     after = compute_features(vertices, faces, frame @ h, ALL)
     assert list(before) == ALL
     for name in ALL:
-        expected = _transform_feature(before[name], np.swapaxes(h, 1, 2))
+        expected = before[name].carried(np.swapaxes(h, 1, 2))
         assert after[name].type == expected.type
         np.testing.assert_allclose(after[name].values, expected.values, atol=1e-12 * np.abs(expected.values).max())
     assert np.abs(before["second_fundamental_form"].values[:, 1:]).max() > 0.1  # covariance of nothing proves nothing

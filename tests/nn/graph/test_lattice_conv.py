@@ -86,7 +86,7 @@ def test_modes_differ_and_say_what_they_know(ico):
         outputs.append(LatticeConv(a, a, corners=mode).double()(x, graph))
     assert not torch.allclose(outputs[0], outputs[1]) and not torch.allclose(outputs[1], outputs[2])
     assert (outputs[1][:12] == 0).all()
-    with pytest.raises(ValueError, match="cone, zero, average"):
+    with pytest.raises(ValueError, match="'cone', 'zero', 'average'"):
         LatticeConv(a, a, corners="drop")
 
 
