@@ -279,7 +279,8 @@ def _shift_invert(symmetric: sparse.csc_matrix) -> tuple[np.ndarray, np.ndarray]
         sigma *= 8
     inverse = LinearOperator(symmetric.shape, matvec=factor.solve, dtype=symmetric.dtype)
     start = np.random.default_rng(0).standard_normal(size).astype(symmetric.dtype)
-    return eigsh(symmetric, k=1, sigma=sigma, which="LM", OPinv=inverse, v0=start)
+    # Symmetric shapes have clusters of lowest values, which the default of 20 vectors may not tell apart.
+    return eigsh(symmetric, k=1, sigma=sigma, which="LM", OPinv=inverse, v0=start, ncv=min(size, 60))
 
 
 def _aligned(matrix: sparse.csr_matrix, mass: np.ndarray, wanted: np.ndarray, tightness: float) -> np.ndarray:
