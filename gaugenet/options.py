@@ -57,6 +57,18 @@ class TakesOptions:
         return dataclasses.replace(base, **overrides)
 
 
+def show_keywords(cls: type, base: type) -> None:
+    """Let ``inspect.signature`` and ``help`` of a class show the keywords of a base's constructor in the place of ``**``."""
+    own = inspect.signature(cls.__init__)  # type: ignore[misc]
+    keywords = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+    if "__init__" in vars(cls) and any(p.kind is p.VAR_KEYWORD for p in own.parameters.values()):
+        fixed = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [p for p in keywords if p.kind is p.KEYWORD_ONLY and p.name not in own.parameters]
+        shown = own.replace(parameters=[*fixed, *more])
+        vars(cls)["__init__"].__signature__ = shown
+        cls.__signature__ = shown.replace(parameters=list(shown.parameters.values())[1:])  # type: ignore[attr-defined]
+
+
 def _nearest(key: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, names, 1)
     return f"did you mean {near[0]!r}?" if near else f"its options are {', '.join(names)}"

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ..errors import GaugenetError
 from ..geometry import LocalGeometry
 from ..geometry.triangles.triangle_mesh import TriangleMesh
 from ..io.records import load_record, read_record_header, record_name
+from ..options import show_keywords
 from ..pipeline.batch import preprocess
 from ..pipeline.process import ProcessParams, content_sha256, process_one
 from ..pipeline.sources import find_meshes
@@ -24,6 +25,19 @@ from .graph import GaugeGraph
 from .splits import Split, random_split, split_seed
 
 DEFAULT_PARAMS = ProcessParams(rings=2, normalize=True, features=("hks",))
+
+
+class ShapeKeywords(TypedDict, total=False):
+    """The keywords of :class:`ShapeDataset`, for the type checkers of its subclasses."""
+
+    records: str | os.PathLike | None
+    transform: Callable[[GaugeGraph], Any] | None
+    dtype: torch.dtype | None
+    in_memory: bool
+    jobs: int
+    timeout: float | None
+    on_error: str
+    process: bool
 
 
 class ShapeDataset(Dataset):
@@ -54,6 +68,10 @@ class ShapeDataset(Dataset):
         ValueError: files both in root and in class folders.
         GaugenetError: meshes that cannot be used, all of them named.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        show_keywords(cls, ShapeDataset)
 
     def __init__(
         self,

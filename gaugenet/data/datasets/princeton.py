@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -16,8 +16,11 @@ from ...errors import GaugenetError
 from ...geometry import LocalGeometry
 from ...pipeline.process import ProcessParams, content_sha256
 from ..graph import GaugeGraph
-from ..shape_dataset import DEFAULT_PARAMS, ShapeDataset
+from ..shape_dataset import DEFAULT_PARAMS, ShapeDataset, ShapeKeywords
 from .archives import cache_folder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _ARRAYS = ("V", "F", "face_label", "v_ptr", "f_ptr", "category", "mesh_id")
 
@@ -47,7 +50,12 @@ class Princeton(ShapeDataset):
     """
 
     def __init__(
-        self, path: str | os.PathLike, params: ProcessParams | None = None, *, resolution: str = "2k", **options: Any
+        self,
+        path: str | os.PathLike,
+        params: ProcessParams | None = None,
+        *,
+        resolution: str = "2k",
+        **options: Unpack[ShapeKeywords],
     ) -> None:
         if resolution not in ("2k", "full"):
             raise ValueError(f'resolution must be "2k" or "full", got {resolution!r}')

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...pipeline.process import ProcessParams
-from ..shape_dataset import ShapeDataset
+from ..shape_dataset import ShapeDataset, ShapeKeywords
 from ..splits import Split, read_splits
 from .archives import unpack
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class EmbeddedShapes(ShapeDataset):
@@ -22,7 +25,9 @@ class EmbeddedShapes(ShapeDataset):
         params, **options: see ShapeDataset.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None, params: ProcessParams | None = None, **options: Any) -> None:
+    def __init__(
+        self, root: str | os.PathLike | None = None, params: ProcessParams | None = None, **options: Unpack[ShapeKeywords]
+    ) -> None:
         folder = Path(__file__).resolve().parents[3] / "datasets" / "shapes" if root is None else Path(root)
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -47,7 +52,7 @@ class SHREC11(ShapeDataset):
         FileNotFoundError: none of these is there.
     """
 
-    def __init__(self, path: str | os.PathLike, params: ProcessParams | None = None, **options: Any) -> None:
+    def __init__(self, path: str | os.PathLike, params: ProcessParams | None = None, **options: Unpack[ShapeKeywords]) -> None:
         path = Path(path)
         if path.is_dir() and (path / "shrec_16.tar.gz").is_file() and not (path / "shrec_16").is_dir():
             path = path / "shrec_16.tar.gz"
