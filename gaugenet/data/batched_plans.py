@@ -52,8 +52,8 @@ def share(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...], 
     suffix = f"_{level}" if level else ""
     sizes = slices[f"radius{suffix}"].diff().tolist()
     others = slices[f"radius_{level + 1}"].diff().tolist() if "cluster" in names else sizes
-    pair = (sizes, others) if plan.backward.rowptr.numel() - 1 == sum(others) else (others, sizes)
-    rows, sources = pair if plan.forward.rowptr.numel() - 1 == sum(pair[0]) else pair[::-1]
+    # Pooling leads to the coarser level, or from it.
+    rows, sources = (sizes if side.rowptr.numel() - 1 == sum(sizes) else others for side in (plan.forward, plan.backward))
     parts = split_plan(plan, rows, sources)
     for i, (cache, part) in enumerate(zip(caches, parts or [])):
         owner, numbers = cache.owner, _part(graph, level, names, i)

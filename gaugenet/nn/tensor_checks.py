@@ -75,20 +75,13 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
 
 
-def check_graph(
-    graph: Any, names: tuple[str, ...], num_nodes: int, device: torch.device, layer: str, *, many: bool = False
-) -> None:
-    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features.
-
-    ``many``: the layer takes many fields on one static graph.
-    """
+def check_graph(graph: Any, names: tuple[str, ...], num_nodes: int, device: torch.device, layer: str) -> None:
+    """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features."""
     for name in names:
         if getattr(graph, name, None) is None:
             raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
     if "radius" in names:
-        copies = count_copies(graph, num_nodes, graph.radius.shape[0], layer)
-        if copies > 1 and not many:
-            raise ValueError(f"{layer} takes one field at a time, got {copies} on a static graph: use a batch of graphs")
+        count_copies(graph, num_nodes, graph.radius.shape[0], layer)
     if graph.edge_index.device != device:
         raise ValueError(f"{layer} got features on {device} but a graph on {graph.edge_index.device}")
 

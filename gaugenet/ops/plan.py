@@ -136,9 +136,8 @@ def _transposed(
     order: Tensor, transport: Tensor, table: Tensor, columns: Columns, reflects: bool, group: Group | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Turn, det, element and table of the transposed edges, in ``order``; in pieces, to save memory."""
-    step = order.numel() if torch.compiler.is_compiling() else _EDGES
     parts = []
-    for rows in order.split(max(step, 1)) if not torch.compiler.is_compiling() else (order,):
+    for rows in (order,) if torch.compiler.is_compiling() else order.split(_EDGES):
         inverse = transport.transpose(-1, -2)[rows]
         element = _elements(inverse, group)
         parts.append((*_turns(inverse, reflects), element, columns.turn(inverse, element, table[rows])))

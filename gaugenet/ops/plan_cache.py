@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -172,7 +173,7 @@ def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[Edge
 def _joined(parts: list[EdgeList], rows: list[int], sources: list[int]) -> EdgeList:
     edges = [int(part.source.numel()) for part in parts]
     fields = {name: [getattr(part, name) for part in parts] for name in EdgeList._fields}
-    first_row, first_source, first_edge = ([sum(sizes[:i]) for i in range(len(sizes))] for sizes in (rows, sources, edges))
+    first_row, first_source, first_edge = (accumulate([0, *sizes[:-1]]) for sizes in (rows, sources, edges))
     fields["rowptr"] = [ptr[(i > 0) :] + first for i, (ptr, first) in enumerate(zip(fields["rowptr"], first_edge))]
     fields["source"] = [part + first for part, first in zip(fields["source"], first_source)]
     fields["target"] = [part + first for part, first in zip(fields["target"], first_row)]

@@ -122,7 +122,7 @@ def test_parameters_are_reset(recipe: Recipe):
     """With the same random numbers to those of a new layer."""
     net = recipe.layer()
     if not hasattr(net, "reset_parameters"):
-        pytest.skip("has no reset_parameters")
+        pytest.skip("a layer without a method reset_parameters: there is nothing to compare with a new one")
     randomise(net)
     before = [p.clone() for p in net.parameters()]
     net.reset_parameters()

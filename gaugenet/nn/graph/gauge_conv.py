@@ -82,9 +82,10 @@ class GaugeConv(MessagePassing):
         check_choice(self, "backend", backend, BACKENDS)
         super().__init__(aggr="add")
         self.in_type, self.out_type, self.backend = in_type, out_type, backend
+        short = Polar(radial, max_frequency, quadrature=quadrature)
         if kernel is None:
-            kernel = Polar(radial, max_frequency, quadrature=quadrature)
-        elif (radial, max_frequency, quadrature) != (4, None, 3):
+            kernel = short
+        elif short != Polar():
             raise ValueError(
                 "radial, max_frequency and quadrature are options of kernels.Polar: put them into kernel=Polar(...)"
             )
@@ -197,7 +198,7 @@ class GaugeConv(MessagePassing):
         return (edge_table.unsqueeze(2) * self.in_type.transform(transport, x_j).unsqueeze(1)).flatten(1)
 
     def _check(self, graph: GraphLike, num_nodes: int, device: torch.device) -> None:
-        check_graph(graph, NEEDS, num_nodes, device, self._name, many=True)
+        check_graph(graph, NEEDS, num_nodes, device, self._name)
 
     @property
     def _name(self) -> str:

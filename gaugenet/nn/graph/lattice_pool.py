@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
+from ...kernels import CoefficientTable
 from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
@@ -118,22 +119,24 @@ class LatticePool(ConstantModule):
         if self.reduce == "stride":
             edges = (centre, numbers, turn, torch.ones_like(turn[:, 0, 0]))
         else:
-            edges = self._edges(graph, centre, turn)
+            table = self.columns.table(graph, "LatticePool")
+            edges = self._edges(graph, table, centre, turn)
         plan = make_sum_plan(*edges, sizes, group)
         source = element = there = conical = centre.new_zeros(0)
         if self.reduce == "max":
-            source, element, there = self._by_tap(graph, centre, turn)
+            source, element, there = self._by_tap(graph, table, centre, turn)
             conical = torch.isin(centre, cone.node) if cone is not None else torch.zeros_like(centre, dtype=torch.bool)
         return PoolPlan(plan, source, element, there, conical, cone, cone_plan(coarse), sizes)
 
-    def _edges(self, graph: LatticeLike, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _edges(
+        self, graph: LatticeLike, table: CoefficientTable, centre: Tensor, turn: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Source, target, transport and weight of what the mean round every coarse point sums."""
-        table, node = self.columns.table(graph, "LatticePool")
         coarse = torch.full_like(graph.radius, -1, dtype=torch.int64)
         coarse[centre] = torch.arange(centre.numel(), device=centre.device)
-        factor, target = table.sum(1), coarse[graph.edge_index[1]]
+        factor, target = table.edge.sum(1), coarse[graph.edge_index[1]]
         here = (factor > 0) & (target >= 0)
-        own = node[centre].sum(1)
+        own = table.node[centre].sum(1)
         source = torch.cat([graph.edge_index[0, here], centre])
         transport = torch.cat([turn[target[here]] @ graph.transport[here], turn])
         target, factor = torch.cat([target[here], coarse[centre]]), torch.cat([factor[here], own])
@@ -141,21 +144,20 @@ class LatticePool(ConstantModule):
         used = factor > 0
         return source[used], target[used], transport[used], (factor / whole[target])[used]
 
-    def _by_tap(self, graph: LatticeLike, centre: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_tap(
+        self, graph: LatticeLike, table: CoefficientTable, centre: Tensor, turn: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Node, transporter and presence at every tap of the coarse points, (M, T)."""
-        nodes, taps, group = graph.radius.shape[0], self.columns.size, self.in_type.group
-        table, node = self.columns.table(graph, "LatticePool")
-        source = torch.zeros(nodes, taps, dtype=torch.int64, device=centre.device)
-        place = torch.full_like(source, -1)
-        edge, tap = table.nonzero(as_tuple=True)
+        place = torch.full_like(table.node, -1, dtype=torch.int64)
+        edge, tap = table.edge.nonzero(as_tuple=True)
         place[graph.edge_index[1, edge], tap] = edge
-        own = node.nonzero(as_tuple=True)
+        own = table.node.nonzero(as_tuple=True)
         place, there = place[centre], (place >= 0)[centre]
         transport = turn[:, None] @ graph.transport[place.clamp_min(0)]
         source = graph.edge_index[0][place.clamp_min(0)]
         if own[0].numel():
             transport[:, own[1][0]], source[:, own[1][0]], there[:, own[1][0]] = turn, centre, True
-        return source, group.nearest(transport, _NEAREST), there
+        return source, self.in_type.group.nearest(transport, _NEAREST), there
 
     def _largest(self, x: Tensor, plan: PoolPlan, copies: int) -> Tensor:
         fields = x.unflatten(0, (copies, plan.sizes[0]))[:, plan.source]  # (B, M, T, D)
