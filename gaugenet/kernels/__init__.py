@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .basis import SteerableBasis, self_basis
+from .basis import FreeBasis, SteerableBasis, self_basis
 from .clebsch_gordan import clebsch_gordan
 from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
-from .kernel import CoefficientTable, Columns, FixedColumns, FreeBasis, KernelFamily
+from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
 from .lattices import Lattice
 from .polar import Polar
 from .published.circular_filters import CircularHarmonic

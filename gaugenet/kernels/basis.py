@@ -83,6 +83,50 @@ def _coefficients(basis: SteerableBasis) -> torch.Tensor:
     return constant_tensor(basis._solution[0])
 
 
+@dataclass(frozen=True)
+class IntertwinerBasis:
+    """Basis of the self kernels M rho_in(g) = rho_out(g) M, with one column: what the centre of a convolution may be."""
+
+    rep_in: Representation
+    rep_out: Representation
+
+    @property
+    def coefficients(self) -> torch.Tensor:
+        return self_basis(self.rep_in, self.rep_out).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class FreeBasis:
+    """Every kernel between two representations of {e}: a free matrix for each of J functions.
+
+    Args:
+        rep_in, rep_out: representations of {e}.
+        size: J.
+
+    Raises:
+        TypeError: another group than {e}, whose elements would turn the functions.
+    """
+
+    rep_in: Representation
+    rep_out: Representation
+    size: int
+
+    def __post_init__(self) -> None:
+        check_pair(self.rep_in, self.rep_out, self)
+        check_int(self, "size", self.size)
+        if self.rep_in.group.order != 1:
+            raise TypeError(
+                "FreeBasis, with a free matrix for each function of the log map, expected rep_in over {e}, got "
+                f"{self.rep_in.group}: take field types over groups.Trivial(), or kernels.Polar"
+            )
+
+    @property
+    def coefficients(self) -> torch.Tensor:
+        shape = self.rep_out.dim, self.rep_in.dim, self.size
+        count = shape[0] * shape[1] * shape[2]
+        return torch.eye(count, dtype=torch.float64, device="cpu").view(count, *shape)
+
+
 def self_basis(rep_in: Representation, rep_out: Representation) -> torch.Tensor:
     """Orthonormal basis (K0, dim_out, dim_in) float64 of the intertwiners: M rho_in(g) = rho_out(g) M. What a
     self-interaction may be."""

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_instance, check_int
-from ..groups import Representation
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -147,59 +144,3 @@ class KernelFamily(Protocol):
     def on_taps(self, in_type: FieldType, out_type: FieldType, taps: np.ndarray) -> TapExpansion:
         """The family between two field types, sampled at the taps (T, d) of an array: J = T matrices."""
         ...
-
-
-class IntertwinerBasis:
-    """Basis of the self kernels M rho_in(g) = rho_out(g) M, with one column: what the centre of a convolution may be."""
-
-    __slots__ = ("rep_in", "rep_out")
-
-    def __init__(self, rep_in: Representation, rep_out: Representation) -> None:
-        self.rep_in, self.rep_out = rep_in, rep_out
-
-    @property
-    def coefficients(self) -> Tensor:
-        from .basis import self_basis
-
-        return self_basis(self.rep_in, self.rep_out).unsqueeze(-1)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, IntertwinerBasis) and (self.rep_in, self.rep_out) == (other.rep_in, other.rep_out)
-
-    def __hash__(self) -> int:
-        return hash((self.rep_in, self.rep_out))
-
-
-class FreeBasis:
-    """Every kernel between two representations of {e}: a free matrix for each of J functions.
-
-    Raises:
-        TypeError: another group than {e}, whose elements would turn the functions.
-    """
-
-    __slots__ = ("rep_in", "rep_out", "size")
-
-    def __init__(self, rep_in: Representation, rep_out: Representation, size: int) -> None:
-        for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
-            check_instance(self, name, rep, Representation, "a Representation, such as group.trivial")
-        check_int(self, "size", size)
-        if rep_in.group.order != 1:
-            raise TypeError(
-                "FreeBasis, with a free matrix for each function of the log map, expected rep_in over {e}, got "
-                f"{rep_in.group}: take field types over groups.Trivial(), or kernels.Polar"
-            )
-        self.rep_in, self.rep_out, self.size = rep_in, rep_out, size
-
-    @property
-    def coefficients(self) -> Tensor:
-        shape = self.rep_out.dim, self.rep_in.dim, self.size
-        count = shape[0] * shape[1] * shape[2]
-        return torch.eye(count, dtype=torch.float64, device="cpu").view(count, *shape)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FreeBasis):
-            return NotImplemented
-        return (self.rep_in, self.rep_out, self.size) == (other.rep_in, other.rep_out, other.size)
-
-    def __hash__(self) -> int:
-        return hash((self.rep_in, self.rep_out, self.size))

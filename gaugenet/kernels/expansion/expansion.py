@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ...fields import FieldType, check_field_types
 from ...groups import Representation
+from ..basis import IntertwinerBasis
 from ..constants import ConstantModule
-from ..kernel import Columns, IntertwinerBasis, KernelBasis
+from ..kernel import Columns, KernelBasis
 from .reduction import reduction
 
 _ZERO = 1e-12
