@@ -53,7 +53,7 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     Raises:
         ValueError: an unknown backend, or one that cannot take these features.
     """
-    layout, transposed = kernel.layouts
+    layout, transposed = [layout.standing for layout in kernel.layouts] if plan.identity else kernel.layouts
     edges = plan.forward
     learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
 

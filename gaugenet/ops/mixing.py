@@ -86,6 +86,13 @@ class Layout(NamedTuple):
         """Number of columns of the result."""
         return sum(columns for _, columns in self.shapes)
 
+    @property
+    def standing(self) -> Layout:
+        """The same for transporters that are all the identity: one block that is copied, whatever its representation."""
+        _, _, mul, first, dim = self.blocks[-1].tolist() if self.blocks.numel() else (COPY, 0, 0, 0, 1)
+        blocks = torch.tensor([[COPY, 0, first + mul * dim, 0, 1]], device="cpu")
+        return self._replace(blocks=blocks, permutations=self.permutations[:0], special=True)
+
     def matrices(self, weight: Tensor) -> list[Tensor]:
         """Views of the matrices of the groups in one vector of them all."""
         return [part.view(shape) for part, shape in zip(weight.split([a * b for a, b in self.shapes]), self.shapes)]

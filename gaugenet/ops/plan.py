@@ -19,7 +19,7 @@ class EdgeList(NamedTuple):
 
     Attributes:
         rowptr: (N + 1,) int64, the edges into node p are rowptr[p] to rowptr[p + 1].
-        source, target: (E,) int64 or int32, the nodes that each edge comes from and goes to.
+        source, target: (E,) int64, the nodes that each edge comes from and goes to.
         transport: (E, d, d) transporter along the edge.
         turn: (E, 2) its cosine and sine in the plane; zeros in space.
         det: (E,) its determinant; empty for groups without reflections.
@@ -51,11 +51,13 @@ class EdgePlan(NamedTuple):
     Attributes:
         forward: the edges. backward: the transposed ones, for the backward pass.
         cone: what a layer does at cone points, or None where there are none; nothing that the loops read.
+        identity: whether every transporter is known to be the identity: then features of any type are carried as they are.
     """
 
     forward: EdgeList
     backward: EdgeList
     cone: Any = None
+    identity: bool = False
 
 
 class Columns(Protocol):
@@ -102,12 +104,12 @@ def make_plan(
         turn, det, element, table = _transposed(order, transport, edge_table, columns, reflects, group)
     # Of the transposed edges the loops read neither the targets nor the matrices.
     nothing = source.new_zeros(0), transport.new_zeros(0, *transport.shape[1:])
-    narrow = torch.int32 if num_nodes < 2**31 else torch.int64
-    back = target[order].to(narrow), *nothing, turn, det, element, table, node_table
+    back = target[order], *nothing, turn, det, element, table, node_table
     column = [table.argmax(1) if columns.one_hot else source.new_zeros(0) for table in (edge_table, table)]
     return EdgePlan(
         EdgeList(_rowptr(target, num_nodes), *forth, column[0]),
         EdgeList(_rowptr(source[order], num_nodes), *back, column[1]),
+        identity=is_identity(transport),
     )
 
 
@@ -143,6 +145,13 @@ def _transposed(
         parts.append((*_turns(inverse, reflects), element, columns.turn(inverse, element, table[rows])))
     turn, det, element, turned = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*parts))
     return turn, det, element, turned
+
+
+def is_identity(transport: Tensor) -> bool:
+    """Whether nothing turns; a compiler does not see values."""
+    if torch.compiler.is_compiling() or transport.requires_grad:
+        return False
+    return bool((transport == torch.eye(transport.shape[-1], dtype=transport.dtype, device=transport.device)).all())
 
 
 def _is_sorted(target: Tensor) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from .plan import EdgeList, EdgePlan
+from .plan import EdgeList, EdgePlan, is_identity
 
 
 class LevelPlans:
@@ -155,7 +155,8 @@ def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
     if any(plan.cone is not None for plan in plans):
         return None
     rows = [[plan[k].rowptr.numel() - 1 for plan in plans] for k in range(2)]
-    return EdgePlan(*(_joined([plan[k] for plan in plans], rows[k], rows[1 - k]) for k in range(2)))
+    forward, backward = (_joined([plan[k] for plan in plans], rows[k], rows[1 - k]) for k in range(2))
+    return EdgePlan(forward, backward, identity=all(plan.identity for plan in plans))
 
 
 def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[EdgePlan] | None:
@@ -167,7 +168,7 @@ def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[Edge
     if plan.cone is not None:
         return None
     pairs = (plan.forward, rows, sources), (plan.backward, sources, rows)
-    return [EdgePlan(*sides) for sides in zip(*(_split(*pair) for pair in pairs))]
+    return [EdgePlan(*sides, identity=is_identity(sides[0].transport)) for sides in zip(*(_split(*pair) for pair in pairs))]
 
 
 def _joined(parts: list[EdgeList], rows: list[int], sources: list[int]) -> EdgeList:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 import gaugenet.ops.cpu.driver as cpu
 from gaugenet import FieldType, groups, kernels
@@ -111,6 +112,27 @@ def test_groups_without_a_path_take_the_reference():
         conv(x, graph)
 
 
+@pytest.mark.parametrize(
+    ("group", "types"),
+    [
+        (groups.SO3(), ("2x0 + 3x1", "1x0 + 2x1 + 17x2")),
+        (groups.O3(), ("2x0e + 3x1o", "1x0e + 2x1e + 2x2o")),
+        (groups.SO2(), ("3x0 + 2x1", "2x0 + 16x2")),
+    ],
+)
+def test_where_every_transporter_is_the_identity_any_type_is_fused(group, types):
+    a, b = (FieldType(group, t) for t in types)
+    graph = random_graph(group)
+    graph.transport = torch.eye(group.dim, dtype=torch.float64).expand_as(graph.transport).contiguous()
+    conv = randomise(GaugeConv(a, b)).double()
+    assert conv.plan(graph).identity
+    for r, f in zip(*both(conv, graph, torch.float64)):
+        assert (r - f).abs().max() <= 1e-12 * r.abs().max()
+    batch = Batch.from_data_list([graph, random_graph(group, seed=1)])
+    conv.plan(batch)  # handed on to the graphs
+    assert conv.plan(graph).identity and not conv.plan(batch).identity
+
+
 def test_the_environment_picks_the_backend(monkeypatch):
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph, x = GaugeConv(a, a), sphere_graph(), torch.randn(162, 4)
@@ -186,6 +208,7 @@ import importlib.util
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, package=None: None if name == "numba" else find(name, package)
 import torch
+from torch_geometric.data import Batch
 from gaugenet import FieldType, groups, nn, ops, models
 from gaugenet.data import GaugeGraph
 type = FieldType(groups.SO2(), "2x0 + 1x1")

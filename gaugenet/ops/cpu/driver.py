@@ -36,8 +36,9 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
     working = WORKING[x.dtype]
     out = x.new_empty(x.shape[0], bias.shape[0], dtype=working)
     head = _numpy(x, working), *_arrays(edges, layout, working)
-    arguments = *head, _numpy(weight, working), _numpy(bias, working), out.numpy()
+    nothing = out.new_empty(0, out.shape[1]).numpy()
     bounds = _bounds(x.shape[0])
+    arguments = *head, _numpy(weight, working), _numpy(bias, working), out.numpy(), nothing, nothing
     _run("convolve", (*arguments, bounds.numpy(), _step(layout, working)), bounds.numel() - 1)
     return out.to(x.dtype)
 
@@ -52,9 +53,10 @@ def convolve_backward(
     size = weight.numel() if need_w else 0
     # Every slice has a sum of its own: which thread takes it does not change the result.
     grad_w = torch.zeros(bounds.numel() - 1, size, dtype=working, device="cpu")
-    head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working)
-    arguments = *head, grad_x.numpy(), grad_w.numpy(), bounds.numpy(), _step(layout, working)
-    _run("convolve_backward", arguments, bounds.numel() - 1)
+    features, bias = _numpy(x if need_w else x[:0], working), np.zeros(x.shape[1], grad_x.numpy().dtype)
+    head = _numpy(grad, working), *_arrays(edges, layout, working), _numpy(weight, working), bias
+    arguments = *head, grad_x.numpy(), features, grad_w.numpy(), bounds.numpy(), _step(layout, working)
+    _run("convolve", arguments, bounds.numel() - 1)
     return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 

@@ -11,8 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Floats per step of the wide loops: one AVX-512 register of float32; LLVM splits it where registers are narrower.
-WIDTH = 16
+# Numbers that the loops take at a time: one AVX-512 register of float32; LLVM splits it where registers are narrower.
+PANEL = 16
 
 
 def _pointer(context, builder, signature, args, position):
@@ -119,64 +119,89 @@ def make_rotate(width: int):
     return rotate
 
 
-def make_tile(rows: int, width: int):
-    """out[r, k : k + width] = start[r] + sum over i < count of table[i, r] values[i, k:], with the sums in registers.
+def make_tile(rows: tuple[int, ...], panels: bool = False):
+    """out[r, :PANEL] = factor[r] start[r, :PANEL] + sum over i < count of table[i, r] values[i, :PANEL], the sums in registers.
 
-    Arguments, arrays with the offset of their first element: values, v, stride of i; table, t, strides of i and r; count;
-    start, s, stride of r; factor, f, stride of r; out, o, stride of r. start[r] is factor[r] times the width elements from s on
-    (a stride of zero: the same for all rows).
+    Arguments: the number of rows, one of ``rows`` (others do nothing); then the arrays, each with the offset of its first
+    element: values, v, stride of i; table, t, strides of i and r; count; start, s, stride of r; factor, f, stride of r; out, o,
+    stride of r. A stride of zero takes the same for all rows.
+
+    Args:
+        rows: the numbers of rows for which there is code.
+        panels: the table lies in panels of PANEL values of i, count is a number of such panels, and after the stride of r comes
+            the distance from the end of a panel to the next one.
     """
 
     @intrinsic
-    def tile(typing, values, v, v_i, table, t, t_i, t_r, count, start, s, s_r, factor, f, f_r, out, o, o_r):
+    def tile(typing, size, values, v, v_i, table, t, t_i, t_r, jump, count, start, s, s_r, factor, f, f_r, out, o, o_r):
         n = types.intp
-        signature = types.void(values, n, n, table, n, n, n, n, start, n, n, factor, n, n, out, n, n)
+        signature = types.void(n, values, n, n, table, n, n, n, n, n, start, n, n, factor, n, n, out, n, n)
 
         def generate(context, builder, signature, args):
-            vector, align = _vector(context, signature, 0, width)
-            values, table, start, factor, out = (_pointer(context, builder, signature, args, k) for k in (0, 3, 8, 11, 14))
-            v_i, t_i, t_r, count, s_r, f_r, o_r = (args[k] for k in (2, 5, 6, 7, 10, 13, 16))
-            index = count.type
-
-            def row(pointer, stride, r):
-                return builder.gep(pointer, [builder.mul(stride, ir.Constant(index, r))])
-
-            first = []
-            for r in range(rows):
-                scale = _splat(builder, builder.load(row(factor, f_r, r)), vector)
-                first.append(builder.fmul(scale, _load(builder, row(start, s_r, r), vector, align)))
-            entry = builder.block
-            loop, end = builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.end")
-            builder.cbranch(builder.icmp_signed("<=", count, ir.Constant(index, 0)), end, loop)
-            builder.position_at_end(loop)
-            i, v_now, t_now = builder.phi(index), builder.phi(values.type), builder.phi(table.type)
-            sums = [builder.phi(vector) for _ in range(rows)]
-            value = _load(builder, v_now, vector, align)
-            new = [
-                _fma(builder, _splat(builder, builder.load(row(t_now, t_r, r)), vector), value, total)
-                for r, total in enumerate(sums)
-            ]
-            i_next = builder.add(i, ir.Constant(index, 1))
-            steps = [
-                (i, ir.Constant(index, 0), i_next),
-                (v_now, values, builder.gep(v_now, [v_i])),
-                (t_now, table, builder.gep(t_now, [t_i])),
-                *zip(sums, first, new),
-            ]
-            builder.cbranch(builder.icmp_signed(">=", i_next, count), end, loop)
-            for phi, before, following in steps:
-                phi.add_incoming(before, entry)
-                phi.add_incoming(following, loop)
+            vector, align = _vector(context, signature, 1, PANEL)
+            pointers = [_pointer(context, builder, signature, args, k) for k in (1, 4, 10, 13, 16)]
+            strides = [args[k] for k in (3, 6, 7, 8, 9, 12, 15, 18)]
+            end = builder.append_basic_block("tile.end")
+            switch = builder.switch(args[0], end)
+            for number in rows:
+                builder.position_at_end(builder.append_basic_block(f"tile.{number}"))
+                switch.add_case(ir.Constant(args[0].type, number), builder.block)
+                _tile(builder, number, panels, vector, align, pointers, strides)
+                builder.branch(end)
             builder.position_at_end(end)
-            for r in range(rows):
-                total = builder.phi(vector)
-                total.add_incoming(first[r], entry)
-                total.add_incoming(new[r], loop)
-                first[r] = total
-            for r in range(rows):
-                _store(builder, first[r], row(out, o_r, r), align)
             return context.get_dummy_value()
 
         return signature, generate
 
     return tile
+
+
+def _tile(builder, rows, panels, vector, align, pointers, strides) -> None:
+    """The code of one number of rows."""
+    values, table, start, factor, out = pointers
+    v_i, t_i, t_r, jump, count, s_r, f_r, o_r = strides
+
+    def row(pointer, stride, r):
+        return builder.gep(pointer, [builder.mul(stride, ir.Constant(stride.type, r))])
+
+    def step(state):
+        v_now, t_now, *sums = state
+        value = _load(builder, v_now, vector, align)
+        factors = [_splat(builder, builder.load(row(t_now, t_r, r)), vector) for r in range(rows)]
+        new = [_fma(builder, f, value, total) for f, total in zip(factors, sums)]
+        return [builder.gep(v_now, [v_i]), builder.gep(t_now, [t_i]), *new]
+
+    def panel(state):
+        v_now, t_now, *sums = _loop(builder, ir.Constant(count.type, PANEL), state, step)
+        return [v_now, builder.gep(t_now, [jump]), *sums]
+
+    first = []
+    for r in range(rows):
+        scale = _splat(builder, builder.load(row(factor, f_r, r)), vector)
+        first.append(builder.fmul(scale, _load(builder, row(start, s_r, r), vector, align)))
+    _, _, *sums = _loop(builder, count, [values, table, *first], panel if panels else step)
+    for r, total in enumerate(sums):
+        _store(builder, total, row(out, o_r, r), align)
+
+
+def _loop(builder, count, state, body) -> list:
+    """``state = body(state)``, count times; gives the last state. Values of the state live in registers."""
+    entry, loop, end = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("loop.end")
+    zero, one = (ir.Constant(count.type, k) for k in (0, 1))
+    builder.cbranch(builder.icmp_signed("<=", count, zero), end, loop)
+    builder.position_at_end(loop)
+    i, *now = (builder.phi(value.type) for value in (zero, *state))
+    following = [builder.add(i, one), *body(now)]
+    last = builder.block
+    for phi, before, after in zip((i, *now), (zero, *state), following):
+        phi.add_incoming(before, entry)
+        phi.add_incoming(after, last)
+    builder.cbranch(builder.icmp_signed(">=", following[0], count), end, loop)
+    builder.position_at_end(end)
+    result = []
+    for before, after in zip(state, following[1:]):
+        phi = builder.phi(before.type)
+        phi.add_incoming(before, entry)
+        phi.add_incoming(after, last)
+        result.append(phi)
+    return result
