@@ -43,8 +43,8 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         x: (B N, D_in) features of B fields on the graph of the plan, one under the other.
         kernel: the matrices W_j and K_self, how they are laid out, and the bias b.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
-        backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the table), "cpu" (fused
-            numba loop), "cuda" (Triton), "cuda-on-chip" (Triton, irreps only), or "auto", which the environment variable
+        backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the geometry), "cpu"
+            (fused numba loop, with gradients to the table), "cuda" (Triton), "cuda-on-chip" (Triton, irreps only), or "auto", which the environment variable
             GAUGENET_BACKEND overrides.
 
     Returns:
@@ -55,15 +55,17 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     """
     layout, transposed = [layout.standing for layout in kernel.layouts] if plan.identity else kernel.layouts
     edges = plan.forward
-    learnt = any(t.requires_grad for t in (edges.table, edges.node_table, edges.transport))
+    learnt = edges.table.requires_grad or edges.node_table.requires_grad
 
     def fits(loop: Any) -> bool:
+        if learnt and (edges.column.numel() or not hasattr(loop, "table_gradient")):
+            return False
         return loop.supported(x, layout, transposed)
 
     backend = "reference" if edges.unordered else backend
-    backend = choose(backend, x, operator.LOOPS, fits, learnt=learnt, what=str(kernel.in_type))
+    backend = choose(backend, x, operator.LOOPS, fits, learnt=edges.transport.requires_grad, what=str(kernel.in_type))
     if backend != "reference":
-        needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
+        needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad or learnt)
         second = kernel.mixing(True) if needs_grad else x.new_empty(0)
         first, forward, backward = kernel.mixing(False), list(plan.forward), list(plan.backward)
         bias = x.new_zeros(layout.width) if kernel.bias is None else kernel.bias

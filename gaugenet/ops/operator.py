@@ -84,6 +84,20 @@ def _(
     return x.new_empty(x.shape if need_x else (0, x.shape[1])), x.new_empty(size, dtype=working)
 
 
+@torch.library.custom_op("gaugenet::table_gradient", mutates_args=())
+def table_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, edges: list[Tensor], layout: list[Tensor], loop: str
+) -> tuple[Tensor, Tensor]:
+    """Gradients to the table of the edges and to that of the nodes, of a loop that has ``table_gradient``."""
+    return LOOPS[loop].table_gradient(grad, x, weight, EdgeList(*edges), Layout.of(layout))
+
+
+@table_gradient.register_fake
+def _(grad: Tensor, x: Tensor, weight: Tensor, edges: list[Tensor], layout: list[Tensor], loop: str) -> tuple[Tensor, Tensor]:
+    side, working = EdgeList(*edges), WORKING[x.dtype]
+    return side.table.new_empty(side.table.shape, dtype=working), side.table.new_empty(side.node_table.shape, dtype=working)
+
+
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     *tensors, ctx.loop = inputs
     lists = tensors[4:]
@@ -96,9 +110,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
     rest = iter(rest)
     edges, layout, t_edges, t_layout = ([next(rest) for _ in range(n)] for n in ctx.sizes)
     need_x, need_bias, *need_ws = ctx.needs_input_grad[:4]
-    need_w = any(need_ws)
-    nothing = (*([None] * n for n in ctx.sizes), None)
+    need_w, learnt = any(need_ws), [side.requires_grad for side in edges[-3:-1]]
     grad_bias = grad.sum(0).to(bias.dtype) if need_bias else None
+    of_edges: list[Tensor | None] = [None] * len(edges)
+    nothing = (*([None] * n for n in ctx.sizes[1:]), None)
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
         side, blocks = EdgeList(*edges), Layout.of(layout)
 
@@ -106,15 +121,21 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
             return reference.convolve(reference.carry(field[side.source], side, blocks), field, weight, side, blocks)
 
         out = reference.each_field(one, x, side)
-        wanted = [t for t, need in ((x, need_x), (weight, need_w)) if need]
-        grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-        return next(grads) if need_x else None, grad_bias, next(grads) if need_w else None, None, *nothing
+        asked = (x, need_x), (weight, need_w), *zip(edges[-3:-1], learnt)
+        grads = iter(torch.autograd.grad(out, [t for t, need in asked if need], grad, create_graph=True))
+        grad_x, grad_w, *of_tables = (next(grads) if need else None for _, need in asked)
+        of_edges[-3:-1] = of_tables
+        return grad_x, grad_bias, grad_w, None, of_edges, *nothing
+    grad = grad.contiguous()
+    if any(learnt):
+        of_tables = table_gradient(grad, x, weight, edges, layout, ctx.loop)
+        of_edges[-3:-1] = [g.to(table.dtype) for g, table in zip(of_tables, edges[-3:-1])]
     if not need_x and x.shape[1] < grad.shape[1]:  # a first layer: aggregating few features again beats many gradients
-        _, grad_w = convolve_backward(x, grad.contiguous(), weight, edges, layout, False, need_w, ctx.loop)
-        return None, grad_bias, grad_w.to(weight.dtype) if need_w else None, None, *nothing
-    grad_x, grad_w = convolve_backward(grad.contiguous(), x, transposed, t_edges, t_layout, need_x, need_w, ctx.loop)
+        _, grad_w = convolve_backward(x, grad, weight, edges, layout, False, need_w, ctx.loop)
+        return None, grad_bias, grad_w.to(weight.dtype) if need_w else None, None, of_edges, *nothing
+    grad_x, grad_w = convolve_backward(grad, x, transposed, t_edges, t_layout, need_x, need_w, ctx.loop)
     grad_w = grad_w.to(transposed.dtype) if need_w else None
-    return grad_x if need_x else None, grad_bias, None, grad_w, *nothing
+    return grad_x if need_x else None, grad_bias, None, grad_w, of_edges, *nothing
 
 
 convolve.register_autograd(_backward, setup_context=_setup)

@@ -157,10 +157,43 @@ def test_backends_are_checked():
         gauge_convolve(torch.randn(162, 4), Kernel(a, conv.layouts, lambda _: conv.weight, True), conv.plan(graph), "tpu")
 
 
-def test_a_learnt_table_takes_the_reference():
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("case", [*PLANAR, (groups.SO2(), "17x0 + 2x1 + 16x2", "33x1 + 1x3")], ids=lambda c: str(c[0]))
+def test_gradients_to_a_learnt_table(case, copies, dtype):
+    """All gradients of the fused loop beside those of plain torch: to features, weights, table of edges and of nodes."""
+    group, *types = case
+    a, b = (FieldType(group, t) for t in types)
+    conv, graph = randomise(GaugeConv(a, b, radial=2)).to(dtype), random_graph(group)
+    edges, nodes = (t.detach().requires_grad_() for t in conv.table(graph))
+    plan = conv.plan(graph, (edges, nodes))
+    assert plan.forward.table.requires_grad
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(copies * 40, a.dim, generator=generator, dtype=dtype, requires_grad=True)
+    upstream = torch.randn(copies * 40, b.dim, generator=generator, dtype=dtype)
+    results = []
+    for backend in ("reference", "cpu"):
+        conv.backend = backend
+        out = conv.message_and_aggregate(x, plan)  # of several fields, as on a StaticGraph
+        assert (backend == "cpu") == ("convolve" in out.grad_fn.name() and "Generated" in out.grad_fn.name())
+        results.append((out, *torch.autograd.grad((out * upstream).sum(), (x, conv.weight, edges, nodes))))
+    for one, two in zip(*results):
+        assert (one - two).abs().max() <= (1e-12 if dtype == torch.float64 else 2e-5) * one.abs().max()
+
+
+def test_second_derivatives_of_a_learnt_table():
+    a = FieldType(groups.SO2(), "1x0 + 1x1")
+    conv, graph = randomise(GaugeConv(a, a, radial=1, backend="cpu")).double(), random_graph(groups.SO2(), 6, 3)
+    x = torch.randn(6, a.dim, dtype=torch.float64)
+    edges, nodes = conv.table(graph)
+    assert torch.autograd.gradgradcheck(
+        lambda e, n: conv(x, graph, conv.plan(graph, (e, n))).square(), (edges.requires_grad_(), nodes.requires_grad_())
+    )
+
+
+def test_radial_functions_learn_in_the_fused_loop(monkeypatch):
     a = FieldType(groups.SO2(), "2x0 + 1x1")
     conv, graph = GaugeConv(a, a, radial=kernels.RadialMLP(2)), sphere_graph()
-    assert conv.plan(graph).forward.table.requires_grad
+    monkeypatch.setattr("gaugenet.ops.reference.convolve", None)
     conv(torch.randn(162, 4), graph).sum().backward()
     assert all(p.grad is not None for p in conv.radial.parameters())
 

@@ -67,9 +67,9 @@ def test_every_tile_of_panels(rows, panels):
 
 CALL = """
 import sys, torch
-from gaugenet.ops.cpu import kernels
+from gaugenet.ops.cpu import tiles
 from tests.ops.test_tiles import results
-assert kernels._NAME == sys.argv[1] and not kernels._OPTIONS["cache"]
+assert sys.argv[1] == tiles.NAME and not tiles.ENTRY["cache"]
 torch.save(results(), sys.argv[2])
 """
 
@@ -101,5 +101,5 @@ def test_the_loop_with_the_tiles_of_another_processor(name, tmp_path):
 
 def test_an_unknown_name_is_refused(monkeypatch):
     monkeypatch.setenv("GAUGENET_TILES", "mmx")
-    with pytest.raises(ValueError, match="GAUGENET_TILES='mmx'.*avx512, avx2, neon, sse"):
+    with pytest.raises(ValueError, match=r"GAUGENET_TILES='mmx'.*avx512, avx2, neon, sse"):
         instruction_set()

@@ -60,6 +60,18 @@ def convolve_backward(
     return grad_x.to(x.dtype), grad_w[0] if grad_w.shape[0] == 1 else grad_w.sum(0)
 
 
+def table_gradient(grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Gradients (E, J) and (N, J) to the table of the neighbours and of the centres."""
+    working = WORKING[x.dtype]
+    grads = [torch.zeros(table.shape, dtype=working, device="cpu") for table in (edges.table, edges.node_table)]
+    bounds = _bounds(edges.node_table.shape[0])
+    head = _numpy(x, working), _numpy(grad, working), *_arrays(edges, layout, working), _numpy(weight, working)
+    of_edges, of_nodes = (g.numpy() for g in grads)
+    arguments = *head, of_edges.reshape(-1), of_nodes, bounds.numpy(), _step(layout, working)
+    _run("table_gradient", arguments, bounds.numel() - 1)
+    return grads[0], grads[1]
+
+
 def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutations: Tensor) -> Tensor:
     """(B N, D) -> (B M, D); see :func:`gaugenet.ops.carrying.carry_sum`."""
     working = WORKING[x.dtype]
@@ -102,10 +114,10 @@ def _bounds(num_nodes: int) -> Tensor:
 
 def _run(name: str, arguments: tuple, count: int) -> None:
     """Run a kernel over slices of the nodes on torch's threads; numba lets go of the GIL."""
-    from . import kernels as cpu_kernels
-    from . import team
+    from . import kernels, table_gradient, team
 
-    kernel, threads, fork = getattr(cpu_kernels, name), min(torch.get_num_threads(), count), team.fork_address()
+    kernel = getattr(table_gradient if name == "table_gradient" else kernels, name)
+    threads, fork = min(torch.get_num_threads(), count), team.fork_address()
     if threads == 1 or fork:
         failed = kernel(fork, threads, 0, count, arguments)
     else:  # no OpenMP to be had: threads of our own, one a slice

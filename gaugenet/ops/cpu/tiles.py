@@ -52,3 +52,13 @@ def instruction_set() -> tuple[str, bool]:
     if triple.startswith(("aarch64", "arm64")):
         return "neon", False
     return ("avx2" if "+avx2" in have and "+fma" in have else "sse"), False
+
+
+NAME, CHOSEN = instruction_set()
+# Rows to a tile of the products, the larger and the smaller; numbers of rows for which there is a tile of the sums.
+ROWS, FEWER = SHAPES[NAME].product
+SUMS = SHAPES[NAME].sums
+# Of every compiled function.
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+# Of those that Python calls: only they are kept on the disk, under the processor alone, and the code depends on the tiles.
+ENTRY = OPTIONS | {"cache": not CHOSEN}
