@@ -44,8 +44,8 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
         kernel: the matrices W_j and K_self, how they are laid out, and the bias b.
         plan: edges and tables, from :func:`gaugenet.ops.make_plan`.
         backend: "reference" (plain torch: any group and device, twice differentiable, gradients to the geometry), "cpu"
-            (fused numba loop, with gradients to the table), "cuda" (Triton), "cuda-on-chip" (Triton, irreps only), or "auto", which the environment variable
-            GAUGENET_BACKEND overrides.
+            (fused numba loop, with gradients to the table), "cuda" (Triton), "cuda-on-chip" (Triton, irreps only), or "auto",
+            which the environment variable GAUGENET_BACKEND overrides.
 
     Returns:
         (B N, D_out).
