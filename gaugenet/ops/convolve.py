@@ -67,9 +67,13 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
     if backend != "reference":
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad or learnt)
         second = kernel.mixing(True) if needs_grad else x.new_empty(0)
-        first, forward, backward = kernel.mixing(False), list(plan.forward), list(plan.backward)
+        first = kernel.mixing(False)
         bias = x.new_zeros(layout.width) if kernel.bias is None else kernel.bias
-        return operator.convolve(x, bias, first, second, forward, layout.tensors, backward, transposed.tensors, backend)
+        if torch.compiler.is_compiling():
+            back = list(plan.backward), transposed.tensors
+            return operator.convolve(x, bias, first, second, list(edges), layout.tensors, *back, backend)
+        sides = operator.Sides(edges, layout, plan.backward, transposed)
+        return operator.Convolution.apply(x, bias, first, second, edges.table, edges.node_table, sides, backend)
     mixing = kernel.mixing(False)
     transport = edges.transport.to(x.dtype)
 

@@ -131,7 +131,7 @@ def make_sum_plan(
         carried = (*_turns(turned, reflects), _elements(turned, group), u)
         ends = there[order], here[order], turned
         sides.append(EdgeList(_rowptr(ends[1], rows), *ends, *carried, u.new_zeros(0, 1), order.new_zeros(0)))
-    return EdgePlan(*sides)
+    return EdgePlan(sides[0], sides[1])
 
 
 def _transposed(

@@ -154,9 +154,10 @@ def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
     """The plan of graphs side by side; None when that is more than their edges (cone points)."""
     if any(plan.cone is not None for plan in plans):
         return None
-    rows = [[plan[k].rowptr.numel() - 1 for plan in plans] for k in range(2)]
-    forward, backward = (_joined([plan[k] for plan in plans], rows[k], rows[1 - k]) for k in range(2))
-    return EdgePlan(forward, backward, identity=all(plan.identity for plan in plans))
+    forth, back = [plan.forward for plan in plans], [plan.backward for plan in plans]
+    rows, sources = ([side.rowptr.numel() - 1 for side in sides] for sides in (forth, back))
+    joined = _joined(forth, rows, sources), _joined(back, sources, rows)
+    return EdgePlan(*joined, identity=all(plan.identity for plan in plans))
 
 
 def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[EdgePlan] | None:
@@ -167,8 +168,8 @@ def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[Edge
     """
     if plan.cone is not None:
         return None
-    pairs = (plan.forward, rows, sources), (plan.backward, sources, rows)
-    return [EdgePlan(*sides, identity=is_identity(sides[0].transport)) for sides in zip(*(_split(*pair) for pair in pairs))]
+    sides = zip(_split(plan.forward, rows, sources), _split(plan.backward, sources, rows))
+    return [EdgePlan(forth, back, identity=is_identity(forth.transport)) for forth, back in sides]
 
 
 def _joined(parts: list[EdgeList], rows: list[int], sources: list[int]) -> EdgeList:
