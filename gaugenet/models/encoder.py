@@ -16,6 +16,7 @@ from ..nn import BlockOptions, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
 from ..nn.tensor_checks import GraphLike
 from ..options import TakesOptions
+from ..settings import KeepsSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,7 +64,7 @@ def hidden_type(group: Group, channels: int, order: int) -> FieldType:
     return FieldType(group, [(channels, group.irrep(str(l))) for l in range(order + 1)])
 
 
-class GaugeEncoder(TakesOptions, nn.Module):
+class GaugeEncoder(TakesOptions, KeepsSettings):
     """Stages of gauge-equivariant blocks, each on a level of the graph, pooling with transport between them.
 
     Base of :class:`GaugeClassifier` and :class:`GaugeUNet`.

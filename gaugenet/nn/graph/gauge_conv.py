@@ -14,6 +14,7 @@ from ...kernels import CoefficientTable, KernelFamily, Polar
 from ...kernels.expansion import make_mixing
 from ...kernels.quadrature import MAX_DEGREE
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
+from ...settings import KeepsSettings
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
 from ..precision import autocast, no_autocast
@@ -25,7 +26,7 @@ NEEDS = ("edge_index", "log", "transport", "weight", "radius")
 _SOURCES = (*NEEDS, "area", "curvature", "cone_angle")
 
 
-class GaugeConv(MessagePassing):
+class GaugeConv(KeepsSettings, MessagePassing):
     r"""Gauge-equivariant convolution (Weiler et al. 2021, arXiv 2106.06020; de Haan et al. 2021, arXiv 2003.05425).
 
     .. math:: out(p) = K_{self} f(p) + \sum_{q \to p} w_{pq}\, K(\log_p q)\, \rho_{in}(g_{pq})\, f(q) + b
@@ -60,6 +61,8 @@ class GaugeConv(MessagePassing):
         TypeError: for features of another dtype or types of two groups.
         ValueError: for a graph without transport, or shapes that do not fit; for a kernel family beside its short form.
     """
+
+    propagate: Any  # PyG has no types
 
     def __init__(
         self,

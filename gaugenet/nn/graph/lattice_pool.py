@@ -15,6 +15,7 @@ from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ...settings import KeepsSettings
 from ..tensor_checks import LatticeLike, check_features, check_graph, check_transport, count_copies
 from .cone_points import ConePlan, ConePoints, cone_plan
 
@@ -47,7 +48,7 @@ class PoolPlan(NamedTuple):
     sizes: tuple[int, int]
 
 
-class LatticePool(ConstantModule):
+class LatticePool(KeepsSettings, ConstantModule):
     r"""Reduces the features at the taps round every point of the coarser lattice, carried into its frame.
 
     .. math:: out(c) = \frac{1}{|T_c|} \sum_{t \in T_c} \rho(g_{c q_t})\, f(q_t(c))

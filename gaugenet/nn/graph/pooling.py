@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ...settings import KeepsSettings
 from ..tensor_checks import ClusteredGraph, check_features, check_transport, count_copies
 
 # The arrays of a graph that a plan is made of.
@@ -15,7 +16,7 @@ _SOURCES = ("cluster", "cluster_transport", "area")
 _COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
 
 
-class GaugePool(nn.Module):
+class GaugePool(KeepsSettings):
     r"""Carries the features of a cluster into the frame of its coarse node and reduces them.
 
     .. math:: out(c) = \frac{\sum_{n \in c} a_n\, \rho(g_{cn})\, f(n)}{\sum_{n \in c} a_n}
@@ -72,7 +73,7 @@ class GaugePool(nn.Module):
         return f"{self.in_type}, reduce={self.reduce!r}"
 
 
-class GaugeUnpool(nn.Module):
+class GaugeUnpool(KeepsSettings):
     r"""Carries the feature of a coarse node back to the frames of its cluster: :math:`out(n) = \rho(g_{cn})^{-1} f(c)`.
 
     Args:
