@@ -117,6 +117,13 @@ class GaugeEncoder(TakesOptions, KeepsSettings):
         x may be (N, in_type.dim), or (B, N, in_type.dim) for B fields on one :class:`gaugenet.data.StaticGraph`.
         """
         level: Any = graph
+        levels = getattr(graph, "num_levels", len(self.stages))
+        if levels < len(self.stages):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self.stages)} stages, blocks={tuple(self.options.blocks)}, but the graph "
+                f"{levels} level{'s' if levels > 1 else ''}: make the geometry with levels={len(self.stages) - 1}, or take "
+                "fewer blocks"
+            )
         stages: Any = self.stages  # lists of blocks
         x, passed = self.lift(x.flatten(0, -2)), []
         for stage, blocks in enumerate(stages):

@@ -18,7 +18,7 @@ from ...settings import KeepsSettings
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
 from ..precision import autocast, no_autocast
-from ..tensor_checks import GraphLike, check_features, check_graph, check_transport
+from ..tensor_checks import GraphLike, check_arrays, check_features, check_graph, check_transport
 from .cone_points import ConePoints, cone_plan
 
 NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -142,6 +142,9 @@ class GaugeConv(KeepsSettings, MessagePassing):
     def table(self, graph: GraphLike) -> CoefficientTable:
         """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
+        # Where the table is kept with the graph, so is this verdict.
+        verdict = ("checked", self.in_type.group.dim) if self.table_key is None else None
+        kept_plan(graph, verdict, _SOURCES, lambda: check_arrays(graph, self.in_type.group.dim, self._name))
         return self.columns.table(graph, self._name)
 
     def plan(self, graph: GraphLike, table: CoefficientTable | None = None) -> EdgePlan:

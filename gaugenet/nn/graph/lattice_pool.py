@@ -16,7 +16,15 @@ from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
 from ...settings import KeepsSettings
-from ..tensor_checks import LatticeLike, check_features, check_graph, check_transport, count_copies
+from ..tensor_checks import (
+    LatticeLike,
+    check_arrays,
+    check_clusters,
+    check_features,
+    check_graph,
+    check_transport,
+    count_copies,
+)
 from .cone_points import ConePlan, ConePoints, cone_plan
 
 REDUCTIONS = ("mean", "max", "stride")
@@ -111,6 +119,8 @@ class LatticePool(KeepsSettings, ConstantModule):
     def _make_plan(self, graph: LatticeLike) -> PoolPlan:
         group, coarse = self.in_type.group, graph.coarse
         check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "LatticePool")
+        check_arrays(graph, group.dim, "LatticePool")
+        check_clusters(graph, group.dim, "LatticePool")
         check_transport(group, graph.transport, "LatticePool")
         check_transport(group, graph.cluster_transport, "LatticePool", "cluster_transport")
         centre = _centres(graph)
