@@ -64,6 +64,8 @@ class MobiusCNN(KeepsSettings):
         super().__init__()
         unit = fields if isinstance(fields, FieldType) else FieldType(Reflection(), RECIPES.get(fields, fields))
         group = unit.group
+        if group.dim != 2:
+            raise ValueError(f"MobiusCNN expected fields over a group of the plane, such as groups.Reflection(), got {group}")
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
         types = [self.in_type, *(_times(unit, width) for width in widths), _scalars(group, _INVARIANTS)]
         layers: list[nn.Module] = []

@@ -107,6 +107,11 @@ class PlanarCNN(KeepsSettings):
         check_probability(self, "dropout", dropout)
         super().__init__()
         group = Cyclic(4) if group is None else group
+        if group.dim != 2:
+            raise ValueError(
+                f"PlanarCNN expected a group of the plane, such as groups.Cyclic(4), got {group}, which acts on {group.dim} "
+                "coordinates: build networks on volumes from nn.GridConv and nn.OnGrid"
+            )
         if fields is None:
             fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
         unit = fields if isinstance(fields, FieldType) else FieldType(group, fields)

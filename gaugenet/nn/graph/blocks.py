@@ -32,8 +32,8 @@ class BlockOptions:
         max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
         quadrature: degree of moment matching, see :class:`GaugeConv`.
         norm: "batch", "layer" or None, see :class:`FieldNorm`.
-        nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field
-            type, see :func:`make_nonlinearity`.
+        nonlinearity: "auto", "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a
+            field type, see :func:`make_nonlinearity`.
         activation: pointwise function of the nonlinearity, a name or a callable.
         dropout: probability of dropping a copy of a field.
     """
@@ -42,7 +42,7 @@ class BlockOptions:
     max_frequency: int | None = None
     quadrature: int | None = 3
     norm: str | None = "batch"
-    nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
+    nonlinearity: str | Callable[[FieldType], nn.Module] = "auto"
     activation: str | Callable[[Tensor], Tensor] = "relu"
     dropout: float = 0.0
 
