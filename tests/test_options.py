@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from gaugenet import FieldType, data, groups, models, nn, spectral, testing
+from gaugenet import FieldType, data, geometry, groups, models, nn, spectral, testing, viz
+from gaugenet.data.datasets.cortex import CorticalSurface
+from gaugenet.data.datasets.polarization import SkyMap
 from gaugenet.models.encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 from gaugenet.nn.graph.blocks import BlockKeywords, BlockOptions
 from gaugenet.options import TakesOptions
@@ -145,3 +147,20 @@ def test_any_dataclass():
 
     assert str(inspect.signature(Painter)) == "(wall, *, hue: 'int' = 1, options=None)"
     assert Painter(0, hue=3).options == Colours(3) and Painter(0).options == Colours()
+
+
+@pytest.mark.parametrize("function", [viz.plot_overview, viz.save_html])
+def test_pictures_name_their_options(function):
+    """As select_views does, with its defaults."""
+    own, views = (inspect.signature(f).parameters for f in (function, viz.select_views))
+    assert all(own[name].default == p.default and own[name].kind == p.kind for name, p in views.items())
+
+
+@pytest.mark.parametrize(
+    "method, maker",
+    [(SkyMap.sphere, geometry.healpix), (CorticalSurface.sphere, geometry.sphere), (CorticalSurface.surface, geometry.mesh)],
+)
+def test_loaders_name_their_options(method, maker):
+    own, wanted = inspect.signature(method).parameters, inspect.signature(maker).parameters
+    assert inspect.Parameter.VAR_KEYWORD not in {p.kind for p in own.values()} and "radius" in own
+    assert all(p.default == wanted[name].default for name, p in own.items() if name in wanted)

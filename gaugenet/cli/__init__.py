@@ -147,16 +147,22 @@ def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool, default:
     group.add_argument("--rings", type=_number(int, 1), metavar="K", help=text)
 
 
+# numpy and torch hold no larger integers.
+_LARGEST = 2**63 - 1
+
+
 def _number(kind: type, least: float, open: bool = False) -> Callable[[str], float]:
-    """An argparse type: a finite number of at least (or, when open, above) the least."""
+    """An argparse type: a finite number of at least (or, when open, above) the least; integers of 64 bits."""
 
     def convert(text: str):
+        what = "an integer" if kind is int else "a number"
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
+        if kind is int and value > _LARGEST:
+            raise argparse.ArgumentTypeError(f"expected {what} of at most {_LARGEST}, got {text[:40]!r}")
         if not math.isfinite(value) or value < least or (open and value == least):
-            what = "an integer" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"expected {what} {'above' if open else 'of at least'} {least}, got {text!r}")
         return value
 

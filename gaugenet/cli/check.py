@@ -7,14 +7,23 @@ import itertools
 import json
 from pathlib import Path
 
-from . import EXIT_FAILED, EXIT_OK
+from . import EXIT_FAILED, EXIT_OK, UsageError
 
 # In float64, with room for rounding on large meshes. A record's rounding to float32 does not break equivariance.
 _TOLERANCE = 1e-10
+# Of the network: about 2 GB in float64.
+_MOST_WEIGHTS = 1 << 28
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Report the gauge-equivariance error; status 1 when it is above the tolerance."""
+    # A block has two convolutions of 2 radial functions, with at most 4 kernels between two orders.
+    weights = 2 * 2 * 4 * ((arguments.order + 1) * arguments.channels) ** 2
+    if weights > _MOST_WEIGHTS:
+        raise UsageError(
+            f"check: {arguments.channels} copies of the orders 0 to {arguments.order} make a network of up to {weights:.2g} "
+            f"weights, expected at most {_MOST_WEIGHTS:.2g}: take a smaller --channels or --order"
+        )
     import numpy as np
 
     from ..geometry import LocalGeometry

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import size_repr
 
 from ..geometry import LocalGeometry
@@ -300,7 +300,29 @@ class GaugeGraph(Data):
                     out[f"feature_{name}"] = transform_feature(self[f"feature_{name}"], type_string, inverse, group)
         return out
 
+    def sort(self, sort_by_row: bool = True) -> GaugeGraph:
+        """A copy with the edges of every level, and all that belongs to them, sorted by source, or else by target.
+
+        Layers do not need it: their plans are sorted.
+        """
+        out = copy.copy(self)
+        for level in range(self.num_levels):
+            first, second = self._at("edge_index", level).unbind()[:: 1 if sort_by_row else -1]
+            order = torch.argsort(second, stable=True)
+            order = order[torch.argsort(first[order], stable=True)]
+            for a in ATTRIBUTES.values():
+                key = _key(a.graph_name, level)
+                if "E" in a.shape and key in self:
+                    out[key] = self[key].index_select(a.axis, order)
+        return out
+
+    def coalesce(self) -> GaugeGraph:
+        """As :meth:`sort`. Two edges between the same nodes are two ways, round a torus for example: both stay."""
+        return self.sort()
+
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(self, Batch):  # its graphs are joined anew: the levels of one do not tell where they begin
+            raise ValueError("a batch cannot be batched again: join the graphs of all, batch.to_data_list()")
         name, level = _parse(key)
         rule = _ATTRIBUTES[name][0] if level >= 0 else None
         if rule == "nodes":

@@ -29,11 +29,24 @@ class CoefficientTable(NamedTuple):
     node: Tensor
 
 
+class Entries(NamedTuple):
+    """A basis whose kernels have no entry in common: of every entry the one kernel that has it, and its value there.
+
+    Attributes:
+        number: K. place: (dim_out, dim_in, Y) int64, the number of the kernel. factor: (dim_out, dim_in, Y) float64.
+    """
+
+    number: int
+    place: Tensor
+    factor: Tensor
+
+
 class KernelBasis(Protocol):
     """A basis of the kernels between two representations; hashable, so that what is derived from it is made once.
 
     Attributes:
         coefficients: (K, dim_out, dim_in, Y) float64, every kernel of unit norm; Y columns per radial function.
+            A basis may have ``entries`` beside them, :class:`Entries` or None, from which layers are made without them.
     """
 
     @property

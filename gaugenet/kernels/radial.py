@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_int, check_ints, check_number, owner_name
+from ..settings import KeepsSettings
 
 #: a neighbour at distance exactly one radius must not be lost to rounding
 _ROUNDING = 1e-5
@@ -37,7 +38,7 @@ def envelope(r: Tensor) -> Tensor:
     return (1 - r.clamp(max=1.0) ** 4) ** 2
 
 
-class RadialProfile(nn.Module):
+class RadialProfile(KeepsSettings):
     """Base of the profiles.
 
     Args:

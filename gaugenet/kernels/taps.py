@@ -14,6 +14,7 @@ from ..groups.constants import constant_array, constant_tensor
 from ..groups.invariants import invariant_basis
 from ..hexagons import HEIGHT
 from .basis import check_pair
+from .kernel import Entries
 
 # Taps that are nearer than this (in lattice spacings) are one tap.
 _TOLERANCE = 1e-6
@@ -76,7 +77,7 @@ class TapBasis:
     def __post_init__(self) -> None:
         check_pair(self.rep_in, self.rep_out, self)
         object.__setattr__(self, "taps", constant_array(self.taps))
-        _ = self._solution  # taps that the group does not map onto themselves are refused here
+        _ = self.entries or self._solution  # taps that the group does not map onto themselves are refused here
 
     def __reduce__(self) -> tuple:
         return TapBasis, (self.rep_in, self.rep_out, self.taps)
@@ -89,8 +90,18 @@ class TapBasis:
     def coefficients(self) -> torch.Tensor:
         return _coefficients(self)
 
+    @property
+    def entries(self) -> Entries | None:
+        """Of representations that permute their components, whose kernels are indicators of orbits of entries; None of others.
+
+        The coefficients of a regular representation of 48 elements on 27 taps are 80 million numbers, all but 62 thousand zero.
+        """
+        if not (self.rep_in.is_permutation and self.rep_out.is_permutation):
+            return None
+        return _orbits(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes())
+
     def __len__(self) -> int:
-        return len(self._solution)
+        return len(self._solution) if self.entries is None else self.entries.number
 
     def __repr__(self) -> str:
         return f"TapBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
@@ -147,6 +158,33 @@ def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ..
     solution = np.concatenate(solutions) if solutions else np.zeros((0, rep_out.dim, rep_in.dim, 0))
     solution.setflags(write=False)
     return solution
+
+
+@lru_cache(maxsize=64)
+def _orbits(rep_in: Representation, rep_out: Representation, shape: tuple[int, ...], raw: bytes) -> Entries:
+    """The same kernels in the same order, in closed form: an orbit's indicator, divided by the root of its size."""
+    group, taps = rep_in.group, np.frombuffer(raw).reshape(shape)
+    place = tap_permutation(group, taps)
+    # images[g, i]: where g moves component i
+    images_in, images_out = (rep(group.elements).numpy().argmax(1) for rep in (rep_in, rep_out))
+    kernel = np.full((rep_out.dim, rep_in.dim, len(taps)), -1)
+    factor, count = np.zeros(kernel.shape), 0
+    for first in range(len(taps)):
+        if kernel[0, 0, first] >= 0:
+            continue
+        fixing = np.flatnonzero(place[:, first] == first)
+        pairs = images_out[fixing][:, :, None] * rep_in.dim + images_in[fixing][:, None, :]
+        lowest, orbit, size = np.unique(pairs.min(0), return_inverse=True, return_counts=True)
+        orbit = orbit.reshape(rep_out.dim, rep_in.dim)
+        # In the order of the pivots of their projector: small orbits first, then that of the lowest pair.
+        number = np.lexsort([lowest, size]).argsort()
+        tied, movers = np.unique(place[:, first], return_index=True)
+        for tap, g in zip(tied, movers):
+            there = images_out[g][:, None], images_in[g][None, :], tap
+            kernel[there] = count + number[orbit]
+            factor[there] = 1 / np.sqrt(size[orbit]) / np.sqrt(len(tied))
+        count += len(lowest)
+    return Entries(count, constant_tensor(kernel), constant_tensor(factor))
 
 
 @torch.compiler.assume_constant_result

@@ -16,6 +16,7 @@ from ..nn import BlockOptions, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
 from ..nn.tensor_checks import GraphLike
 from ..options import TakesOptions
+from ..settings import KeepsSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,7 +64,7 @@ def hidden_type(group: Group, channels: int, order: int) -> FieldType:
     return FieldType(group, [(channels, group.irrep(str(l))) for l in range(order + 1)])
 
 
-class GaugeEncoder(TakesOptions, nn.Module):
+class GaugeEncoder(TakesOptions, KeepsSettings):
     """Stages of gauge-equivariant blocks, each on a level of the graph, pooling with transport between them.
 
     Base of :class:`GaugeClassifier` and :class:`GaugeUNet`.
@@ -116,6 +117,13 @@ class GaugeEncoder(TakesOptions, nn.Module):
         x may be (N, in_type.dim), or (B, N, in_type.dim) for B fields on one :class:`gaugenet.data.StaticGraph`.
         """
         level: Any = graph
+        levels = getattr(graph, "num_levels", len(self.stages))
+        if levels < len(self.stages):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self.stages)} stages, blocks={tuple(self.options.blocks)}, but the graph "
+                f"{levels} level{'s' if levels > 1 else ''}: make the geometry with levels={len(self.stages) - 1}, or take "
+                "fewer blocks"
+            )
         stages: Any = self.stages  # lists of blocks
         x, passed = self.lift(x.flatten(0, -2)), []
         for stage, blocks in enumerate(stages):

@@ -12,9 +12,10 @@ from ..checks import check_choice, check_instance, check_int, check_ints
 from ..fields import FieldType, check_field_types
 from ..groups import Cyclic
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
+from ..settings import KeepsSettings
 
 
-class IcosahedralCNN(nn.Module):
+class IcosahedralCNN(KeepsSettings):
     r"""Gauge-equivariant network of C_6-regular fields on the icosahedron (Cohen, Weiler, Kicanaoglu, Welling 2019,
     arXiv 1902.04615).
 

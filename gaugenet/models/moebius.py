@@ -13,6 +13,7 @@ from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
 from ..nn.tensor_checks import check_features
+from ..settings import KeepsSettings
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
 RECIPES = {
@@ -25,7 +26,7 @@ RECIPES = {
 _INVARIANTS = 64
 
 
-class MobiusCNN(nn.Module):
+class MobiusCNN(KeepsSettings):
     r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020).
 
     Section 5 there: one convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last
@@ -63,6 +64,8 @@ class MobiusCNN(nn.Module):
         super().__init__()
         unit = fields if isinstance(fields, FieldType) else FieldType(Reflection(), RECIPES.get(fields, fields))
         group = unit.group
+        if group.dim != 2:
+            raise ValueError(f"MobiusCNN expected fields over a group of the plane, such as groups.Reflection(), got {group}")
         self.in_type = FieldType(group, [(in_channels, group.trivial)])
         types = [self.in_type, *(_times(unit, width) for width in widths), _scalars(group, _INVARIANTS)]
         layers: list[nn.Module] = []
@@ -82,7 +85,7 @@ class MobiusCNN(nn.Module):
         return self.head(self.body(x).amax((2, 3)))
 
 
-class StripCNN(nn.Module):
+class StripCNN(KeepsSettings):
     """The plain CNN that :class:`MobiusCNN` is compared with (same paper): conv2d, with no regard to frames.
 
     The image is continued across the seam with its rows in reverse order ("moebius", the published baseline), but the features

@@ -95,6 +95,89 @@ def count_copies(graph: Any, num_nodes: int, expected: int, layer: str) -> int:
     return 1
 
 
+# (E, ...) and (N, ...) arrays of a graph; those of the second row it need not have.
+_SHAPES: dict[str, tuple[str, ...]] = {
+    **{"edge_index": ("2", "E"), "log": ("E", "d"), "transport": ("E", "d", "d"), "weight": ("E",), "radius": ("N",)},
+    **{"area": ("N",), "curvature": ("N",), "cone_angle": ("N",)},
+}
+_MEND = "make the graph by geometry.<maker>(...).to_graph(), or see what geometry.validate() says of it"
+
+
+def check_arrays(graph: Any, dim: int, layer: str) -> bool:
+    """Raise unless the arrays of a graph fit each other: shapes, range of the ids, finite numbers, no self-loops. Else True.
+
+    It looks at every number, so call it where a plan is made, not at every call. While compiling, numbers are not looked at.
+
+    Args:
+        dim: d, of the structure group.
+    """
+    edge_index, log = graph.edge_index, graph.log
+    if edge_index.dtype != torch.int64:
+        raise TypeError(f"{layer} expected edge_index of dtype int64, got {edge_index.dtype}: convert it with .long()")
+    if log.dim() == 2 and log.shape[1] != dim:
+        raise ValueError(
+            f"{layer} expected log maps of {dim} coordinates, for a structure group of dimension {dim}, got log of shape "
+            f"{tuple(log.shape)}: take field types over a group of dimension {log.shape[1]}, or another geometry"
+        )
+    sizes = {"2": 2, "d": dim, "E": edge_index.shape[-1], "N": graph.radius.shape[0]}
+    for name, letters in _SHAPES.items():
+        value, shape = getattr(graph, name, None), tuple(sizes[letter] for letter in letters)
+        if value is not None and tuple(value.shape) != shape:
+            raise ValueError(
+                f"{layer} expected {name} of shape ({', '.join(letters)}) = {shape}, got {tuple(value.shape)}: {_MEND}"
+            )
+    if torch.compiler.is_compiling() or edge_index.is_meta:
+        return True
+    source, target = edge_index
+    _check_ids("edge_index", edge_index, sizes["N"], layer)
+    _refuse_where("edge_index", source == target, source, layer, "no self-loops, the centre having a weight of its own")
+    for name in _SHAPES:
+        value = getattr(graph, name, None)
+        if value is not None and value is not edge_index:
+            _refuse_where(name, ~torch.isfinite(value), value, layer, "finite numbers")
+    _refuse_where("radius", graph.radius <= 0, graph.radius, layer, "positive numbers")
+    return True
+
+
+def check_clusters(graph: Any, dim: int, layer: str) -> None:
+    """Raise unless the way of a graph to its coarser level is whole: an id and a transporter for every node. As above."""
+    for name in ("cluster", "cluster_transport"):
+        if getattr(graph, name, None) is None:
+            raise ValueError(f"{layer} needs a graph with {name}, the way to its coarser level, which it has: {_MEND}")
+    few, cluster, radius = graph.coarse.radius.shape[0], graph.cluster, getattr(graph, "radius", None)
+    nodes = len(cluster) if radius is None else len(radius)
+    shapes = {"cluster": (nodes,), "cluster_transport": (nodes, dim, dim)}
+    for name, shape in shapes.items():
+        found = getattr(graph, name)
+        if tuple(found.shape) != shape:
+            raise ValueError(f"{layer} expected {name} of shape {shape}, got {tuple(found.shape)}: {_MEND}")
+    if cluster.dtype != torch.int64:
+        raise TypeError(f"{layer} expected cluster of dtype int64, got {cluster.dtype}: convert it with .long()")
+    if torch.compiler.is_compiling() or cluster.is_meta:
+        return
+    _check_ids("cluster", cluster, few, layer)
+    empty = torch.bincount(cluster, minlength=few) == 0
+    if bool(empty.any()):
+        raise ValueError(f"{layer} expected a member of every cluster, got none for coarse node {int(empty.nonzero()[0, 0])}")
+    area = getattr(graph, "area", None)
+    if area is not None:
+        _refuse_where("area", ~(torch.isfinite(area) & (area >= 0)), area, layer, "finite numbers of at least 0")
+        whole = area.new_zeros(few).index_add(0, cluster, area)
+        _refuse_where("area", whole <= 0, whole, layer, "a positive sum over every cluster")
+
+
+def _check_ids(name: str, ids: Tensor, number: int, layer: str) -> None:
+    _refuse_where(name, (ids < 0) | (ids >= number), ids, layer, f"node ids from 0 to {number - 1}")
+
+
+def _refuse_where(name: str, wrong: Tensor, values: Tensor, layer: str, wanted: str) -> None:
+    """ValueError with the first place of a wrong number."""
+    if bool(wrong.any()):
+        place = tuple(wrong.nonzero()[0].tolist())
+        where = place[0] if len(place) == 1 else place
+        raise ValueError(f"{layer} expected in {name} {wanted}, got {values[place].item()} at {where}: {_MEND}")
+
+
 def check_transport(group: Group, transport: Tensor, layer: str, name: str = "transport") -> None:
     """Raise ValueError unless every transporter lies in the structure group (not looked at while compiling)."""
     if torch.compiler.is_compiling() or transport.is_meta or transport.numel() == 0:

@@ -8,14 +8,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..geometry.local_geometry import LocalGeometry
 from ..io.durable import write_atomic
 from .colors import table
-from .scene import GRAZING, LIGHT, Layer, View
+from .scene import GRAZING, LIGHT, Camera, Layer, View
 from .selection import select_views
 
 _TEMPLATE = Path(__file__).with_name("viewer.html")
@@ -27,19 +26,25 @@ def save_html(
     show: Sequence[str] | None = None,
     *,
     title: str = "gaugenet",
-    **options: Any,
+    vertex: int | None = None,
+    radius: float | None = None,
+    path: Sequence[int] | None = None,
+    field: np.ndarray | None = None,
+    n: int = 4,
+    camera: Camera | None = None,
 ) -> None:
     """Write an HTML page with a button for every view: drag to turn, wheel to zoom, shift and drag to move.
 
     Positions are stored in float32, normals and colours in 8 bits; what views share is stored once.
 
     Args:
-        file: where. show, options: as for :func:`gaugenet.viz.select_views`. title: of the page.
+        file: where. title: of the page. show and the others: as for :func:`gaugenet.viz.select_views`.
 
     Raises:
         What select_views does, and OSError.
     """
-    text = page(select_views(geometry, show, **options), title)
+    views = select_views(geometry, show, vertex=vertex, radius=radius, path=path, field=field, n=n, camera=camera)
+    text = page(views, title)
     write_atomic(Path(file), text.encode())
 
 

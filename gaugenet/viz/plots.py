@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -115,13 +115,23 @@ def plot_cross_field(
     return draw(cross_field_view(geometry, field, n, count=count, camera=camera), axes)
 
 
-def plot_overview(geometry: LocalGeometry, show: Sequence[str] | None = None, **options: Any) -> Figure:
+def plot_overview(
+    geometry: LocalGeometry,
+    show: Sequence[str] | None = None,
+    *,
+    vertex: int | None = None,
+    radius: float | None = None,
+    path: Sequence[int] | None = None,
+    field: np.ndarray | None = None,
+    n: int = 4,
+    camera: Camera | None = None,
+) -> Figure:
     """Several views in one figure, 1200 pixels wide; arguments as for :func:`gaugenet.viz.select_views`."""
     require_matplotlib()
     # Not through pyplot, which would keep the figure and pick a backend.
     from matplotlib.figure import Figure
 
-    views = select_views(geometry, show, **options)
+    views = select_views(geometry, show, vertex=vertex, radius=radius, path=path, field=field, n=n, camera=camera)
     columns = {1: 1, 2: 2, 4: 2}.get(len(views), 3 if len(views) <= 6 else 4)
     rows = -(-len(views) // columns)
     width = min(12.0 / columns, 8.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from .scene import GRAZING, LIGHT, View
 
 # Samples per pixel and axis.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -98,3 +99,26 @@ def test_formats_are_found(tmp_path, capsys):
         trimesh.Trimesh(*sphere(1), process=False).export(tmp_path / f"m.{extension}")
         assert main(["inspect", str(tmp_path / f"m.{extension}"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["vertices"] == 18
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        (
+            ["--channels", "100000"],
+            "make a network of up to 1.4e[+]12 weights, .* take a smaller --channels or",
+        ),
+        (["--order", "100000"], "copies of the orders 0 to 100000"),
+        (
+            ["--seed", str(2**70)],
+            "argument --seed: expected an integer of at most 9223372036854775807, got '118",
+        ),
+        (["--channels", "9" * 300], "argument --channels: expected an integer of at most"),
+    ],
+)
+def test_check_refuses_numbers_that_nobody_means(options, text, tmp_path, capsys):
+    mesh = tmp_path / "tetrahedron.off"
+    mesh.write_text("OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 1 2 3\n3 0 3 2\n")
+    assert main(["check", str(mesh), *options]) == 2
+    printed = capsys.readouterr()
+    assert re.search(text, printed.err) and "Traceback" not in printed.err and not printed.out

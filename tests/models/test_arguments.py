@@ -47,3 +47,25 @@ def test_icosahedral_input():
         models.IcosahedralCNN(0, 2)
     with pytest.raises(TypeError, match=r"IcosahedralCNN expected in_type to be a field type.* got '3x0'"):
         models.IcosahedralCNN("3x0", 2)
+
+
+@pytest.mark.parametrize("group", [groups.Octahedral(), groups.SO3(), groups.FullOctahedral()])
+def test_planar_networks_refuse_groups_of_space(group):
+    """PlanarCNN(groups.Octahedral()) died inside a matrix multiplication."""
+    with pytest.raises(ValueError, match=r"PlanarCNN expected a group of the plane, such as .* acts on 3 coordinates: build"):
+        models.PlanarCNN(group)
+    with pytest.raises(ValueError, match="MobiusCNN expected fields over a group of the plane"):
+        models.MobiusCNN(FieldType(group, [(1, group.trivial)]))
+
+
+def test_empty_networks_are_refused():
+    type = FieldType(groups.SO2(), "1x0")
+    for blocks in ((-1,), (), (1, -2)):
+        with pytest.raises(ValueError, match=r"MeshClassifier expected blocks to be .* integers of at least 0"):
+            models.MeshClassifier(type, 3, blocks=blocks)
+    for make in (models.PlanarCNN, models.HarmonicNetwork, models.MobiusCNN, models.StripCNN):
+        with pytest.raises(ValueError, match="num_classes to be an integer of at least 1, got 0"):
+            make(num_classes=0)
+    for make in (models.MeshClassifier, models.IcosahedralCNN):
+        with pytest.raises(ValueError, match="num_classes to be an integer of at least 1, got 0"):
+            make(type if make is models.MeshClassifier else 1, 0)

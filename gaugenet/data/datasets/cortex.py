@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,15 +42,37 @@ class CorticalSurface(NamedTuple):
         wall = [i for i, name in enumerate(self.names) if name in ("unknown", "corpuscallosum")]
         return ~np.isin(self.labels, wall)
 
-    def sphere(self, **options: Any) -> LocalGeometry:
-        """The unit sphere with these vertices; options of :func:`gaugenet.geometry.sphere`."""
-        return geometry.sphere(self.unit, faces=self.faces, **options)
+    def sphere(
+        self,
+        *,
+        radius: float | np.ndarray | None = None,
+        rings: int | None = None,
+        count: int | None = None,
+        frames: np.ndarray | None = None,
+        structure: str = "SO2",
+    ) -> LocalGeometry:
+        """The unit sphere with these vertices; arguments of :func:`gaugenet.geometry.sphere`."""
+        near: dict[str, Any] = {"radius": radius, "rings": rings, "count": count}
+        return geometry.sphere(self.unit, faces=self.faces, frames=frames, structure=structure, **near)
 
-    def surface(self, name: str = "white", **options: Any) -> LocalGeometry:
-        """The folded surface "white", "pial" or "inflated"; options of :func:`gaugenet.geometry.mesh`."""
+    def surface(
+        self,
+        name: str = "white",
+        *,
+        radius: float | np.ndarray | None = None,
+        rings: int | None = None,
+        structure: str = "SO2",
+        frames: np.ndarray | str | None = None,
+        features: str | Iterable[str] = (),
+        levels: int = 0,
+        repair: bool = False,
+    ) -> LocalGeometry:
+        """The folded surface "white", "pial" or "inflated"; arguments of :func:`gaugenet.geometry.mesh`."""
         if name not in self.positions:
             raise ValueError(f"no surface {name!r}: expected one of {', '.join(self.positions)}")
-        return geometry.mesh(self.positions[name], self.faces, **options)
+        options: dict[str, Any] = {"features": features, "levels": levels, "repair": repair}
+        near: dict[str, Any] = {"radius": radius, "rings": rings}
+        return geometry.mesh(self.positions[name], self.faces, structure=structure, frames=frames, **near, **options)
 
 
 def load_fsaverage5(path: str | os.PathLike) -> CorticalSurface:

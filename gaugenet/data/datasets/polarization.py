@@ -27,9 +27,21 @@ class SkyMap(NamedTuple):
     mask: np.ndarray
     nside: int
 
-    def sphere(self, **options: Any) -> LocalGeometry:
-        """The pixel centres in the order of the maps; options of :func:`gaugenet.geometry.healpix`."""
-        return healpix(self.nside, nest=False, **options)
+    def sphere(
+        self,
+        *,
+        radius: float | np.ndarray | None = None,
+        rings: int | None = None,
+        count: int | None = None,
+        sphere_radius: float = 1.0,
+        frames: np.ndarray | None = None,
+        structure: str = "SO2",
+        levels: int = 0,
+    ) -> LocalGeometry:
+        """The pixel centres in the order of the maps; arguments of :func:`gaugenet.geometry.healpix`."""
+        near: dict[str, Any] = {"radius": radius, "rings": rings, "count": count}
+        options: dict[str, Any] = {"sphere_radius": sphere_radius, "frames": frames, "structure": structure, "levels": levels}
+        return healpix(self.nside, nest=False, **near, **options)
 
 
 def load_wmap(path: str | os.PathLike, convention: str = "COSMO") -> SkyMap:

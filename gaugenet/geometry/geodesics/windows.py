@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from ...compiled import njit
 
 TIE = 1e-9  # relative difference of lengths under which two geodesics count as equally short
 SAME = 1e-6  # angles closer than this belong to one geodesic that two windows found

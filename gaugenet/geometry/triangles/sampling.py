@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import scipy.sparse as sparse
+
+from ...compiled import njit
 
 # Lengths are counted in integer steps of this times the mean edge, so that equal distances are equal whatever way they were
 # summed, and ties (every symmetric mesh is full of them) fall by the order of the vertices and not by rounding.
@@ -108,7 +109,7 @@ def _coarse(x: np.ndarray) -> np.ndarray:
     return np.rint(x / (1e-9 * max(np.abs(x).max(), 1e-300)))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sample(ptr, index, length, starts, counts):
     size, levels = len(ptr) - 1, len(counts)
     distance = np.full(size, _FAR, np.int64)
@@ -146,7 +147,7 @@ def _sample(ptr, index, length, starts, counts):
     return nodes, cells, distances, parents
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _shorten(ptr, index, length, node, label, distance, cell, parent, heap_key, heap_node):
     """Dijkstra from a new sample through the vertices that it is nearer to than every sample before."""
     distance[node], cell[node], parent[node] = 0, label, -1
@@ -168,7 +169,7 @@ def _shorten(ptr, index, length, node, label, distance, cell, parent, heap_key, 
                 filled += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sift_up(key, node, i):
     while i > 0:
         up = (i - 1) // 2
@@ -179,7 +180,7 @@ def _sift_up(key, node, i):
         i = up
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sift_down(key, node, size, i):
     while True:
         best, left = i, 2 * i + 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from itertools import accumulate
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ...fields import FieldType, check_field_types
 from ...groups import Representation
 from ..basis import IntertwinerBasis
 from ..constants import ConstantModule
-from ..kernel import Columns, KernelBasis
+from ..kernel import Columns, Entries, KernelBasis
 from .reduction import reduction
 
 _ZERO = 1e-12
@@ -62,25 +63,33 @@ class KernelExpansion(ConstantModule):
             for i, (_, rep_in) in enumerate(in_type.blocks)
             for o, (_, rep_out) in enumerate(out_type.blocks)
         }
-        kernels = {pair: found.coefficients for pair, found in self._bases.items()}
+        entries: dict[tuple[int, int], Entries | None] = {p: getattr(b, "entries", None) for p, b in self._bases.items()}
+        kernels = {pair: found.coefficients for pair, found in self._bases.items() if entries[pair] is None}
+        shapes = [kernels[pair] if found is None else found.place for pair, found in entries.items()]
         #: Y, the number of columns per radial function
-        self.num_angular = next((kernel.shape[-1] for kernel in kernels.values()), 1)
+        self.num_angular = next((kernel.shape[-1] for kernel in shapes), 1)
         #: (in block, out block, start, stop) in the flat vector
         self.paths: list[tuple[int, int, int, int]] = []
-        self._counts = [len(kernel) for kernel in kernels.values()]
+        counts = {pair: len(kernels[pair]) if found is None else found.number for pair, found in entries.items()}
+        self._counts = list(counts.values())
         start = 0
-        for (i, o), kernel in kernels.items():
-            stop = start + num_radial * len(kernel) * in_type.blocks[i][0] * out_type.blocks[o][0]
+        for (i, o), count in counts.items():
+            stop = start + num_radial * count * in_type.blocks[i][0] * out_type.blocks[o][0]
             self.paths.append((i, o, start, stop))
             start = stop
         self.num_weights = start
         self._runs_in, self._runs_out = _runs(in_type), _runs(out_type)
         for a, run_in in enumerate(self._runs_in):
             for b, run_out in enumerate(self._runs_out):
-                self._register(f"{a}_{b}", [[kernels[i, o] for o in run_out.blocks] for i in run_in.blocks])
+                pairs = [[(i, o) for o in run_out.blocks] for i in run_in.blocks]
+                single = [[entries[pair] for pair in row] for row in pairs]
+                if all(found is not None for row in single for found in row):
+                    self._register_entries(f"{a}_{b}", cast("list[list[Entries]]", single))
+                else:
+                    self._register(f"{a}_{b}", [[self._bases[pair].coefficients for pair in row] for row in pairs])
         #: numbers of weights of one radial function, from every block to every run
         self._sizes = [
-            sum(len(kernels[i, o]) for o in run.blocks) * mul * run.mul
+            sum(counts[i, o] for o in run.blocks) * mul * run.mul
             for i, (mul, _) in enumerate(in_type.blocks)
             for run in self._runs_out
         ]
@@ -88,6 +97,18 @@ class KernelExpansion(ConstantModule):
             for i, o, start, stop in self.paths:
                 for transposed in (0, 1) if stop > start else ():
                     self.register_constant(f"spread{transposed}_{i}_{o}", self._reduction(i, o, bool(transposed))[1])
+
+    def _register_entries(self, name: str, entries: list[list[Entries]]) -> None:
+        """The same as :meth:`_register` of kernels that have no entry in common, without the kernels."""
+        places, factors, start = [], [], 0
+        for row in entries:
+            firsts = list(accumulate((found.number for found in row), initial=start))
+            places.append(torch.cat([found.place + first for found, first in zip(row, firsts)]))
+            factors.append(torch.cat([found.factor for found in row]))
+            start = firsts[-1]
+        place, factor = (torch.cat(parts, 1).transpose(1, 2).flatten() for parts in (places, factors))
+        self.register_constant(f"factor_{name}", factor.unsqueeze(-1))
+        self.register_constant(f"place_{name}", place)
 
     def _register(self, name: str, kernels: list[list[Tensor]]) -> None:
         """What spreads the weights of two runs over the columns: (dim_out Y dim_in, K), K over all pairs of their blocks."""

@@ -25,11 +25,12 @@ from ...nn import (
     export,
     make_nonlinearity,
 )
+from ...settings import KeepsSettings
 
 READOUTS = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
 
-class PlanarCNN(nn.Module):
+class PlanarCNN(KeepsSettings):
     r"""Group-equivariant CNN on images: Cohen & Welling 2016 (arXiv 1602.07576), Weiler, Hamprecht & Storath 2018 (arXiv
     1711.07289), Weiler & Cesa 2019 (arXiv 1911.08251), and LeCun's network for the trivial group.
 
@@ -106,6 +107,11 @@ class PlanarCNN(nn.Module):
         check_probability(self, "dropout", dropout)
         super().__init__()
         group = Cyclic(4) if group is None else group
+        if group.dim != 2:
+            raise ValueError(
+                f"PlanarCNN expected a group of the plane, such as groups.Cyclic(4), got {group}, which acts on {group.dim} "
+                "coordinates: build networks on volumes from nn.GridConv and nn.OnGrid"
+            )
         if fields is None:
             fields = "1x0 + 1x1 + 1x2" if group.order is None else "1xregular"
         unit = fields if isinstance(fields, FieldType) else FieldType(group, fields)
@@ -142,6 +148,10 @@ class PlanarCNN(nn.Module):
         self.invariants = OnGrid(invariants)
         self.readout = nn.Sequential(READOUTS[readout](1), nn.Flatten())
         self.head = nn.Linear(invariants.out_type.dim, num_classes)
+        self._pooled = readout
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"readout": self._pooled}
 
     def features(self, x: Tensor) -> Tensor:
         """The invariants at every pixel after the last pooling: (B, in_channels, H, W) -> (B, copies, H', W')."""

@@ -10,9 +10,10 @@ from ...checks import check_choice, check_counts, check_int, check_ints
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
 from ...nn.exporting.exportable import Exportable, Seen
 from ...nn.exporting.plain import traced
+from ...settings import KeepsSettings
 
 
-class HarmonicNetwork(nn.Module):
+class HarmonicNetwork(KeepsSettings):
     """A Harmonic Network: convolutions, norms, magnitude nonlinearities, the modulus of order 0, its mean over the image.
 
     Args:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...settings import KeepsSettings
+
 
 class Seen(NamedTuple):
     """An image that a layer was used on: its spatial shape and its dtype."""
@@ -16,7 +18,7 @@ class Seen(NamedTuple):
     dtype: torch.dtype
 
 
-class Exportable(nn.Module):
+class Exportable(KeepsSettings):
     """A layer for images with a plain torch form, :meth:`plain`, which a class of yours may have as well."""
 
     def export(self, example: Tensor | None = None) -> nn.Module:
@@ -49,7 +51,7 @@ class Exportable(nn.Module):
         return next(iter(seen))
 
 
-class Pixelwise(nn.Module):
+class Pixelwise(KeepsSettings):
     """A layer for nodes (N, dim), which images take through :class:`gaugenet.nn.OnGrid`."""
 
     def pixelwise(self) -> nn.Module:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from ...fields import FieldType
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
-from .regular import PolynomialNonlinearity, RegularNonlinearity
+from .regular import PolynomialNonlinearity, RegularNonlinearity, serves_on_circle
 from .tensor_product import TensorNonlinearity
 
-NONLINEARITIES = ("polynomial", "regular", "gated", "norm", "tensor")
+NONLINEARITIES = ("auto", "polynomial", "regular", "gated", "norm", "tensor")
 
 
 def make_nonlinearity(
@@ -19,10 +19,15 @@ def make_nonlinearity(
 ) -> nn.Module:
     """A nonlinearity with the given output type: one of NONLINEARITIES by name, or what a function makes.
 
+    "auto" is "polynomial" for functions on the circle, and "gated" for types with other fields, which it does not serve: the
+    sign representation "0-", and groups of space.
+
     ``functools.partial(RegularNonlinearity, samples=16)`` is such a function.
     """
     if callable(kind):
         return kind(type)
+    if kind == "auto":
+        kind = "polynomial" if serves_on_circle(type) else "gated"
     if kind == "polynomial":
         return PolynomialNonlinearity(type, activation)
     if kind == "regular":

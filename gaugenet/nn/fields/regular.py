@@ -134,16 +134,25 @@ class RegularNonlinearity(_CircleNonlinearity):
 
     Raises:
         TypeError: for an irrep that is no function on the circle (the sign representation "0-").
+        ValueError: samples that the rotations of C_N or D_N do not permute, or fewer than 2 L + 1 of SO(2) and O(2).
     """
 
     def __init__(self, type: FieldType, activation: str | Callable = "relu", samples: int | None = None) -> None:
         super().__init__(type, activation, samples, "RegularNonlinearity")
+        rotations, least = _rotations(type.group), 2 * self._largest_order() + 1
+        if rotations and self.samples % rotations and self._irreps:
+            raise ValueError(
+                f"RegularNonlinearity over {type.group} expected samples to be a multiple of its {rotations} rotations, which "
+                f"then permute them, got {self.samples}: with others it is not equivariant"
+            )
+        if not rotations and self.samples < least and self._irreps:
+            raise ValueError(
+                f"RegularNonlinearity expected at least 2 L + 1 = {least} samples for orders up to L = {(least - 1) // 2}, "
+                f"got {self.samples}: fewer do not tell the functions apart"
+            )
 
     def _default_samples(self) -> int:
-        group = self.in_type.group
-        if group.order is not None:
-            return _num_rotations(group)
-        return 48 * self._largest_order() + 12
+        return _rotations(self.in_type.group) or 48 * self._largest_order() + 12
 
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
         node = self.samples * max(self._width, 1) * coefficients.element_size()
@@ -275,10 +284,7 @@ class PolynomialNonlinearity(_CircleNonlinearity):
         self._orthogonal = bool((gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max() < 1e-12) if len(gram) else False
 
     def _default_samples(self) -> int:
-        group = self.in_type.group
-        if group.order is not None:
-            return _num_rotations(group)
-        return (self.degree + 1) * self._largest_order() + 1
+        return _rotations(self.in_type.group) or (self.degree + 1) * self._largest_order() + 1
 
     def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
         if coefficients.dtype == torch.float16:
@@ -328,21 +334,35 @@ def _functions_on_circle(type: FieldType) -> list:
     return [] if all(is_pointwise(rep) for rep in irreps) else list(irreps.items())
 
 
+def serves_on_circle(type: FieldType) -> bool:
+    """Whether the nonlinearities on the circle serve all fields of a type."""
+    planar = type.group.dim == 2
+    return planar and all((is_pointwise(rep) and rep.dim > 1) or _on_circle(rep) for _, rep in type.blocks)
+
+
 def _check_circle(rep: Representation) -> None:
-    """The sampled vector e_1 must be fixed by every element that fixes the point 0 of the circle."""
-    if rep.group.reflects:
-        first = rep(_reflection())[:, 0]
-        expected = torch.zeros_like(first)
-        expected[0] = 1.0
-        if not torch.allclose(first, expected):
-            raise TypeError(f"{rep} is no function on the circle: use NormNonlinearity or GatedNonlinearity for it")
+    if not _on_circle(rep):
+        raise TypeError(f"{rep} is no function on the circle: use NormNonlinearity or GatedNonlinearity for it")
+
+
+def _on_circle(rep: Representation) -> bool:
+    """Whether the sampled vector e_1 is fixed by every element that fixes the point 0 of the circle."""
+    if not rep.group.reflects:
+        return True
+    first = rep(_reflection())[:, 0]
+    expected = torch.zeros_like(first)
+    expected[0] = 1.0
+    return torch.allclose(first, expected)
 
 
 def _reflection() -> Tensor:
     return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
 
 
-def _num_rotations(group: Any) -> int:
+def _rotations(group: Any) -> int:
+    """How many rotations a finite group has; 0 for SO(2) and O(2)."""
+    if group.order is None:
+        return 0
     return max(group.order // 2, 1) if group.reflects else group.order
 
 

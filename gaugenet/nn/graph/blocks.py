@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...checks import check_choice, check_probability
 from ...fields import FieldType, check_field_types
 from ...options import TakesOptions
+from ...settings import KeepsSettings
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
 from ..fields.norm import FieldDropout, FieldNorm
@@ -31,8 +32,8 @@ class BlockOptions:
         max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
         quadrature: degree of moment matching, see :class:`GaugeConv`.
         norm: "batch", "layer" or None, see :class:`FieldNorm`.
-        nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field
-            type, see :func:`make_nonlinearity`.
+        nonlinearity: "auto", "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a
+            field type, see :func:`make_nonlinearity`.
         activation: pointwise function of the nonlinearity, a name or a callable.
         dropout: probability of dropping a copy of a field.
     """
@@ -41,7 +42,7 @@ class BlockOptions:
     max_frequency: int | None = None
     quadrature: int | None = 3
     norm: str | None = "batch"
-    nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
+    nonlinearity: str | Callable[[FieldType], nn.Module] = "auto"
     activation: str | Callable[[Tensor], Tensor] = "relu"
     dropout: float = 0.0
 
@@ -71,7 +72,7 @@ class BlockKeywords(TypedDict, total=False):
     dropout: float
 
 
-class ConvBlock(TakesOptions, nn.Module):
+class ConvBlock(TakesOptions, KeepsSettings):
     r"""Convolution, norm, nonlinearity: :math:`out = \sigma(\mathrm{norm}(K \star f))`.
 
     Args:
@@ -110,7 +111,7 @@ class ConvBlock(TakesOptions, nn.Module):
         return self.dropout(self.act(self.norm(self.conv(x, graph))))
 
 
-class ResidualBlock(TakesOptions, nn.Module):
+class ResidualBlock(TakesOptions, KeepsSettings):
     r"""Convolution, norm, nonlinearity, twice, beside a shortcut (He et al. 2016; de Haan et al. 2021, section 5).
 
     .. math:: out = \sigma(\mathrm{norm}(K_2 \star \sigma(\mathrm{norm}(K_1 \star f))) + S f)

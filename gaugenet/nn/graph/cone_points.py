@@ -12,6 +12,7 @@ from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.quadrature.cone_angles import is_cone
 from ...ops import kept_plan, map_rows
+from ...settings import KeepsSettings
 from ..tensor_checks import GraphLike, check_features, count_copies
 
 MODES = ("cone", "zero", "average")
@@ -68,7 +69,7 @@ def cone_plan(graph: GraphLike) -> ConePlan | None:
     return ConePlan(node, source, place, 1 / count[place], angle.new_zeros(angle.numel(), 0))
 
 
-class ConePoints(ConstantModule):
+class ConePoints(KeepsSettings, ConstantModule):
     r"""Gives features at cone points values that no choice of frame changes; other points keep theirs.
 
     Carrying a frame once round a cone point of the icosahedron turns it by 60 degrees: a frame at the point itself is one of

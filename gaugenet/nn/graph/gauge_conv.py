@@ -14,10 +14,11 @@ from ...kernels import CoefficientTable, KernelFamily, Polar
 from ...kernels.expansion import make_mixing
 from ...kernels.quadrature import MAX_DEGREE
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
+from ...settings import KeepsSettings
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
 from ..precision import autocast, no_autocast
-from ..tensor_checks import GraphLike, check_features, check_graph, check_transport
+from ..tensor_checks import GraphLike, check_arrays, check_features, check_graph, check_transport
 from .cone_points import ConePoints, cone_plan
 
 NEEDS = ("edge_index", "log", "transport", "weight", "radius")
@@ -25,7 +26,7 @@ NEEDS = ("edge_index", "log", "transport", "weight", "radius")
 _SOURCES = (*NEEDS, "area", "curvature", "cone_angle")
 
 
-class GaugeConv(MessagePassing):
+class GaugeConv(KeepsSettings, MessagePassing):
     r"""Gauge-equivariant convolution (Weiler et al. 2021, arXiv 2106.06020; de Haan et al. 2021, arXiv 2003.05425).
 
     .. math:: out(p) = K_{self} f(p) + \sum_{q \to p} w_{pq}\, K(\log_p q)\, \rho_{in}(g_{pq})\, f(q) + b
@@ -60,6 +61,8 @@ class GaugeConv(MessagePassing):
         TypeError: for features of another dtype or types of two groups.
         ValueError: for a graph without transport, or shapes that do not fit; for a kernel family beside its short form.
     """
+
+    propagate: Any  # PyG has no types
 
     def __init__(
         self,
@@ -139,6 +142,9 @@ class GaugeConv(MessagePassing):
     def table(self, graph: GraphLike) -> CoefficientTable:
         """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
+        # Where the table is kept with the graph, so is this verdict.
+        verdict = ("checked", self.in_type.group.dim) if self.table_key is None else None
+        kept_plan(graph, verdict, _SOURCES, lambda: check_arrays(graph, self.in_type.group.dim, self._name))
         return self.columns.table(graph, self._name)
 
     def plan(self, graph: GraphLike, table: CoefficientTable | None = None) -> EdgePlan:

@@ -15,7 +15,16 @@ from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..tensor_checks import LatticeLike, check_features, check_graph, check_transport, count_copies
+from ...settings import KeepsSettings
+from ..tensor_checks import (
+    LatticeLike,
+    check_arrays,
+    check_clusters,
+    check_features,
+    check_graph,
+    check_transport,
+    count_copies,
+)
 from .cone_points import ConePlan, ConePoints, cone_plan
 
 REDUCTIONS = ("mean", "max", "stride")
@@ -47,7 +56,7 @@ class PoolPlan(NamedTuple):
     sizes: tuple[int, int]
 
 
-class LatticePool(ConstantModule):
+class LatticePool(KeepsSettings, ConstantModule):
     r"""Reduces the features at the taps round every point of the coarser lattice, carried into its frame.
 
     .. math:: out(c) = \frac{1}{|T_c|} \sum_{t \in T_c} \rho(g_{c q_t})\, f(q_t(c))
@@ -110,6 +119,8 @@ class LatticePool(ConstantModule):
     def _make_plan(self, graph: LatticeLike) -> PoolPlan:
         group, coarse = self.in_type.group, graph.coarse
         check_graph(graph, _NEEDS, graph.radius.shape[0], graph.edge_index.device, "LatticePool")
+        check_arrays(graph, group.dim, "LatticePool")
+        check_clusters(graph, group.dim, "LatticePool")
         check_transport(group, graph.transport, "LatticePool")
         check_transport(group, graph.cluster_transport, "LatticePool", "cluster_transport")
         centre = _centres(graph)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
-from ..tensor_checks import ClusteredGraph, check_features, check_transport, count_copies
+from ...settings import KeepsSettings
+from ..tensor_checks import ClusteredGraph, check_clusters, check_features, check_transport, count_copies
 
 # The arrays of a graph that a plan is made of.
 _SOURCES = ("cluster", "cluster_transport", "area")
-_COARSE = "GaugePool and GaugeUnpool need a graph with a coarser level: build the geometry with levels >= 1"
+_COARSE = (
+    "GaugePool and GaugeUnpool need a graph with a coarser level, and a cluster for every node: build the geometry with "
+    "levels >= 1"
+)
 
 
-class GaugePool(nn.Module):
+class GaugePool(KeepsSettings):
     r"""Carries the features of a cluster into the frame of its coarse node and reduces them.
 
     .. math:: out(c) = \frac{\sum_{n \in c} a_n\, \rho(g_{cn})\, f(n)}{\sum_{n \in c} a_n}
@@ -42,7 +46,7 @@ class GaugePool(nn.Module):
     def forward(self, x: Tensor, graph: ClusteredGraph) -> Tensor:
         check_features(x, self.in_type, None, "GaugePool")
         coarse = graph.coarse
-        if coarse is None:
+        if coarse is None or graph.cluster is None:
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.cluster.shape[0], "GaugePool")
         plan = self.plan(graph)
@@ -60,6 +64,7 @@ class GaugePool(nn.Module):
         return kept_plan(graph, ("pool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
 
     def _make_plan(self, graph: ClusteredGraph) -> EdgePlan:
+        check_clusters(graph, self.in_type.group.dim, "GaugePool")
         check_transport(self.in_type.group, graph.cluster_transport, "GaugePool", "cluster_transport")
         sizes = graph.cluster.shape[0], graph.coarse.radius.shape[0]
         area = getattr(graph, "area", None)
@@ -72,7 +77,7 @@ class GaugePool(nn.Module):
         return f"{self.in_type}, reduce={self.reduce!r}"
 
 
-class GaugeUnpool(nn.Module):
+class GaugeUnpool(KeepsSettings):
     r"""Carries the feature of a coarse node back to the frames of its cluster: :math:`out(n) = \rho(g_{cn})^{-1} f(c)`.
 
     Args:
@@ -90,7 +95,7 @@ class GaugeUnpool(nn.Module):
 
     def forward(self, x: Tensor, graph: ClusteredGraph) -> Tensor:
         check_features(x, self.in_type, None, "GaugeUnpool")
-        if graph.coarse is None:
+        if graph.coarse is None or graph.cluster is None:
             raise ValueError(_COARSE)
         copies = count_copies(graph, x.shape[0], graph.coarse.radius.shape[0], "GaugeUnpool")
         plan = self.plan(graph)
@@ -101,6 +106,7 @@ class GaugeUnpool(nn.Module):
         return kept_plan(graph, ("unpool", self.in_type.group), _SOURCES, lambda: self._make_plan(graph))
 
     def _make_plan(self, graph: ClusteredGraph) -> EdgePlan:
+        check_clusters(graph, self.in_type.group.dim, "GaugeUnpool")
         check_transport(self.in_type.group, graph.cluster_transport, "GaugeUnpool", "cluster_transport")
         sizes, back = (graph.coarse.radius.shape[0], graph.cluster.shape[0]), graph.cluster_transport.mT
         ones, target = torch.ones_like(back[:, 0, 0]), torch.arange(sizes[1], device=back.device)

@@ -92,6 +92,14 @@ class GridKernel(ConstantModule, Exportable):
         """Of band-limited kernels; None for others."""
         return self.family if isinstance(self.family, Rings) else getattr(self.family, "rings", None)
 
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        if isinstance(self.family, Taps | Rings):  # Taps of rings are Rings: basis and rings tell
+            del found["kernel"]
+        if found.get("rings", 0) is None:  # of a published family its default, which its own layer fills in
+            del found["rings"]
+        return found
+
     def kernel(self) -> Tensor:
         """K at the taps as a weight of conv2d: (out_type.dim, in_type.dim / groups, kernel_size, kernel_size).
 

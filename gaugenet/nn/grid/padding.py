@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from numbers import Integral
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,9 @@ class GridPadding(ConstantModule, Exportable):
         if self.twisted:
             for b, (_, rep) in enumerate(type.blocks):
                 self.register_constant(f"reflection_{b}", rep(_flip()))
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"mode": self.modes}
 
     @property
     def twisted(self) -> bool:

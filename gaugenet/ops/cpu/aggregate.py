@@ -6,8 +6,8 @@ Arrays are flat where vector instructions take them; every function lets go of t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...compiled import njit
 from ..mixing import FLIP, PERMUTE, ROTATE, SIGN
 from .tiles import OPTIONS, SUMS
 from .vector import PANEL, make_combine, make_rotate, make_tile, prefetch

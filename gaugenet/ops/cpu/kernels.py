@@ -6,8 +6,8 @@ Arrays are flat where vector instructions take them; every function lets go of t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...compiled import njit
 from .aggregate import aggregate, aligned, carry, most_edges, set_row, sum_tile, workspace
 from .products import gradients, pack, panels_of, products, unpack
 from .team import make_team

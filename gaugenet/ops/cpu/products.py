@@ -7,8 +7,8 @@ The combinations of a chunk of nodes lie in panels [z // PANEL][node][z % PANEL]
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...compiled import njit
 from .tiles import FEWER, OPTIONS, ROWS
 from .vector import PANEL, make_tile
 

@@ -8,8 +8,8 @@ With Z the combinations of a node and A its sums, dZ = W d(out), dA is the trans
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...compiled import njit
 from .aggregate import add_row, add_wide, aligned, carry, most_edges, places_of, set_row, sum_tile
 from .products import panels_of, plain_tile
 from .team import make_team

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import gaugenet.nn.fields.regular as regular
-from gaugenet import FieldType, groups
+from gaugenet import FieldType, geometry, groups, nn
 from gaugenet.nn import GatedNonlinearity, NormNonlinearity, PolynomialNonlinearity, RegularNonlinearity
+from gaugenet.testing import equivariance_error
 from tests.helpers.networks import randomise, relative_error
 
 EXACT = [
@@ -166,3 +167,42 @@ def test_norm_nonlinearity_forms(smooth):
     assert torch.allclose(act(x), expected)
     act(x).sum().backward()
     assert torch.isfinite(x.grad).all() and act(x)[0, 0].item() == 0
+
+
+@pytest.mark.parametrize("group", [groups.Cyclic(4), groups.Dihedral(4)])
+def test_samples_are_permuted_by_the_rotations(group):
+    """Five samples of C_4 were taken without a word, with an equivariance error of 0.38."""
+    type = FieldType(group, "2x0 + 2x1")
+    for samples in (2, 3, 5, 6):
+        with pytest.raises(ValueError, match=f"samples to be a multiple of its 4 rotations, .* got {samples}: with others"):
+            nn.RegularNonlinearity(type, samples=samples)
+    act, x = nn.RegularNonlinearity(type, samples=8).double(), torch.randn(20, type.dim, dtype=torch.float64)
+    for g in group.elements:
+        assert torch.allclose(act(type.transform(g, x)), type.transform(g, act(x)), rtol=0, atol=1e-13)
+    nn.RegularNonlinearity(FieldType(group, "2xregular"), samples=5)  # acts pointwise
+
+
+def test_samples_tell_the_functions_apart():
+    type = FieldType(groups.SO2(), "2x0 + 2x2")
+    with pytest.raises(ValueError, match=r"at least 2 L . 1 = 5 samples for orders up to L = 2, got 4"):
+        nn.RegularNonlinearity(type, samples=4)
+    assert nn.RegularNonlinearity(type, samples=5).samples == 5
+
+
+@pytest.mark.parametrize(
+    "group, blocks",
+    [(groups.O2(), "2x0 + 1x0- + 2x1"), (groups.Reflection(), "2x0 + 1x0-"), (groups.SO3(), "2x0 + 1x1")],
+)
+def test_default_blocks_take_every_type(group, blocks):
+    type = FieldType(group, blocks)
+    for block in (nn.ConvBlock, nn.ResidualBlock):
+        act = next(iter(block(type, type).children()))
+        assert isinstance(act, nn.GatedNonlinearity)
+    plain = FieldType(groups.O2(), "2x0 + 2x1")
+    assert isinstance(nn.ConvBlock(plain, plain).act, nn.PolynomialNonlinearity)
+
+
+def test_default_blocks_with_the_sign_are_equivariant():
+    type, graph = FieldType(groups.O2(), "2x0 + 1x0- + 2x1"), geometry.icosphere(1, rings=1).to_graph()
+    torch.manual_seed(0)
+    assert equivariance_error(nn.ResidualBlock(type, type).double().eval(), graph, type, type) < 1e-10
