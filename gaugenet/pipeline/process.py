@@ -141,6 +141,7 @@ def process_one(
         checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
     else:
         checked = check_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
+    checked = checked.made_from(loaded)
     notes = loaded.warnings + checked.warnings
     for note in notes:
         # Of faces without area, mesh warns itself.
@@ -151,8 +152,7 @@ def process_one(
     from ..geometry.meshes.surface import mesh
 
     geometry = mesh(
-        checked.vertices * scale,
-        checked.faces,
+        dataclasses.replace(checked, vertices=checked.vertices * scale, warnings=[]),
         radius=params.radius,
         rings=params.rings,
         method=params.method,
@@ -168,10 +168,6 @@ def process_one(
     )
     warnings = [w.to_dict() for w in notes]
     facts: dict[str, Any] = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
-    assert checked.vertex_ids is not None  # check_mesh and repair_mesh number the vertices
-    ids = checked.vertex_ids[geometry.metadata.get("vertex_ids", slice(None))]
-    if not np.array_equal(ids, np.arange(loaded.num_vertices)):
-        facts["vertex_ids"] = ids.tolist()
     geometry = geometry.replace(metadata={**geometry.metadata, **facts})
     if destination is None:
         return geometry

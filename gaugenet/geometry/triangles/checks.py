@@ -56,8 +56,11 @@ def check_mesh(
     if flat.size:
         text = "faces of zero area: their edge lengths need mollification"
         warnings.append(MeshWarning.of("zero_area", text, face_ids[flat]))
+    count = len(vertices)
     vertices, faces, vertex_ids = drop_unreferenced(vertices, faces, warnings)
-    return TriangleMesh(vertices, faces, path, warnings, vertex_ids, face_ids, orientable)
+    nodes = np.full(count, -1)
+    nodes[vertex_ids] = np.arange(len(vertex_ids))
+    return TriangleMesh(vertices, faces, path, warnings, vertex_ids, face_ids, orientable, vertex_nodes=nodes)
 
 
 def check_arrays(vertices, faces, path: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

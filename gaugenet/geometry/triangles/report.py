@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...errors import MeshError
-from ...io.loading import mesh_arrays
+from ...io.loading import source_mesh
 from .checks import check_arrays, check_mesh, drop_faces, zero_area_faces
 from .face_adjacency import EdgeTable, components, corner_fans, edge_table, face_components, orientation
 from .repair import repair_mesh
-from .triangle_mesh import MeshWarning
+from .triangle_mesh import MeshWarning, TriangleMesh
 
 __all__ = ["MeshReport", "inspect_mesh"]
 
@@ -89,15 +89,18 @@ class MeshReport:
         return "\n".join(lines)
 
 
-def inspect_mesh(path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None = None) -> MeshReport:
+def inspect_mesh(
+    path_or_vertices: str | os.PathLike | np.ndarray | TriangleMesh, faces: np.ndarray | None = None
+) -> MeshReport:
     """A MeshReport of a file, or of vertices (V, 3) and faces (F, 3); also of a mesh that check_mesh refuses.
 
     Raises:
         MeshError: when there is nothing to report on: unreadable, empty, not finite, indices out of range.
         TypeError: for a wrong combination of arguments.
     """
-    vertices, faces, path, notes = mesh_arrays(path_or_vertices, faces)
-    vertices, faces, _ = check_arrays(vertices, faces, path)
+    source = source_mesh(path_or_vertices, faces)
+    path, notes = source.path, source.warnings
+    vertices, faces, _ = check_arrays(source.vertices, source.faces, path)
     error, warnings, repair = _verdicts(vertices, faces, path)
     kept, _ = drop_faces(faces, np.arange(len(faces)), [], path)
     table = edge_table(kept)
