@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--features", default="", metavar="NAMES", help="input features to store, such as hks,curvature")
     sub.add_argument("--levels", type=_number(int, 0), default=0, metavar="N", help="number of coarser levels (default 0)")
     sub.add_argument("--repair", action="store_true", help="repair meshes rather than refuse them")
+    text = "drop connected components of less than this part of the mesh's area, crumbs (default 0: keep all)"
+    sub.add_argument("--min-component", type=_number(float, 0), default=0.0, metavar="P", help=text)
     text = "number vertices so that neighbours are close in memory (the record has their ids in the input)"
     sub.add_argument("--renumber", action="store_true", help=text)
     group = sub.add_argument_group("running")

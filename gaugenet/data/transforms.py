@@ -29,7 +29,8 @@ class MeshToGauge(BaseTransform):
     taken to the vertices and faces that are left, in their order. ``graph.on_input_vertices`` takes predictions back.
 
     Args:
-        radius, rings, method, smooth, structure, frames, repair, renumber, features, levels, ratio, threads, dtype, progress:
+        radius, rings, method, smooth, structure, frames, repair, min_component, renumber, features, levels, ratio, threads,
+        dtype, progress:
             see :func:`gaugenet.geometry.mesh`. The graph has the dtype of ``pos``.
 
     Raises:
@@ -47,6 +48,7 @@ class MeshToGauge(BaseTransform):
         structure: str = "SO2",
         frames: np.ndarray | str | None = None,
         repair: bool = False,
+        min_component: float = 0.0,
         renumber: bool = False,
         features: str | Iterable[str] = (),
         levels: int = 0,
@@ -63,6 +65,7 @@ class MeshToGauge(BaseTransform):
             "structure": structure,
             "frames": frames,
             "repair": repair,
+            "min_component": min_component,
             "renumber": renumber,
             "features": features,
             "levels": levels,

@@ -38,7 +38,7 @@ _KEY = "gaugenet"
 _CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
 _NO_CRC = "0" * 8
 _STRUCTURE = re.compile(r"[A-Za-z0-9+-]{0,20}")
-_DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 # The arrays of vertices and faces, which may hold anything: kinds of tensor names, and the fields.
 _DATA = {"vertex": "vertex_data", "face": "face_data"}
 
@@ -361,8 +361,8 @@ def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dt
     if not structure and (np.linalg.det(part["transport"]) < 0).any():
         structure = f"O{sizes['d']}"  # version 0.1.0 gave no structure to strips
     metadata = facts["metadata"]
-    more = {"features": features, "coarse": pooling, "metadata": metadata, "structure": structure}
-    return LocalGeometry(**fields["geometry"], **data, **more)
+    more: dict[str, Any] = {"features": features, "coarse": pooling, "metadata": metadata, "structure": structure}
+    return LocalGeometry(**{**fields["geometry"], **data, **more})
 
 
 def _data(level: int, name: str, array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:

@@ -31,6 +31,7 @@ class ProcessParams:
         method: of geometry.mesh.
         smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
         repair: repair the mesh first (repair_mesh) rather than refuse it.
+        min_component: of geometry.mesh: drop connected components of less than this part of the area; 0 keeps all.
         renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
         features: names that compute_features understands.
         levels: number of coarser levels.
@@ -46,6 +47,7 @@ class ProcessParams:
     method: str = "exact"
     smooth: bool = True
     repair: bool = False
+    min_component: float = 0.0
     renumber: bool = False
     features: tuple[str, ...] = ()
     levels: int = 0
@@ -67,6 +69,9 @@ class ProcessParams:
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
             object.__setattr__(self, name, int(value))
+        object.__setattr__(self, "min_component", float(self.min_component))
+        if not 0.0 <= self.min_component < 1.0:
+            raise ValueError(f"min_component must be a part of the area, from 0 to less than 1, got {self.min_component}")
         for name in ("normalize", "smooth", "repair", "renumber"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -137,15 +142,16 @@ def process_one(
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
     both = params.structure == "O2"
+    options: dict[str, Any] = {"allow_nonorientable": both, "min_component": params.min_component, "path": path}
     if params.repair:
-        checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, **options)
     else:
-        checked = check_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
+        checked = check_mesh(loaded.vertices, loaded.faces, **options)
     checked = checked.made_from(loaded)
     notes = loaded.warnings + checked.warnings
     for note in notes:
-        # Of faces without area, mesh warns itself.
-        if note.kind != "zero_area":
+        # Of faces without area and of crumbs, mesh warns itself.
+        if note.kind not in ("zero_area", "tiny_component"):
             warn(f"{path}: {note}", stacklevel=2)
     scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
     # After the checks: it imports numba, and a bad file need not wait for that.

@@ -6,6 +6,8 @@ dimensionless; the mass is an area; so the eigenvalues of :math:`L \\phi = \\lam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sparse
 
@@ -136,12 +138,9 @@ def eigenpairs(laplacian: sparse.spmatrix, mass: np.ndarray, count: int) -> tupl
     bad = np.flatnonzero(~(mass > 0))
     if bad.size:
         raise GeometryError(f"vertex {bad[0]} has no area: remove unreferenced vertices before computing eigenpairs")
-    laplacian = sparse.csc_matrix(laplacian)
-    number, label = sparse.csgraph.connected_components(laplacian, directed=False)
-    order = np.argsort(label, kind="stable")
     values, vectors = [], []
-    for nodes in np.split(order, np.cumsum(np.bincount(label, minlength=number))[:-1]):
-        lam, phi = _connected_eigenpairs(laplacian[nodes][:, nodes], mass[nodes], min(count, len(nodes)))
+    for nodes, part in connected_parts(laplacian):
+        lam, phi = _connected_eigenpairs(part, mass[nodes], min(count, len(nodes)))
         values.append(lam)
         vectors.append((nodes, phi))
     pairs = [(c, k) for c, lam in enumerate(values) for k in range(len(lam))]
@@ -150,6 +149,15 @@ def eigenpairs(laplacian: sparse.spmatrix, mass: np.ndarray, count: int) -> tupl
     for column, (c, k) in enumerate(pairs):
         merged[vectors[c][0], column] = vectors[c][1][:, k]
     return np.array([values[c][k] for c, k in pairs]), merged
+
+
+def connected_parts(laplacian: sparse.spmatrix) -> Iterator[tuple[np.ndarray, sparse.csc_matrix]]:
+    """The nodes of every connected component, ascending, and its part of the Laplacian."""
+    laplacian = sparse.csc_matrix(laplacian)
+    number, label = sparse.csgraph.connected_components(laplacian, directed=False)
+    order = np.argsort(label, kind="stable")
+    for nodes in np.split(order, np.cumsum(np.bincount(label, minlength=number))[:-1]):
+        yield nodes, laplacian if number == 1 else laplacian[nodes][:, nodes]
 
 
 def _connected_eigenpairs(laplacian: sparse.csc_matrix, mass: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

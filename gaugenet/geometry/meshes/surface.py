@@ -42,6 +42,7 @@ def mesh(
     structure: str = "SO2",
     frames: np.ndarray | str | None = None,
     repair: bool = False,
+    min_component: float = 0.0,
     renumber: bool = False,
     features: str | Iterable[str] = (),
     levels: int = 0,
@@ -72,6 +73,8 @@ def mesh(
         frames: (V, 3, 2) orthonormal frames to use, right-handed; or "smooth" for frames along the smoothest vector field
             (:func:`gaugenet.geometry.smooth_field`, n = 1); by default the first vector is along an edge.
         repair: repair the mesh first instead of refusing it.
+        min_component: drop connected components of less than this part of the area, such as crumbs that a repair leaves; 0
+            keeps all, with a warning of those below a thousandth.
         renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.triangles.renumbering`);
             ``vertex_ids`` in the metadata has their numbers in the input.
         features: names for :func:`gaugenet.geometry.meshes.features.compute_features`.
@@ -96,7 +99,7 @@ def mesh(
     _check_options(radius, rings, method, levels, structure)
     parse_feature_names(features)
     source = source_mesh(path_or_vertices, faces, vertex_data, face_data)
-    triangles, kept = _prepare(source, repair, renumber, structure)
+    triangles, kept = _prepare(source, repair, min_component, renumber, structure)
     for warning in triangles.warnings:
         python_warnings.warn(str(warning), stacklevel=2)
     if not triangles.orientable and method != "exact":
@@ -206,9 +209,11 @@ def _check_options(radius, rings, method, levels, structure) -> None:
         raise ValueError(f"levels must be an integer from 0, got {levels!r}")
 
 
-def _prepare(source: TriangleMesh, repair: bool, renumber: bool, structure: str) -> tuple[TriangleMesh, np.ndarray]:
+def _prepare(
+    source: TriangleMesh, repair: bool, min_component: float, renumber: bool, structure: str
+) -> tuple[TriangleMesh, np.ndarray]:
     """The checked mesh, and the vertices of the source that are left of it."""
-    options: dict[str, Any] = {"path": source.path, "allow_nonorientable": structure == "O2"}
+    options: dict[str, Any] = {"allow_nonorientable": structure == "O2", "min_component": min_component, "path": source.path}
     if repair:
         checked = repair_mesh(source.vertices, source.faces, **options)[0]
     else:

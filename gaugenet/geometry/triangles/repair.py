@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .welding import weld_near
 __all__ = ["repair_mesh"]
 
 # Warnings of check_mesh that describe the mesh and change nothing.
-_NOTES = {"zero_area", "seam"}
+_NOTES = {"zero_area", "zero_length", "seam", "tiny_component", "cavity"}
 
 
 def repair_mesh(
@@ -25,6 +26,7 @@ def repair_mesh(
     tolerance: float = 1e-7,
     path: str | os.PathLike | None = None,
     allow_nonorientable: bool = False,
+    min_component: float = 0.0,
 ) -> tuple[TriangleMesh, list[MeshWarning]]:
     """A mesh that passes check_mesh, and what was done to get there.
 
@@ -38,6 +40,7 @@ def repair_mesh(
         tolerance: distance, in units of the bounding box's diagonal, within which vertices are one.
         path: the file, for messages.
         allow_nonorientable: as for check_mesh; no repair makes a Moebius strip orientable.
+        min_component: as for check_mesh: components of less than this part of the area are dropped.
 
     Returns:
         The mesh (its warnings are the actions and what check_mesh notes), and the list of actions. The ids of actions,
@@ -60,7 +63,8 @@ def repair_mesh(
     actions += [MeshWarning.of(w.kind, w.message, face_ids[list(w.ids)]) for w in collapsed]
     face_ids = face_ids[row]
     vertices, faces, origin, nodes = _stitch(vertices, faces[row], joined, one, actions)
-    mesh = check_mesh(vertices, faces, path=path, allow_nonorientable=allow_nonorientable)
+    options: dict[str, Any] = {"allow_nonorientable": allow_nonorientable, "min_component": min_component}
+    mesh = check_mesh(vertices, faces, path=path, **options)
     later = [_renumbered(w, origin, face_ids) for w in mesh.warnings if w.kind != "unreferenced_vertex"]
     vertex_ids = origin[mesh.vertex_ids]
     welded = [i for action in actions if action.kind == "welded" for i in action.ids]

@@ -107,3 +107,20 @@ def _chained(first: np.ndarray | None, then: np.ndarray | None) -> np.ndarray | 
     if first is None or then is None:
         return then if first is None else first
     return np.where(first < 0, -1, then[first])
+
+
+def mirror(mesh: TriangleMesh, axis: int = 0) -> TriangleMesh:
+    """The mirror image: one coordinate changes its sign, and every face is wound the other way round.
+
+    Normals outside stay outside, cavities stay cavities and the side of open surfaces stays; left and right are exchanged. The
+    geometry of the image is the mirrored geometry exactly: with the frames (M e1, -M e2), M the reflection, its log maps are
+    (x, -y) and its transporters are inverted.
+
+    Args:
+        mesh: such as :func:`gaugenet.geometry.load_mesh` or ``TriangleMesh(vertices, faces)`` gives.
+        axis: 0, 1 or 2.
+    """
+    if axis not in (0, 1, 2):
+        raise ValueError(f"axis must be 0, 1 or 2, got {axis!r}")
+    sign = np.where(np.arange(3) == axis, -1.0, 1.0)
+    return dataclasses.replace(mesh, vertices=np.asarray(mesh.vertices) * sign, faces=np.asarray(mesh.faces)[:, ::-1])
