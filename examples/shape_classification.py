@@ -79,7 +79,7 @@ class PointwiseNet(nn.Module):
 
 
 class ScalarNet(nn.Module):
-    """A network of scalars on the invariants of fields: the components of vectors depend on the frames and mean nothing to it."""
+    """A network of scalars on the invariants of fields: components of vectors depend on the frames and mean nothing to it."""
 
     def __init__(self, in_type: FieldType, network: nn.Module) -> None:
         super().__init__()

@@ -6,8 +6,10 @@ import argparse
 import importlib
 import math
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -39,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error), EXIT_USAGE)
     except (GaugenetError, OSError) as error:
         return fail(describe(error))
+    except MemoryError as error:
+        return fail(f"not enough memory: {error}")
+    # A defect of ours; whoever runs this over many files needs a line, not a page.
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return fail(f"{type(error).__name__}: {error} ({where}). This is a defect of gaugenet: please report it with the file")
 
 
 class UsageError(Exception):

@@ -17,6 +17,7 @@ from ..geometry.triangles.triangle_mesh import RESERVED, Arrays, MeshWarning, Tr
 from .glb_checks import check_glb
 from .mesh_formats import Polygons, read_obj, read_off, read_stl, triangulate, unreadable
 from .ply_format import read_ply
+from .signatures import stranger, without_mark
 
 __all__ = ["EXTENSIONS", "load_mesh", "parse_mesh", "read_bytes", "source_mesh"]
 
@@ -105,6 +106,9 @@ def parse_mesh(data: bytes, extension: str, path: str | None = None) -> Triangle
     """The mesh in the bytes of a file with this extension (".obj", ...); errors as for load_mesh."""
     if not data.strip():
         raise MeshError("the file is empty", kind="empty", path=path)
+    if (told := stranger(data)) is not None:
+        raise MeshError(told, kind="unreadable", path=path)
+    data = without_mark(data)
     try:
         polygons = _READERS[extension](data)
         faces, face_ids = triangulate(polygons)

@@ -18,6 +18,7 @@ from ..errors import GaugenetError, GeometryError, RecordError
 from ..geometry.attributes import ATTRIBUTES, Attribute, attributes
 from ..geometry.local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 from .durable import write_atomic
+from .signatures import stranger
 
 __all__ = [
     "SCHEMA",
@@ -238,6 +239,9 @@ def _read_header(path: str | os.PathLike) -> tuple[dict, dict[str, tuple], int]:
         raise RecordError("not a regular file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if (told := stranger(file.read(64))) is not None:
+            raise RecordError(told)
+        file.seek(0)
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
         if not 2 <= length <= min(size - 8, _MAX_HEADER):
