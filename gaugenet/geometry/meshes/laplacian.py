@@ -6,7 +6,7 @@ dimensionless; the mass is an area; so the eigenvalues of :math:`L \\phi = \\lam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse as sparse
@@ -183,18 +183,37 @@ def _connected_eigenpairs(laplacian: sparse.csc_matrix, mass: np.ndarray, count:
 
 def _shift_invert(symmetric: sparse.csc_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
     """ARPACK on (S - sigma)^-1 with a small negative sigma, which keeps the singular S factorisable."""
-    from scipy.sparse.linalg import LinearOperator, eigsh, splu
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
     size = symmetric.shape[0]
     sigma = -1e-2  # the first eigenvalues times the area are of the order of 10
     shifted = symmetric - sigma * sparse.identity(size, format="csc")
-    # COLAMD: the minimum degree ordering fills in 30 times more on some orders of the vertices.
-    factor = splu(shifted.tocsc(), permc_spec="COLAMD", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    inverse = LinearOperator(symmetric.shape, matvec=factor.solve, dtype=symmetric.dtype)
+    solve, _ = _factorised(shifted.tocsc())
+    inverse = LinearOperator(symmetric.shape, matvec=solve, dtype=symmetric.dtype)
     start = np.random.default_rng(0).standard_normal(size)
     values, vectors = eigsh(symmetric, k=count, sigma=sigma, which="LM", OPinv=inverse, v0=start)
     order = np.argsort(values)
     return values[order], vectors[:, order]
+
+
+def _factorised(matrix: sparse.csc_matrix) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """x -> matrix^-1 x for a symmetric positive definite matrix, and the number of entries of its factor.
+
+    Minimum degree fills in a third less than COLAMD, but breaks ties by the numbers of the vertices, and on some fills
+    in 30 times more; so they are numbered along the surface first (Cuthill, McKee 1969).
+    """
+    from scipy.sparse.linalg import splu
+
+    order = sparse.csgraph.reverse_cuthill_mckee(matrix, symmetric_mode=True)
+    along = matrix[order][:, order].tocsc()
+    factor = splu(along, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+
+    def solve(x: np.ndarray) -> np.ndarray:
+        out = np.empty_like(x)
+        out[order] = factor.solve(x[order])
+        return out
+
+    return solve, factor.L.nnz
 
 
 def shape_dna(vertices: np.ndarray, faces: np.ndarray, count: int = 50, method: str = "robust") -> np.ndarray:
