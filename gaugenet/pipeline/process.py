@@ -31,11 +31,11 @@ class ProcessParams:
         method: of geometry.mesh.
         smooth: of geometry.mesh: second-order angles and transport; False gives the raw polyhedral ones.
         repair: repair the mesh first (repair_mesh) rather than refuse it.
-        min_component: of geometry.mesh: drop connected components of less than this part of the area; 0 keeps all.
         renumber: of geometry.mesh: vertices in an order that keeps neighbours close in memory.
         features: names that compute_features understands.
         levels: number of coarser levels.
         structure: of geometry.mesh: "SO2", or "O2", which admits surfaces that are not orientable.
+        min_component: of geometry.mesh: drop connected components of less than this part of the area; 0 keeps all.
 
     Raises:
         ValueError, TypeError: for values out of range or of another type.
@@ -47,11 +47,11 @@ class ProcessParams:
     method: str = "exact"
     smooth: bool = True
     repair: bool = False
-    min_component: float = 0.0
     renumber: bool = False
     features: tuple[str, ...] = ()
     levels: int = 0
     structure: str = "SO2"
+    min_component: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.radius is None) == (self.rings is None):
