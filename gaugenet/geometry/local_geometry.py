@@ -101,13 +101,13 @@ class LocalGeometry:
     curvature: np.ndarray | None = None
     faces: np.ndarray | None = None
     cone_angle: np.ndarray | None = None
-    vertex_nodes: np.ndarray | None = None
     features: dict[str, Feature] = field(default_factory=dict)
     coarse: Pooling | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     structure: str = ""
     vertex_data: Arrays = field(default_factory=dict)
     face_data: Arrays = field(default_factory=dict)
+    vertex_nodes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.structure:
