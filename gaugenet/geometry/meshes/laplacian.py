@@ -13,9 +13,12 @@ import scipy.sparse as sparse
 
 from ...errors import GeometryError
 from ..triangles.angles import edge_lengths, face_areas
+from .lanczos import block_lanczos
 
 # Below this many vertices a dense solve is faster than ARPACK and has no limit on the number of pairs.
 _DENSE_VERTICES = 300
+# Below, ARPACK is as fast as the block method; above, the basis of the latter takes gigabytes.
+_BLOCK_VERTICES = (5_000, 200_000)
 
 
 def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sparse.csc_matrix, np.ndarray]:
@@ -182,13 +185,17 @@ def _connected_eigenpairs(laplacian: sparse.csc_matrix, mass: np.ndarray, count:
 
 
 def _shift_invert(symmetric: sparse.csc_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """ARPACK on (S - sigma)^-1 with a small negative sigma, which keeps the singular S factorisable."""
+    """Lanczos on (S - sigma)^-1 with a small negative sigma, which keeps the singular S factorisable."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     size = symmetric.shape[0]
     sigma = -1e-2  # the first eigenvalues times the area are of the order of 10
     shifted = symmetric - sigma * sparse.identity(size, format="csc")
     solve, _ = _factorised(shifted.tocsc())
+    # ARPACK reads the factor and its basis once for every vector, not for every block.
+    found = block_lanczos(solve, size, count) if _BLOCK_VERTICES[0] <= size <= _BLOCK_VERTICES[1] else None
+    if found is not None:
+        return 1.0 / found[0] + sigma, found[1]
     inverse = LinearOperator(symmetric.shape, matvec=solve, dtype=symmetric.dtype)
     start = np.random.default_rng(0).standard_normal(size)
     values, vectors = eigsh(symmetric, k=count, sigma=sigma, which="LM", OPinv=inverse, v0=start)
