@@ -22,6 +22,7 @@ __all__ = ["MeshReport", "inspect_mesh"]
 
 # Radians for every edge: a residual beyond it is no rounding.
 _ANGLES = 1e-6
+_UNSOUND = ("zero_length", "gauss_bonnet")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,11 @@ class MeshReport:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"{self.path or 'mesh'}: {'ok' if self.ok else 'not usable: ' + _told(self.error)}"]
+        verdict = "ok"
+        if self.error is not None:
+            # What check_mesh accepts can be worked on, if not well.
+            verdict = f"{'not sound' if self.error['kind'] in _UNSOUND else 'not usable'}: {_told(self.error)}"
+        lines = [f"{self.path or 'mesh'}: {verdict}"]
         for name, value in self.to_dict().items():
             if name in ("path", "ok", "error", "warnings", "repair") or value is None:
                 continue
@@ -135,7 +140,7 @@ def _unsound(facts: dict) -> dict | None:
     text = f"the angles do not add up (Gauss-Bonnet residual {residual:.3g})" if not short else ""
     if short:
         text = f"{short} faces have edges of zero length and so no angles; repair=True (--repair) collapses these edges"
-    return {"kind": "zero_length" if short else "gauss_bonnet", "message": text, "count": 0, "ids": []}
+    return {"kind": _UNSOUND[0 if short else 1], "message": text, "count": 0, "ids": []}
 
 
 def _verdicts(vertices: np.ndarray, faces: np.ndarray, path: str | None) -> tuple[dict | None, list[MeshWarning], list | None]:

@@ -116,7 +116,7 @@ def test_inspect_does_not_call_zero_length_edges_ok(tmp_path, capsys):
     assert inspect_mesh(repair_mesh(*pinched())[0]).ok
     assert "zero_length" in {w.kind for w in check_mesh(*pinched()).warnings}
     assert main(["inspect", str(obj(tmp_path / "a.obj", pinched()))]) == 1
-    assert "not usable: 2 faces have edges of zero length" in capsys.readouterr().out
+    assert "not sound: 2 faces have edges of zero length" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("error")
