@@ -65,13 +65,14 @@ def check_mesh(
     table = edge_table(faces)
     _refuse_soup(vertices, faces, table, warnings, path)
     _refuse_nonmanifold(faces, table, path)
-    faces, orientable = orient(vertices, faces, face_ids, table, warnings, path, allow_nonorientable)
-    faces, face_ids = _tiny_components(vertices, faces, face_ids, table, min_component, warnings)
-    short = zero_length_faces(vertices, faces)
+    part = face_components(faces, table)
+    faces, orientable = orient(vertices, faces, face_ids, table, part, warnings, path, allow_nonorientable)
+    faces, face_ids = _tiny_components(vertices, faces, face_ids, part, min_component, warnings)
+    flat = zero_area_faces(vertices, faces)
+    short = flat[zero_length_faces(vertices, faces[flat])]
     if short.size:
         text = "edges of zero length (repair=True or --repair collapses them), at faces"
         warnings.append(MeshWarning.of("zero_length", text, face_ids[short]))
-    flat = zero_area_faces(vertices, faces)
     if flat.size:
         text = "faces of zero area: their edge lengths need mollification"
         warnings.append(MeshWarning.of("zero_area", text, face_ids[flat]))
@@ -230,12 +231,12 @@ def orient(
     faces: np.ndarray,
     face_ids: np.ndarray,
     table: EdgeTable,
+    part: np.ndarray,
     warnings: list[MeshWarning],
     path: str | None,
     allow_nonorientable: bool,
 ) -> tuple[np.ndarray, bool]:
-    """Faces wound alike in each component, outward where it is closed; and whether all of it is orientable."""
-    part = face_components(faces, table)
+    """Faces wound alike in each component (F,), outward where it is closed; and whether all of it is orientable."""
     flip, conflict = orientation(faces, table, part)
     if conflict.size and not allow_nonorientable:
         text = 'the surface is not orientable (as a Moebius strip): it needs structure="O2" (--structure O2); at faces'
@@ -264,12 +265,11 @@ def _tiny_components(
     vertices: np.ndarray,
     faces: np.ndarray,
     face_ids: np.ndarray,
-    table: EdgeTable,
+    part: np.ndarray,
     least: float,
     warnings: list[MeshWarning],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Faces and face_ids without the components of less than a part of the area; a warning of them, or of those that stay."""
-    part = face_components(faces, table)
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     area = np.bincount(part, np.linalg.norm(np.cross(b - a, c - a), axis=1))
     small = area < (least or TINY) * area.sum()
