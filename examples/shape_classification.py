@@ -22,11 +22,11 @@ from torch import nn
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
-from gaugenet import testing
+from gaugenet import FieldType, testing
 from gaugenet.data import SHREC11, EmbeddedShapes, FeatureScaler, Princeton, ShapeDataset, feature_type
 from gaugenet.geometry import ProcessParams
 from gaugenet.models import MeshClassifier
-from gaugenet.nn import KernelTables, global_mean
+from gaugenet.nn import GaugeConv, KernelTables, global_mean, to_scalars
 
 FEATURES = ["hks", "curvature", "second_fundamental_form"]
 
@@ -61,12 +61,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class PointwiseNet(nn.Module):
-    """No convolution at all: a perceptron at every vertex, the mean over the surface, a perceptron."""
+    """No convolution at all: a perceptron of the invariants at every vertex, the mean over the surface, a perceptron."""
 
-    def __init__(self, in_dim: int, num_classes: int, width: int, dropout: float) -> None:
+    def __init__(self, in_type: FieldType, num_classes: int, width: int, dropout: float) -> None:
         super().__init__()
+        self.in_type = in_type
         layers: list[nn.Module] = []
-        for a, b in [(in_dim, width), (width, width), (width, width)]:
+        for a, b in [(scalar_type(in_type).dim, width), (width, width), (width, width)]:
             layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]
         self.point = nn.Sequential(*layers)
         self.head = nn.Sequential(
@@ -74,7 +75,23 @@ class PointwiseNet(nn.Module):
         )
 
     def forward(self, x, graph):
-        return self.head(global_mean(self.point(x), graph))
+        return self.head(global_mean(self.point(to_scalars(x, self.in_type)), graph))
+
+
+class ScalarNet(nn.Module):
+    """A network of scalars on the invariants of fields: components of vectors depend on the frames and mean nothing to it."""
+
+    def __init__(self, in_type: FieldType, network: nn.Module) -> None:
+        super().__init__()
+        self.in_type, self.network = in_type, network
+
+    def forward(self, x, graph):
+        return self.network(to_scalars(x, self.in_type), graph)
+
+
+def scalar_type(in_type: FieldType) -> FieldType:
+    """The type of to_scalars: one scalar for every copy of every field."""
+    return FieldType(in_type.group, f"{sum(mul for mul, _ in in_type.blocks)}x0")
 
 
 def gauge(in_type, num_classes, args, order: int = 2) -> nn.Module:
@@ -87,11 +104,11 @@ def gauge(in_type, num_classes, args, order: int = 2) -> nn.Module:
 def isotropic(in_type, num_classes, args) -> nn.Module:
     """Order 0 only: the same network without directions, wider so that it has no fewer channels."""
     wide = argparse.Namespace(**{**vars(args), "channels": 3 * args.channels})
-    return gauge(in_type, num_classes, wide, order=0)
+    return ScalarNet(in_type, gauge(scalar_type(in_type), num_classes, wide, order=0))
 
 
 def pointwise(in_type, num_classes, args) -> nn.Module:
-    return PointwiseNet(in_type.dim, num_classes, 128, args.dropout)
+    return PointwiseNet(in_type, num_classes, 128, args.dropout)
 
 
 MODELS = {"gauge": gauge, "isotropic": isotropic, "pointwise": pointwise}
@@ -114,6 +131,14 @@ def load_data(args) -> tuple[ShapeDataset, str]:
 
 
 # ---------------------------------------------------------------------------------------------------- training
+
+
+def with_tables(model: nn.Module, graphs: list) -> list:
+    """The graphs with the tables of this model's convolutions, which depend on the graphs alone: once, not at every step."""
+    if not any(isinstance(module, GaugeConv) for module in model.modules()):
+        return graphs
+    tables = KernelTables(model)
+    return [tables(graph) for graph in graphs]
 
 
 def train(model: nn.Module, graphs: list, args, seed: int, checkpoint: Path, title: str) -> list[float]:
@@ -201,13 +226,9 @@ def run_split(dataset: ShapeDataset, split: str, index: int, args) -> dict:
     """Train and test every model on one split."""
     seed = args.seed + index
     parts = dataset.split(split, index)
-    # Tables of kernel coefficients depend on the graphs alone: once, not at every step.
     in_type = feature_type(dataset[0], *args.features)
-    torch.manual_seed(seed)
-    tables = KernelTables(gauge(in_type, dataset.num_classes, args))
-    fit, test = ([tables(graph) for graph in part] for part in parts)
-    scaler = FeatureScaler(args.features).fit(fit)
-    fit, test = [scaler(graph) for graph in fit], [scaler(graph) for graph in test]
+    scaler = FeatureScaler(args.features).fit(parts[0])
+    fit, test = ([scaler(graph) for graph in part] for part in parts)
     result: dict = {"split": f"{split}_{index}", "seed": seed, "train": len(fit), "test": len(test), "models": {}}
     names = list(dict.fromkeys([*args.models, *(MODELS if args.baselines else [])]))
     curves, matrix = {}, None
@@ -216,6 +237,7 @@ def run_split(dataset: ShapeDataset, split: str, index: int, args) -> dict:
         model = MODELS[name](in_type, dataset.num_classes, args)
         checkpoint = args.out / f"{name}_{split}_{index}.pt"
         start = time.perf_counter()
+        fit, test = with_tables(model, fit), with_tables(model, test)
         curves[name] = train(model, fit, args, seed, checkpoint, f"{name}, {split}_{index}")
         seconds = time.perf_counter() - start
         truth, answer = predict(model, test, args)

@@ -6,8 +6,10 @@ import argparse
 import importlib
 import math
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -39,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error), EXIT_USAGE)
     except (GaugenetError, OSError) as error:
         return fail(describe(error))
+    except MemoryError as error:
+        return fail(f"not enough memory: {error}")
+    # A defect of ours; whoever runs this over many files needs a line, not a page.
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return fail(f"{type(error).__name__}: {error} ({where}). This is a defect of gaugenet: please report it with the file")
 
 
 class UsageError(Exception):
@@ -83,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--features", default="", metavar="NAMES", help="input features to store, such as hks,curvature")
     sub.add_argument("--levels", type=_number(int, 0), default=0, metavar="N", help="number of coarser levels (default 0)")
     sub.add_argument("--repair", action="store_true", help="repair meshes rather than refuse them")
+    text = "drop connected components of less than this part of the mesh's area, crumbs (default 0: keep all)"
+    sub.add_argument("--min-component", type=_number(float, 0), default=0.0, metavar="P", help=text)
     text = "number vertices so that neighbours are close in memory (the record has their ids in the input)"
     sub.add_argument("--renumber", action="store_true", help=text)
     group = sub.add_argument_group("running")

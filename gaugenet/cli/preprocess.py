@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
             rings=arguments.rings,
             normalize=arguments.normalize,
             repair=arguments.repair,
+            min_component=arguments.min_component,
             renumber=arguments.renumber,
             features=_features(arguments.features),
             levels=arguments.levels,

@@ -24,9 +24,11 @@ from .batched_plans import CACHE, PlannedLayer
 # joined ("nodes": the node count of the level, "coarse": that of the next level, "graph": one, None: nothing) and the axis of
 # joining. PyG goes by the *name* of an attribute otherwise ("index" in it), and would leave cluster as it is.
 _ATTRIBUTES: dict[str, tuple[str | None, int]] = {
-    **{a.graph_name: (a.indexes, a.axis) for a in ATTRIBUTES.values()},
+    **{a.graph_name: (None if a.partial else a.indexes, a.axis) for a in ATTRIBUTES.values()},
     "batch": ("graph", 0),
 }
+# What a mesh file says of vertices and faces: joined as it is, whatever it is called.
+_DATA = ("vertex_", "face_")
 _LEVEL = re.compile(r"(.+)_(\d+)$")
 # cluster and its transport are stored with the level that they lead to.
 _OF_POOLING = frozenset(a.graph_name for a in ATTRIBUTES.values() if a.holder == "pooling")
@@ -114,7 +116,9 @@ class GaugeGraph(Data):
 
     Attributes (level 0): pos (N, D), frame (N, D, d), edge_index (2, E), log (E, d), transport (E, d, d), weight (E,),
     radius (N,), area (N,), curvature (N,), cone_angle (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
-    their types in ``feature_types``; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
+    their types in ``feature_types``; ``vertex_<name>`` (N, ...) and ``face_<name>`` (F, ...), of a mesh what its file says of
+    vertices and faces, among them ``vertex_ids`` and ``face_ids``, their numbers there; ``vertex_nodes`` (V,), the node of
+    every vertex that came, see :meth:`on_input_vertices`; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
     Conventions: docs/conventions.md.
 
     What layers make of a graph (kernel tables, sorted edges) is made once and kept in :attr:`plans`. It is made anew when an
@@ -206,6 +210,9 @@ class GaugeGraph(Data):
             finer = g
         for name, feature in geometry.features.items():
             setattr(graph, f"feature_{name}", tensor(feature.values))
+        for kind, data in (("vertex", geometry.vertex_data), ("face", geometry.face_data)):
+            for name, values in data.items():
+                graph[f"{kind}_{name}"] = tensor(values)
         graph.feature_types = {name: feature.type for name, feature in geometry.features.items()}
         graph.num_nodes = geometry.num_nodes
         return graph
@@ -252,6 +259,34 @@ class GaugeGraph(Data):
             if f"feature_{name}" not in self:
                 raise ValueError(f"this graph has no feature {name!r}: it has {sorted(self.feature_types)}")
         return torch.cat([self[f"feature_{name}"] for name in names], -1)
+
+    def on_input_vertices(self, values: Tensor, fill: float | None = None) -> Tensor:
+        """Values of the nodes, such as predictions, at the vertices that came, before repair, welding and renumbering.
+
+        Args:
+            values: (N, ...); of a batch those of all its nodes.
+            fill: for vertices that no face uses; by default NaN, of integers -1.
+
+        Returns:
+            (V, ...), of a batch one graph after the other; of graphs that do not come from meshes the values themselves.
+
+        Raises:
+            ValueError: not a row for every node.
+        """
+        if values.shape[0] != self.num_nodes:
+            raise ValueError(f"on_input_vertices expected a row for each of {self.num_nodes} nodes, got {tuple(values.shape)}")
+        nodes = self._at("vertex_nodes", 0)
+        if nodes is None:
+            return values
+        first = torch.zeros_like(nodes)
+        if hasattr(self, "_slice_dict"):
+            sizes = self._slice_dict["vertex_nodes"].diff().to(nodes.device)
+            first = self._slice_dict["radius"][:-1].to(nodes.device).repeat_interleave(sizes)
+        fill = (float("nan") if values.is_floating_point() else -1) if fill is None else fill
+        out = values.new_full((nodes.shape[0], *values.shape[1:]), fill)
+        used = nodes >= 0
+        out[used] = values[(nodes + first)[used]]
+        return out
 
     def type(self, dtype: torch.dtype) -> GaugeGraph:
         """A copy with floating arrays of another dtype; indices stay."""
@@ -331,8 +366,10 @@ class GaugeGraph(Data):
             return self._at("radius", level).shape[0]  # cluster_k holds node ids of level k
         if rule == "graph":
             return 1
-        return super().__inc__(key, value, *args, **kwargs) if level < 0 else 0
+        return super().__inc__(key, value, *args, **kwargs) if level < 0 and not key.startswith(_DATA) else 0
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         name, level = _parse(key)
-        return _ATTRIBUTES[name][1] if level >= 0 else super().__cat_dim__(key, value, *args, **kwargs)
+        if level >= 0 or key.startswith(_DATA):
+            return _ATTRIBUTES[name][1] if level >= 0 else 0
+        return super().__cat_dim__(key, value, *args, **kwargs)

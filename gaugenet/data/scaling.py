@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -13,6 +15,9 @@ from ..errors import GaugenetError
 from ..fields import FieldType
 from .features import feature_type
 
+# Of the range of the training data: so far outside, values are warned about.
+_MARGIN = 0.5
+
 
 class FeatureScaler(BaseTransform):
     r"""Sets ``x`` to the named features, compressed and standardised by what :meth:`fit` saw.
@@ -21,16 +26,24 @@ class FeatureScaler(BaseTransform):
     beside a body, a spike); then scalars lose their mean and have unit standard deviation, and copies of order 1 and up have
     unit root mean square. Lengths and factors do not depend on the frame, so the field types hold.
 
+    Values far outside of what fit saw, of a crumb, a spike or another kind of shape, are warned about: no network can be right
+    about what it has never seen.
+
     Args:
         names: stored features, joined in this order.
         compress: False leaves the logarithm out.
 
     Attributes:
         mean, std: (dim,) after fit.
+        low, high: (dim,) after fit, the range of the compressed values; of order 1 and up that of their lengths.
 
     Raises:
         GaugenetError: a transform before fit, or graphs without the feature.
     """
+
+    # Of scalers that were pickled before there were these: no warnings.
+    low: Tensor | None = None
+    high: Tensor | None = None
 
     def __init__(self, names: Sequence[str], compress: bool = True) -> None:
         self.names, self.compress = tuple(names), compress
@@ -50,14 +63,47 @@ class FeatureScaler(BaseTransform):
             means.append(mean.flatten())
             stds.append(std.expand_as(mean).clamp_min(1e-8).flatten())
         self.mean, self.std = torch.cat(means), torch.cat(stds)
+        sizes = self._sizes(graphs[0], values)
+        self.low, self.high = sizes.amin(0), sizes.amax(0)
         return self
 
     def forward(self, data: Data) -> Data:
         if self.mean is None or self.std is None:
             raise GaugenetError("FeatureScaler has not seen any graphs yet: call fit(graphs) first")
         x = self._joined(data)
+        self._warn_outside(data, x)
+        data = copy.copy(data)
         data.x = (x - self.mean.to(x)) / self.std.to(x)
         return data
+
+    def _warn_outside(self, data: Data, x: Tensor) -> None:
+        """A warning of values beyond the range of the training data by more than half of it."""
+        if self.low is None or self.high is None or not x.shape[0]:
+            return
+        low, high, sizes = self.low.to(x), self.high.to(x), self._sizes(data, x)
+        margin = _MARGIN * (high - low) + 1e-6 * torch.maximum(low.abs(), high.abs())
+        outside = ~((sizes >= low - margin) & (sizes <= high + margin))
+        if not outside.any():
+            return
+        columns = outside.any(0).nonzero().flatten().tolist()
+        worst = max(columns, key=lambda k: float(outside[:, k].sum()))
+        node = int(torch.where(outside[:, worst], (sizes[:, worst] - (low + high)[worst] / 2).abs(), -1.0).argmax())
+        owner = [name for name in self.names for _ in range(feature_type(data, name).dim)]
+        name = getattr(data, "name", None)
+        warn(
+            f"{name + ': ' if isinstance(name, str) else ''}features of {int(outside.any(1).sum())} of {len(x)} nodes are far"
+            f" outside of the training data: {', '.join(dict.fromkeys(owner[k] for k in columns))}; at node {node} a value of"
+            f" {float(sizes[node, worst]):.4g} where training had {float(low[worst]):.4g} to {float(high[worst]):.4g}"
+            f"{' (after compression)' if self.compress else ''}. Look for tiny components, spikes and holes (gaugenet inspect)",
+            stacklevel=4,
+        )
+
+    def _sizes(self, data: Data, values: Tensor) -> Tensor:
+        """(N, dim) scalars as they are, and for every component of a vector its length."""
+        parts = []
+        for (_, rep), block in zip(self._type(data).blocks, self._type(data).split(values)):
+            parts.append((block if rep.dim == 1 else block.norm(dim=1, keepdim=True).expand_as(block)).flatten(1))
+        return torch.cat(parts, 1)
 
     def _type(self, data: Data) -> FieldType:
         return feature_type(data, *self.names)

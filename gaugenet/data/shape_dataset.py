@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -110,6 +111,7 @@ class ShapeDataset(Dataset):
         self._dtype, self._in_memory, self._on_error = dtype, in_memory, on_error
         self._graphs: dict[str, GaugeGraph] = {}
         self._records: dict[str, Path] = {}
+        self._not_common: list[str] = []
         if process:
             self.make_records(jobs, timeout)
 
@@ -130,6 +132,16 @@ class ShapeDataset(Dataset):
                 f'{len(self.failed)} of {len(outcome)} meshes failed (on_error="skip" leaves them out): {shown}'
             )
         self.names = [name for name in self.names if name in self._records]
+        self._not_common = self._uncommon_data()
+
+    def _uncommon_data(self) -> list[str]:
+        """Attributes that only some of the meshes bring (a colour, groups): a batch of graphs cannot have them."""
+        found = [_data_shapes(self._folder / record) for record in {self._records[name] for name in self.names}]
+        every = set.intersection(*found) if found else set()
+        names = sorted({name for shapes in found for name, _ in shapes - every})
+        if names:
+            warn(f"{self.root}: left out of the graphs, since not all meshes have them alike: {', '.join(names)}", stacklevel=3)
+        return names
 
     def _make_record(self, path: Path) -> tuple[str | None, str | None]:
         """(name of the record, None), or (None, reason)."""
@@ -165,6 +177,9 @@ class ShapeDataset(Dataset):
     def graph_of(self, geometry: LocalGeometry, name: str) -> GaugeGraph:
         """The graph with its labels; subclasses add to it."""
         graph = GaugeGraph.from_geometry(geometry, dtype=self._dtype)
+        for key in self._not_common:
+            if key in graph:
+                del graph[key]
         graph.name = name
         if self.classes:
             graph.y = torch.tensor([self._class_number(name)], device="cpu")
@@ -245,6 +260,17 @@ class ShapeDataset(Dataset):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)}, classes={len(self.classes)})"
+
+
+def _data_shapes(record: Path) -> set[tuple[str, tuple]]:
+    """Names that arrays of vertices and faces have in the graph of a record, and the shapes and kinds of their rows."""
+    out = set()
+    for name, facts in read_record_header(record)["tensors"].items():
+        level, _, own = name.partition(".")
+        kind, _, own = own.partition(".")
+        if level == "0" and kind in ("vertex", "face"):
+            out.add((f"{kind}_{own}", (facts["dtype"][0], *facts["shape"][1:])))
+    return out
 
 
 def _keys(path: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -7,17 +7,30 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from .graph import GaugeGraph
 
 
+def _rows_of(key: str, value: Any, vertices: int, faces: int) -> str | None:
+    """What an attribute has rows for: "vertex_ids", "face_ids" or None."""
+    count = value.shape[0] if isinstance(value, Tensor) and value.dim() else -1
+    if count == faces and (count != vertices or key.startswith("face")):
+        return "face_ids"
+    return "vertex_ids" if count == vertices else None
+
+
 class MeshToGauge(BaseTransform):
     """Turns ``Data(pos, face)`` into a GaugeGraph; other attributes (y, name, ...) are kept.
 
+    Those with a row for every vertex, or for every face (with as many faces as vertices: if their names begin with "face"), are
+    taken to the vertices and faces that are left, in their order. ``graph.on_input_vertices`` takes predictions back.
+
     Args:
-        radius, rings, method, smooth, structure, frames, repair, renumber, features, levels, ratio, threads, dtype, progress:
+        radius, rings, method, smooth, structure, frames, repair, min_component, renumber, features, levels, ratio, threads,
+        dtype, progress:
             see :func:`gaugenet.geometry.mesh`. The graph has the dtype of ``pos``.
 
     Raises:
@@ -35,6 +48,7 @@ class MeshToGauge(BaseTransform):
         structure: str = "SO2",
         frames: np.ndarray | str | None = None,
         repair: bool = False,
+        min_component: float = 0.0,
         renumber: bool = False,
         features: str | Iterable[str] = (),
         levels: int = 0,
@@ -51,6 +65,7 @@ class MeshToGauge(BaseTransform):
             "structure": structure,
             "frames": frames,
             "repair": repair,
+            "min_component": min_component,
             "renumber": renumber,
             "features": features,
             "levels": levels,
@@ -72,7 +87,8 @@ class MeshToGauge(BaseTransform):
         graph = GaugeGraph.from_geometry(geometry, dtype=data.pos.dtype)
         for key, value in data.to_dict().items():
             if key not in graph and key not in ("pos", "face", "num_nodes"):
-                graph[key] = value
+                rows = _rows_of(key, value, len(data.pos), data.face.shape[1])
+                graph[key] = value if rows is None else value[graph[rows].to(value.device)]
         return graph
 
     def __repr__(self) -> str:

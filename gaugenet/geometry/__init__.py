@@ -45,6 +45,8 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .triangles.checks import check_mesh as check_mesh
     from .triangles.repair import repair_mesh as repair_mesh
     from .triangles.report import inspect_mesh as inspect_mesh
+    from .triangles.triangle_mesh import TriangleMesh as TriangleMesh
+    from .triangles.triangle_mesh import mirror as mirror
 
 # Late, so that `import gaugenet.geometry` stays cheap: name -> module. A module must not have the name of a function here.
 _LATE = {
@@ -53,6 +55,8 @@ _LATE = {
     "check_mesh": "triangles.checks",
     "inspect_mesh": "triangles.report",
     "repair_mesh": "triangles.repair",
+    "mirror": "triangles.triangle_mesh",
+    "TriangleMesh": "triangles.triangle_mesh",
     "sphere": "spheres.spherical",
     "icosphere": "spheres.icospheres",
     "fibonacci_sphere": "spheres.samplings",

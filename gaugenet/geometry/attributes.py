@@ -3,7 +3,7 @@
 What validation, records, graphs and batching know of an array stands here and only here. A new one needs a line here, and a
 field of :class:`LocalGeometry` or :class:`Pooling`.
 
-Letters of shapes: N nodes, E edges, F faces, d intrinsic dimension, D ambient dimension.
+Letters of shapes: N nodes, E edges, F faces, V vertices of the input, d intrinsic dimension, D ambient dimension.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Attribute:
         required: whether every geometry has it; the others may be None.
         indexes: "nodes" or "coarse" for integers that number the nodes of this level or of the next one, from 0; None for
             floating-point numbers. When graphs are joined, indices grow by the number of such nodes in the graphs before.
+        partial: whether indices may be -1, for none; such arrays are joined as they are.
         axis: the axis of joining in a graph. A graph has the axes of an attribute of axis 1 swapped where ``shape`` starts with
             the letter of joining (faces (F, 3) become face (3, F)).
         least: "zero" or "positive", a bound from below.
@@ -44,6 +45,7 @@ class Attribute:
     graph_name: str = ""
     required: bool = False
     indexes: Literal["nodes", "coarse"] | None = None
+    partial: bool = False
     axis: int = 0
     least: Literal["zero", "positive"] | None = None
     orthogonal: bool = False
@@ -99,6 +101,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("curvature", ("N",)),
         Attribute("faces", ("F", 3), graph_name="face", indexes="nodes", axis=1),
         Attribute("cone_angle", ("N",)),
+        Attribute("vertex_nodes", ("V",), indexes="nodes", partial=True),
         Attribute("cluster", ("N",), holder="pooling", required=True, indexes="coarse"),
         Attribute(
             "cluster_transport",

@@ -15,6 +15,8 @@ from .attributes import ATTRIBUTES
 if TYPE_CHECKING:
     from ..data import GaugeGraph
 
+# name -> array
+Arrays = dict[str, np.ndarray]
 # Structure groups that a surface may be given.
 STRUCTURES = ("SO2", "O2")
 
@@ -75,8 +77,13 @@ class LocalGeometry:
         curvature: (N,) or None, Gaussian curvature (for the area element of a curved disc).
         faces: (F, 3) int64 or None.
         cone_angle: (N,) or None, total angle round each node; not 2 pi at cone points, where log maps are those of a cut cone.
+        vertex_nodes: (V,) int64 or None, of each of the V vertices of a mesh that came its node: its own, that of the vertex it
+            was welded to, one of those it was split into; -1 where no face uses the vertex.
         features: name -> Feature.
         coarse: the Pooling to the next level, or None.
+        vertex_data: name -> array with a row for every node: of a mesh what the file or the caller says of the vertices, such
+            as colours and labels, and ``"ids"``, the number of each node in the input. Coarser levels have theirs.
+        face_data: name -> array with a row for every face, likewise.
         metadata: JSON-able facts about the origin (parameters, warnings, index maps stay in the record).
         structure: name of the structure group, which the transporters lie in, as :mod:`gaugenet.groups.structures` reads it:
             "SO2", "O2", "C6", "Z2" (the reflection diag(1, -1)), "e" (transport is the identity), ... Layers on the geometry
@@ -98,6 +105,9 @@ class LocalGeometry:
     coarse: Pooling | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     structure: str = ""
+    vertex_data: Arrays = field(default_factory=dict)
+    face_data: Arrays = field(default_factory=dict)
+    vertex_nodes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.structure:
@@ -150,6 +160,27 @@ class LocalGeometry:
             features={name: f.carried(inverse) for name, f in self.features.items()},
             coarse=None if self.coarse is None else dataclasses.replace(self.coarse, **changes["pooling"]),
         )
+
+    def on_input_vertices(self, values: np.ndarray, fill: float | None = None) -> np.ndarray:
+        """Values of the nodes, such as predictions, at the V vertices that came, before repair, welding and renumbering.
+
+        Args:
+            values: (N, ...).
+            fill: for vertices that no face uses; by default NaN, of integers -1.
+
+        Returns:
+            (V, ...) of the dtype of values.
+        """
+        if self.vertex_nodes is None and "vertex_ids" in self.metadata:
+            raise GeometryError("this record of an older version does not say what became of every vertex: preprocess again")
+        values = np.asarray(values)
+        nodes = np.arange(self.num_nodes) if self.vertex_nodes is None else self.vertex_nodes
+        if len(values) != self.num_nodes:
+            raise GeometryError(f"on_input_vertices expected a row for each of {self.num_nodes} nodes, got {values.shape}")
+        fill = (np.nan if values.dtype.kind == "f" else -1) if fill is None else fill
+        out = np.full((len(nodes), *values.shape[1:]), fill, values.dtype)
+        out[nodes >= 0] = values[nodes[nodes >= 0]]
+        return out
 
     def validate(self, tolerance: float | None = None) -> LocalGeometry:
         """Check shapes, ranges, finiteness and the conventions; return self.

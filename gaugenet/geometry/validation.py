@@ -45,6 +45,11 @@ def _validate_level(g: LocalGeometry, tolerance: float, where: str) -> None:
         r = np.linalg.norm(g.log, axis=1)
     _all(r <= g.radius[target] * (1 + tolerance), f"{where}log must not be longer than the radius of its target", r)
     _validate_reverse(g, key, r, tolerance, where)
+    faces = 0 if g.faces is None else len(g.faces)
+    for kind, data, rows in (("vertex_data", g.vertex_data, n), ("face_data", g.face_data, faces)):
+        for name, values in data.items():
+            fits = 1 <= values.ndim <= 3 and len(values) == rows
+            _expect(fits, f"{where}{kind} {name!r} must have {rows} rows and at most 3 axes, got shape {values.shape}")
     for name, feature in g.features.items():
         width = sum(mul * (1 if order == 0 else 2) for mul, order in parse_orders(feature.type))
         _expect(
@@ -63,9 +68,9 @@ def _validate_attribute(
         return
     _expect(a.fits(array.shape, sizes), f"{name} must have shape {a.expected(sizes)}, got {array.shape}")
     if a.indexes:
-        last = count[a.indexes] - 1
+        last, first = count[a.indexes] - 1, -1 if a.partial else 0
         _expect(array.dtype == np.int64, f"{name} must be int64, got {array.dtype}")
-        _all((array >= 0) & (array <= last), f"{name} must lie in 0..{last}", array)
+        _all((array >= first) & (array <= last), f"{name} must lie in {first}..{last}", array)
     else:
         _all(np.isfinite(array), f"{name} must be finite", array)
     if a.least == "positive":

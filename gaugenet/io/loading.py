@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,23 @@ import numpy as np
 
 from ..errors import MeshError
 from ..geometry.triangles.checks import check_arrays
-from ..geometry.triangles.triangle_mesh import MeshWarning, TriangleMesh
+from ..geometry.triangles.triangle_mesh import RESERVED, Arrays, MeshWarning, TriangleMesh
 from .glb_checks import check_glb
 from .mesh_formats import Polygons, read_obj, read_off, read_stl, triangulate, unreadable
 from .ply_format import read_ply
+from .signatures import stranger, without_mark
 
-__all__ = ["EXTENSIONS", "load_mesh", "mesh_arrays", "parse_mesh", "read_bytes"]
+__all__ = ["EXTENSIONS", "load_mesh", "parse_mesh", "read_bytes", "source_mesh"]
 
 
 def load_mesh(path: str | os.PathLike) -> TriangleMesh:
     """Read a mesh from an .obj, .off, .ply, .stl or .glb file.
 
-    Polygons are cut into fans of triangles (face_ids says which triangle came from which polygon). OBJ texture and normal
-    indices do not split vertices. STL has no indices, so that corners at exactly equal positions are one vertex (a warning
-    says so). A GLB scene becomes one mesh, its nodes placed by their transforms. What the mesh is like is not judged here:
-    that is check_mesh's work.
+    Polygons are cut into fans of triangles (face_ids says which triangle came from which polygon). Colours, labels, groups and
+    all other numbers of vertices and faces are in vertex_data and face_data; what belongs to corners (OBJ texture and normal
+    indices) is left out with a warning and does not split vertices. STL has no indices, so that corners at exactly equal
+    positions are one vertex (a warning says so). A GLB scene becomes one mesh, its nodes placed by their transforms. What the
+    mesh is like is not judged here: that is check_mesh's work.
 
     Returns:
         TriangleMesh: vertices (V, 3) float64, faces (F, 3) int64.
@@ -42,22 +46,49 @@ def load_mesh(path: str | os.PathLike) -> TriangleMesh:
     return parse_mesh(read_bytes(path), extension, path)
 
 
-def mesh_arrays(
-    path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, str | None, list[MeshWarning]]:
-    """Vertices, faces, path and warnings of a file, or of vertices with faces, which are returned as they are.
+def source_mesh(
+    source: str | os.PathLike | TriangleMesh | np.ndarray,
+    faces: np.ndarray | None,
+    vertex_data: Mapping[str, Any] | None = None,
+    face_data: Mapping[str, Any] | None = None,
+) -> TriangleMesh:
+    """The unchecked mesh of a file, of a TriangleMesh, or of vertices with faces, which are taken as they are.
+
+    Args:
+        vertex_data, face_data: more arrays, by name, with a row for every vertex, every face (or polygon of the file).
 
     Raises:
-        TypeError: a file with faces, or vertices without. MeshError, OSError: as :func:`load_mesh`.
+        TypeError: a file with faces, or vertices without; arrays that are not numbers. ValueError: of another length.
+        MeshError, OSError: as :func:`load_mesh`.
     """
-    if isinstance(path_or_vertices, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike, TriangleMesh)):
         if faces is not None:
-            raise TypeError("faces come with an array of vertices, not with a file")
-        loaded = load_mesh(path_or_vertices)
-        return loaded.vertices, loaded.faces, loaded.path, loaded.warnings
-    if faces is None:
+            raise TypeError("faces come with an array of vertices, not with a file or a TriangleMesh")
+        mesh = source if isinstance(source, TriangleMesh) else load_mesh(source)
+    elif faces is None:
         raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3): faces are missing")
-    return path_or_vertices, faces, None, []
+    else:
+        mesh = TriangleMesh(np.asarray(source), np.asarray(faces))
+    if not vertex_data and not face_data:
+        return mesh
+    polygons = None if mesh.face_ids is None else mesh.face_ids
+    vertices = {k: _rows(f"vertex_data[{k!r}]", v, len(mesh.vertices)) for k, v in (vertex_data or {}).items()}
+    of_faces = {k: _rows(f"face_data[{k!r}]", v, len(mesh.faces), polygons) for k, v in (face_data or {}).items()}
+    return dataclasses.replace(mesh, vertex_data=mesh.vertex_data | vertices, face_data=mesh.face_data | of_faces)
+
+
+def _rows(name: str, values: Any, count: int, polygons: np.ndarray | None = None) -> np.ndarray:
+    """An array of numbers with ``count`` rows, those of polygons repeated for each of their triangles."""
+    array = np.asarray(values)
+    if name.endswith(tuple(f"[{own!r}]" for own in RESERVED)):
+        raise ValueError(f"{name}: graphs have an array of their own with this name, give it another name")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
+    if array.ndim and polygons is not None and len(array) != count and len(array) == polygons.max(initial=-1) + 1:
+        return array[polygons]
+    if not 1 <= array.ndim <= 3 or len(array) != count:
+        raise ValueError(f"{name} expected {count} rows and at most 3 axes, got shape {array.shape}")
+    return array
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -75,6 +106,9 @@ def parse_mesh(data: bytes, extension: str, path: str | None = None) -> Triangle
     """The mesh in the bytes of a file with this extension (".obj", ...); errors as for load_mesh."""
     if not data.strip():
         raise MeshError("the file is empty", kind="empty", path=path)
+    if (told := stranger(data)) is not None:
+        raise MeshError(told, kind="unreadable", path=path)
+    data = without_mark(data)
     try:
         polygons = _READERS[extension](data)
         faces, face_ids = triangulate(polygons)
@@ -82,7 +116,23 @@ def parse_mesh(data: bytes, extension: str, path: str | None = None) -> Triangle
         raise MeshError(error.message, kind=error.kind, ids=error.ids, path=path) from None
     vertices, faces, _ = check_arrays(polygons.vertices, faces, path)
     ids = np.arange(vertices.shape[0])
-    return TriangleMesh(vertices, faces, path, polygons.warnings, ids, face_ids)
+    return TriangleMesh(
+        vertices,
+        faces,
+        path,
+        polygons.warnings,
+        ids,
+        face_ids,
+        vertex_data={_free(name): values for name, values in polygons.vertex_data.items()},
+        face_data={_free(name): values[face_ids] for name, values in polygons.face_data.items()},
+        vertex_nodes=ids,
+        names=polygons.names,
+    )
+
+
+def _free(name: str) -> str:
+    """The name of an array of a file, another one where graphs have an array of this name of their own."""
+    return f"{name}_" if name in RESERVED else name
 
 
 def _read_glb(data: bytes) -> Polygons:
@@ -100,6 +150,7 @@ def _read_glb(data: bytes) -> Polygons:
     except Exception as error:
         raise unreadable(f"not a GLB file that trimesh can read: {type(error).__name__}: {error}") from None
     vertices, faces, left_out, total = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], [], 0
+    parts: list[Arrays] = []
     for matrix, geometry, name in placed:
         part = scene.geometry[geometry]
         if not isinstance(part, trimesh.Trimesh):
@@ -116,11 +167,26 @@ def _read_glb(data: bytes) -> Polygons:
             vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
         faces.append(corners + total)
         total += len(points)
+        parts.append(_glb_data(part, len(points)))
     warnings = [MeshWarning.of("left_out", f"left out what is not a mesh: {', '.join(left_out)}")] if left_out else []
     if len(data) > length:
         warnings.append(MeshWarning.of("left_out", f"left out {len(data) - length} bytes after the end that the header gives"))
     joined = np.concatenate(faces)
-    return Polygons(np.concatenate(vertices), joined.reshape(-1), np.full(len(joined), 3), warnings)
+    common = set.intersection(*map(set, parts)) if parts else set()
+    common = {name for name in common if len({part[name].shape[1:] for part in parts}) == 1}
+    partial = sorted(set().union(*parts) - common)
+    if partial:
+        warnings.append(MeshWarning.of("left_out", f"left out what not all nodes have alike: {', '.join(partial)}"))
+    vertex_data = {name: np.concatenate([part[name] for part in parts]) for name in sorted(common)}
+    return Polygons(np.concatenate(vertices), joined.reshape(-1), np.full(len(joined), 3), warnings, vertex_data)
+
+
+def _glb_data(part: Any, count: int) -> Arrays:
+    """Colours and custom attributes of the vertices of a trimesh."""
+    data = {name.strip("_").lower(): np.asarray(values) for name, values in part.vertex_attributes.items()}
+    if part.visual.kind == "vertex":
+        data["color"] = np.asarray(part.visual.vertex_colors).astype(np.int64)
+    return {k: v for k, v in data.items() if v.dtype.kind in "biuf" and 1 <= v.ndim <= 3 and len(v) == count}
 
 
 _READERS = {".obj": read_obj, ".off": read_off, ".ply": read_ply, ".stl": read_stl, ".glb": _read_glb}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import MeshError
-from ..geometry.triangles.triangle_mesh import MeshWarning
-from .mesh_formats import Polygons, unreadable
+from ..geometry.triangles.triangle_mesh import Arrays, MeshWarning
+from .mesh_formats import Polygons, unreadable, whole
 
 _TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8",
@@ -29,7 +29,11 @@ class _Element:
 
 
 def read_ply(data: bytes) -> Polygons:
-    """PLY: x, y, z of the element vertex, vertex_indices (or vertex_index, or the only list) of the element face."""
+    """PLY: x, y, z of the element vertex, vertex_indices (or vertex_index, or the only list) of the element face.
+
+    All other properties of the two are their data: nx, ny, nz as ``normal``, red, green, blue (and alpha) as ``color``, the
+    others under their own names; lists only where all of them are equally long.
+    """
     elements, order, body = _header(data)
     rows = _TextRows(body) if order == "" else _BinaryRows(body, order)
     columns: dict[str, dict] = {}
@@ -53,10 +57,43 @@ def read_ply(data: bytes) -> Polygons:
         (name,) = lists
     if name is None:
         return Polygons(vertices, np.zeros(0, np.int64), np.zeros(0, np.int64), warnings)
+    kinds = {element.name: {k: kind[0] for k, (kind, _) in element.properties.items()} for element in elements}
+    vertex_data = _data(vertex, kinds["vertex"], {"x", "y", "z"}, warnings)
+    face_data = _data(columns["face"], kinds["face"], {name}, warnings)
     flat, counts = lists[name]
     if not (np.abs(flat.astype(np.float64)) < 2.0**53).all() or (flat != np.floor(flat)).any():
         raise unreadable("PLY with a vertex index that is not a whole number")
-    return Polygons(vertices, flat.astype(np.int64), counts, warnings)
+    return Polygons(vertices, flat.astype(np.int64), counts, warnings, vertex_data, face_data)
+
+
+_TOGETHER = {"normal": ("nx", "ny", "nz"), "color": ("red", "green", "blue", "alpha")}
+
+
+def _data(columns: dict[str, Any], kinds: dict[str, str], without: set[str], warnings: list[MeshWarning]) -> Arrays:
+    """The other properties of an element as arrays: (rows,), of several columns that belong together and of lists (rows, k).
+
+    Those of an integer type ("i" or "u" in ``kinds``) become int64, the others float64.
+    """
+
+    def native(name: str, values: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            return whole(values) if kinds[name] in "iu" else values.astype(np.float64)
+
+    data: Arrays = {}
+    for name, values in columns.items():
+        if name in without:
+            continue
+        if not isinstance(values, tuple):
+            data[name] = native(name, values)
+        elif (values[1] == values[1][0]).all():
+            data[name] = native(name, values[0]).reshape(len(values[1]), -1)
+        else:
+            warnings.append(MeshWarning.of("left_out", f"left out the PLY lists {name}: not all of one length"))
+    for name, parts in _TOGETHER.items():
+        parts = tuple(p for p in parts if p in data)
+        if len(parts) >= 3 and name not in data and all(data[p].ndim == 1 for p in parts):
+            data[name] = np.stack([data.pop(p) for p in parts], 1)
+    return data
 
 
 def _header(data: bytes) -> tuple[list[_Element], str, bytes]:

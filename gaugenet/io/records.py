@@ -18,6 +18,7 @@ from ..errors import GaugenetError, GeometryError, RecordError
 from ..geometry.attributes import ATTRIBUTES, Attribute, attributes
 from ..geometry.local_geometry import Feature, LocalGeometry, Pooling, parse_orders
 from .durable import write_atomic
+from .signatures import stranger
 
 __all__ = [
     "SCHEMA",
@@ -27,7 +28,9 @@ __all__ = [
     "save_record",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
+# Those without the arrays of vertices and faces can still be read.
+_READABLE = (3, SCHEMA)
 # The header is JSON: names, shapes, parameters and facts, never the arrays.
 _MAX_HEADER = 64 * 2**20
 _MAX_LEVELS = 32
@@ -36,7 +39,9 @@ _KEY = "gaugenet"
 _CRC = re.compile(rb'"gaugenet":"\{\\"crc32\\": \\"([0-9a-f]{8})\\"')
 _NO_CRC = "0" * 8
 _STRUCTURE = re.compile(r"[A-Za-z0-9+-]{0,20}")
-_DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
+_DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+# The arrays of vertices and faces, which may hold anything: kinds of tensor names, and the fields.
+_DATA = {"vertex": "vertex_data", "face": "face_data"}
 
 
 def save_record(
@@ -67,6 +72,9 @@ def save_record(
         for name, array in arrays.items():
             if array is not None:
                 tensors[f"{level}.{name}"] = _rounded(name, array)
+        for kind, data in _DATA.items():
+            for name, array in getattr(part, data).items():
+                tensors[f"{level}.{kind}.{name}"] = _narrowed(f"{data} {name!r}", np.asarray(array))
         metadata = {k: v for k, v in part.metadata.items() if k != "record"}
         types = {k: str(f.type) for k, f in part.features.items()}
         facts.append({"metadata": metadata, "features": types, "structure": part.structure})
@@ -123,7 +131,7 @@ def load_record(path: str | os.PathLike, dtype: np.dtype | type = np.float32) ->
         header, shapes, start = _read_header(path)
         tensors = {}
         for name, (kind, shape, first, last) in shapes.items():
-            count = (last - first) // 4
+            count = (last - first) // _DTYPES[kind].itemsize
             tensors[name] = np.fromfile(path, _DTYPES[kind], count, offset=start + first)
             if tensors[name].size != count:
                 raise RecordError("truncated")
@@ -210,6 +218,20 @@ def _rounded(name: str, array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=_DTYPES[kind])
 
 
+def _narrowed(name: str, array: np.ndarray) -> np.ndarray:
+    """Little-endian float32, int32 or, where they are larger, int64."""
+    if array.dtype.kind not in "biuf":
+        raise GeometryError(f"{name} must be numbers, got {array.dtype}")
+    kind = "F32"
+    if array.dtype.kind != "f":
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        if high >= 2**63:
+            raise GeometryError(f"{name} must be integers below 2**63, got {high}")
+        kind = "I32" if low >= -(2**31) and high < 2**31 else "I64"
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, dtype=_DTYPES[kind])
+
+
 def _read_header(path: str | os.PathLike) -> tuple[dict, dict[str, tuple], int]:
     """Our facts, name -> (type, shape, first, last byte) and where the bytes start; all of it checked against the file size."""
     # A pipe would make open wait for ever.
@@ -217,6 +239,9 @@ def _read_header(path: str | os.PathLike) -> tuple[dict, dict[str, tuple], int]:
         raise RecordError("not a regular file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if (told := stranger(file.read(64))) is not None:
+            raise RecordError(told)
+        file.seek(0)
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
         if not 2 <= length <= min(size - 8, _MAX_HEADER):
@@ -230,8 +255,9 @@ def _read_header(path: str | os.PathLike) -> tuple[dict, dict[str, tuple], int]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RecordError("not a gaugenet record: the header does not say so") from None
     schema = header.get("schema") if isinstance(header, dict) else None
-    if schema != SCHEMA:
-        raise RecordError(f"record of schema {str(schema)[:20]!r}, this version reads {SCHEMA}: preprocess again")
+    if schema not in _READABLE:
+        told = " and ".join(map(str, _READABLE))
+        raise RecordError(f"record of schema {str(schema)[:20]!r}, this version reads {told}: preprocess again")
     shapes = {name: _entry(name, entry) for name, entry in outer.items()}
     at = 0
     for name, (_, _, first, last) in sorted(shapes.items(), key=lambda item: item[1][2:]):
@@ -254,8 +280,8 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if not all(type(n) is int and 0 <= n < 2**48 for n in numbers) or len(shape) > 3:
         raise RecordError(f"tensor {name!r} with the shape {str(shape)[:60]}")
     if not isinstance(kind, str) or kind not in _DTYPES:
-        raise RecordError(f"tensor {name!r} of type {str(kind)[:20]}: expected F32 or I32")
-    count = 4
+        raise RecordError(f"tensor {name!r} of type {str(kind)[:20]}: expected F32, I32 or I64")
+    count = _DTYPES[kind].itemsize
     for n in shape:
         count *= n
     if count != last - first:
@@ -295,8 +321,13 @@ def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dt
         raise RecordError(f"level {level}: no tensor {missing[0][:60]!r}")
     # radius and log fix the letters N, E and d that the others must agree with.
     sizes: dict[str, int] = {}
+    data: dict[str, dict[str, np.ndarray]] = {field: {} for field in _DATA.values()}
     for name in sorted(part, key=lambda n: n not in ("radius", "log")):
         array = part[name]
+        kind, _, own = name.partition(".")
+        if kind in _DATA:
+            data[_DATA[kind]][own] = _data(level, name, array, dtype)
+            continue
         if name.startswith("feature."):
             attribute = Attribute(name, ("N", _feature_dim(level, name, types.get(name[8:])) or name))
         elif name in known:
@@ -318,6 +349,11 @@ def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dt
             raise RecordError(f"level {level}: a {name} that is not positive")
     if sizes["N"] == 0 or sizes["d"] == 0:
         raise RecordError(f"level {level}: no nodes or no dimension")
+    rows = {"vertex_data": sizes["N"], "face_data": sizes.get("F", 0)}
+    for field, arrays in data.items():
+        for own, array in arrays.items():
+            if len(array) != rows[field]:
+                raise RecordError(f"level {level}: {field} {own[:60]!r} has {len(array)} rows, expected {rows[field]}")
     _check_indices(level, part, sizes["N"], coarse)
     fields: dict[str, dict[str, np.ndarray]] = {"geometry": {}, "pooling": {}}
     for a in known.values():
@@ -329,7 +365,15 @@ def _level(level: int, part: dict, facts: dict, coarse: LocalGeometry | None, dt
     if not structure and (np.linalg.det(part["transport"]) < 0).any():
         structure = f"O{sizes['d']}"  # version 0.1.0 gave no structure to strips
     metadata = facts["metadata"]
-    return LocalGeometry(**fields["geometry"], features=features, coarse=pooling, metadata=metadata, structure=structure)
+    more: dict[str, Any] = {"features": features, "coarse": pooling, "metadata": metadata, "structure": structure}
+    return LocalGeometry(**{**fields["geometry"], **data, **more})
+
+
+def _data(level: int, name: str, array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """An array of vertices or faces in the types of memory; its numbers may be anything, NaN too."""
+    if array.ndim == 0:
+        raise RecordError(f"level {level}: {name[:60]} has no rows")
+    return array.astype(np.int64 if array.dtype.kind == "i" else dtype, copy=False)
 
 
 def _facts(levels: list) -> list[dict[str, Any]]:
@@ -373,8 +417,9 @@ def _check_indices(level: int, part: dict, nodes: int, coarse: LocalGeometry | N
     limits = {"nodes": nodes, "coarse": 0 if coarse is None else coarse.num_nodes}
     for a in attributes(lambda a: a.indexes is not None):
         array, limit = part.get(a.name), limits[a.indexes or "nodes"]
-        if array is not None and array.size and not (array.min() >= 0 and array.max() < limit):
-            raise RecordError(f"level {level}: {a.name} has an index outside 0 to {limit - 1}")
+        least = -1 if a.partial else 0
+        if array is not None and array.size and not (array.min() >= least and array.max() < limit):
+            raise RecordError(f"level {level}: {a.name} has an index outside {least} to {limit - 1}")
     source, target = part["edge_index"]
     if (source == target).any():
         raise RecordError(f"level {level}: an edge from a node to itself")

@@ -35,6 +35,7 @@ class ProcessParams:
         features: names that compute_features understands.
         levels: number of coarser levels.
         structure: of geometry.mesh: "SO2", or "O2", which admits surfaces that are not orientable.
+        min_component: of geometry.mesh: drop connected components of less than this part of the area; 0 keeps all.
 
     Raises:
         ValueError, TypeError: for values out of range or of another type.
@@ -50,6 +51,7 @@ class ProcessParams:
     features: tuple[str, ...] = ()
     levels: int = 0
     structure: str = "SO2"
+    min_component: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.radius is None) == (self.rings is None):
@@ -67,6 +69,9 @@ class ProcessParams:
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
             object.__setattr__(self, name, int(value))
+        object.__setattr__(self, "min_component", float(self.min_component))
+        if not 0.0 <= self.min_component < 1.0:
+            raise ValueError(f"min_component must be a part of the area, from 0 to less than 1, got {self.min_component}")
         for name in ("normalize", "smooth", "repair", "renumber"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -137,22 +142,23 @@ def process_one(
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
     both = params.structure == "O2"
+    options: dict[str, Any] = {"allow_nonorientable": both, "min_component": params.min_component, "path": path}
     if params.repair:
-        checked, _ = repair_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
+        checked, _ = repair_mesh(loaded.vertices, loaded.faces, **options)
     else:
-        checked = check_mesh(loaded.vertices, loaded.faces, path=path, allow_nonorientable=both)
+        checked = check_mesh(loaded.vertices, loaded.faces, **options)
+    checked = checked.made_from(loaded)
     notes = loaded.warnings + checked.warnings
     for note in notes:
-        # Of faces without area, mesh warns itself.
-        if note.kind != "zero_area":
+        # Of faces without area and of crumbs, mesh warns itself.
+        if note.kind not in ("zero_area", "tiny_component"):
             warn(f"{path}: {note}", stacklevel=2)
     scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
     # After the checks: it imports numba, and a bad file need not wait for that.
     from ..geometry.meshes.surface import mesh
 
     geometry = mesh(
-        checked.vertices * scale,
-        checked.faces,
+        dataclasses.replace(checked, vertices=checked.vertices * scale, warnings=[]),
         radius=params.radius,
         rings=params.rings,
         method=params.method,
@@ -168,10 +174,6 @@ def process_one(
     )
     warnings = [w.to_dict() for w in notes]
     facts: dict[str, Any] = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
-    assert checked.vertex_ids is not None  # check_mesh and repair_mesh number the vertices
-    ids = checked.vertex_ids[geometry.metadata.get("vertex_ids", slice(None))]
-    if not np.array_equal(ids, np.arange(loaded.num_vertices)):
-        facts["vertex_ids"] = ids.tolist()
     geometry = geometry.replace(metadata={**geometry.metadata, **facts})
     if destination is None:
         return geometry

@@ -23,9 +23,8 @@ def test_mesh_to_gauge():
 
 def test_arguments_are_those_of_a_mesh():
     """The same names and defaults, and all of them reach the mesh."""
-    of_mesh = {
-        name: p for name, p in inspect.signature(geometry.mesh).parameters.items() if name not in ("path_or_vertices", "faces")
-    }
+    of_the_data = ("path_or_vertices", "faces", "vertex_data", "face_data")
+    of_mesh = {name: p for name, p in inspect.signature(geometry.mesh).parameters.items() if name not in of_the_data}
     shown = inspect.signature(MeshToGauge).parameters
     assert {name: p.default for name, p in shown.items()} == {name: p.default for name, p in of_mesh.items()}
     assert {name: p.annotation for name, p in shown.items()} == {name: p.annotation for name, p in of_mesh.items()}

@@ -94,7 +94,10 @@ l 1 2
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [4, 0, 1]]
     assert mesh.face_ids.tolist() == [0, 0, 1]
     assert mesh.num_vertices == 5
-    assert [w.kind for w in mesh.warnings] == ["left_out"]
+    told = [str(w) for w in mesh.warnings]
+    assert [w.kind for w in mesh.warnings] == ["left_out"] * 3
+    assert "lines" in told[0] and "texture coordinates and normals of corners" in told[1] and "colour" in told[2]
+    assert mesh.names == {"object": ["thing"], "material": ["red"]} and mesh.face_data["material"].tolist() == [0, 0, 0]
 
 
 def test_obj_texture_seams_do_not_split_vertices():
@@ -107,7 +110,8 @@ def test_off_dialect(head):
     text = head + "\n0 0 0 255 0 0\n1 0 0\n1 1 0\n0 1 0\n0 0 1\n\n4 0 1 2 3 0.1 0.2 0.3\n3 4 0 1\n"
     mesh = parse_mesh(text.encode(), ".off")
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [4, 0, 1]]
-    assert mesh.vertices[4].tolist() == [0, 0, 1] and not mesh.warnings
+    assert mesh.vertices[4].tolist() == [0, 0, 1] and len(mesh.warnings) == 2
+    assert "after x y z" in str(mesh.warnings[0]) and "colours of faces" in str(mesh.warnings[1])
 
 
 def ply(body: bytes, order="binary_little_endian", vertices=4, faces=2, extra="", listed="list uchar int vertex_indices"):

@@ -222,6 +222,8 @@ def other(field: dataclasses.Field, value):
         return {"SO2": "O2", "O2": "SO2"}[value]
     if isinstance(value, bool):
         return not value
+    if field.name == "min_component":  # a part of the area
+        return value + 0.5
     if isinstance(value, (int, float)):
         return value + 1
     return {str: "other", tuple: ("hks",), type(None): 1}[type(value)]

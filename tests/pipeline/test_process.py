@@ -139,6 +139,7 @@ def test_records_of_any_scale(tmp_path, scale):
         {"method": "other"},
         {"smooth": False},
         {"repair": True},
+        {"min_component": 0.01},
         {"features": ("hks",)},
         {"levels": 1},
     ],

@@ -33,8 +33,8 @@ class Princeton(ShapeDataset):
     repair=True, as the default has. ``split("split8", i)`` draws 8 training meshes per category, the other 4 to test.
 
     Graphs have, besides y: ``face_label`` (F,), the part of every face, and ``vertex_label`` (N,), the part with the largest
-    area round every vertex; both index ``parts[category]``. Faces take the label of the input's face with the nearest centroid,
-    which is their own unless repair changed them.
+    area round every vertex; both index ``parts[category]``. ``graph.on_input_vertices`` takes predictions back to the vertices
+    of the file.
 
     Args:
         path: the folder, or the npz in it.
@@ -73,17 +73,9 @@ class Princeton(ShapeDataset):
         super().__init__(root, params, **options)
 
     def graph_of(self, geometry: LocalGeometry, name: str) -> GaugeGraph:
-        from scipy.spatial import cKDTree
-
-        from ...geometry import load_mesh
-
         graph = super().graph_of(geometry, name)
-        original = load_mesh(Path(self.root, name))
         positions, faces = cast(np.ndarray, geometry.positions), cast(np.ndarray, geometry.faces)  # every mesh has them
-        centre = positions[faces].mean(1) / geometry.metadata.get("scale", 1.0)
-        face_ids = cast(np.ndarray, original.face_ids)
-        _, nearest = cKDTree(original.vertices[original.faces].mean(1)).query(centre)
-        label = self._labels[name][face_ids[nearest]].astype(np.int64)
+        label = self._labels[name][geometry.face_data["ids"]].astype(np.int64)
         graph.face_label = torch.from_numpy(label)
         graph.vertex_label = torch.from_numpy(vertex_labels(positions, faces, label))
         return graph

@@ -121,6 +121,7 @@ def project(cover: LocalGeometry) -> LocalGeometry:
         transport=transport[order],
         weight=weight[order],
         features={name: f._replace(values=f.values[:count]) for name, f in cover.features.items()},
+        vertex_data={name: values[:count] for name, values in cover.vertex_data.items()},
         coarse=coarse,
         **{name: None if getattr(cover, name) is None else getattr(cover, name)[:count] for name in of_nodes()},
     )

@@ -1,8 +1,8 @@
 """Input features of a mesh, as feature fields in its frames.
 
 All are dimensionless: lengths are in units of the radius of the sphere of equal area, :math:`r_A = \\sqrt{A / 4 \\pi}`,
-with A the area of the whole mesh. So they do not change with a rigid motion or a scaling of the mesh, and a round sphere has
-curvature 1.
+with A the area of the whole mesh; the heat kernel signature has that of each connected component. So they do not change with
+a rigid motion or a scaling of the mesh, and a round sphere has curvature 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...errors import GeometryError
 from ..local_geometry import Feature
 from ..triangles.angles import edge_lengths, face_areas
 from .curvature import check_oriented, max_normals, second_fundamental_form
-from .laplacian import eigenpairs, mesh_laplacian
+from .laplacian import connected_parts, eigenpairs, mesh_laplacian
 
 # Relative distance below which eigenvalues count as one.
 _SAME_EIGENVALUE = 1e-6
@@ -111,14 +111,18 @@ def heat_kernel_signature(
     at times spaced evenly in log t from :math:`4 \ln 10 / \lambda_{max}` to :math:`4 \ln 10 / \lambda_{min}`, the largest and
     the smallest positive eigenvalue in use. The area mean of every channel is 1. Scalars, invariant to isometry and scale.
 
+    **Connected components** are surfaces of their own, between which no heat flows: the area A, the eigenvalues (the spectral
+    gap :math:`\lambda_{min}` among them) and the times, so the scale too, are those of the component of p. A crumb beside a
+    body changes nothing on the body, and the values on both are those that each would have alone.
+
     Args:
         vertices: (N, 3). faces: (F, 3) int.
         times: number of times T.
-        pairs: number of eigenpairs (zeros of further components not counted; a last eigenspace is completed).
+        pairs: number of eigenpairs of each component (a last eigenspace is completed).
         laplacian: method of :func:`gaugenet.geometry.meshes.laplacian.mesh_laplacian`.
 
     Returns:
-        Feature of type "Tx0", channels in the order of growing time.
+        Feature of type "Tx0", channels in the order of growing time; 1 on components of a single vertex.
     """
     matrix, mass = mesh_laplacian(vertices, faces, laplacian)
     return signature(matrix, mass, times, pairs)
@@ -130,23 +134,28 @@ def signature(matrix, mass: np.ndarray, times: int, pairs: int) -> Feature:
         raise ValueError(f"the number of times of the heat kernel signature must be positive, got {times}")
     if pairs < 2:
         raise ValueError(f"the heat kernel signature needs 2 eigenpairs at least, got {pairs}")
+    values = np.empty((len(mass), times))
+    for nodes, part in connected_parts(matrix):
+        values[nodes] = _connected_signature(part, mass[nodes], times, pairs)
+    return Feature(values, f"{times}x0")
+
+
+def _connected_signature(matrix, mass: np.ndarray, times: int, pairs: int) -> np.ndarray:
+    """(N, T) of one component."""
     values, vectors = _whole_eigenspaces(matrix, mass, pairs)
     lowest, highest = values[values > 0].min(initial=np.inf), values[-1]
     if not np.isfinite(lowest):
-        return Feature(np.ones((len(mass), times)), f"{times}x0")
+        return np.ones((len(mass), times))
     t = 4 * np.log(10) / np.geomspace(highest, lowest, times)
     decay = np.exp(-np.outer(values, t))  # (K, T)
-    return Feature(mass.sum() * (vectors**2 @ decay) / decay.sum(axis=0), f"{times}x0")
+    return mass.sum() * (vectors**2 @ decay) / decay.sum(axis=0)
 
 
 def _whole_eigenspaces(matrix, mass: np.ndarray, pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest eigenpairs, so many more than asked for that no eigenspace is cut and every further component has its zero.
+    """The lowest eigenpairs of one component, so many more than asked for that no eigenspace is cut.
 
     A cut would depend on an arbitrary choice of basis, so on the order of the vertices.
     """
-    from scipy.sparse.csgraph import connected_components
-
-    pairs += connected_components(matrix, directed=False)[0] - 1
     count = pairs + 6
     while True:
         values, vectors = eigenpairs(matrix, mass, count)

@@ -51,7 +51,8 @@ def build_hierarchy(
       average, since the samples are evenly spaced however uneven the mesh. At least 1.25 times the mean distance to the
       centres of the adjacent cells, so that every node has neighbours.
     - **Area**: sum over the cluster; **weight** area[q] / (pi radius[p]^2).
-    - **Frames**, positions, curvature: those of the vertex. **Features**: mean over the cluster by area, after transport.
+    - **Frames**, positions, curvature, vertex_data: those of the vertex. **Features**: mean over the cluster by area, after
+      transport.
 
     Args:
         geometry: N nodes, the vertices of the mesh, with ``area``.
@@ -187,6 +188,7 @@ def _coarsen(
         area=area,
         structure=fine.structure,
         features={name: _mean(f, fine.area, cluster, transport, count) for name, f in fine.features.items()},
+        vertex_data={name: values[at] for name, values in fine.vertex_data.items()},
         **{name: None if getattr(fine, name) is None else getattr(fine, name)[at] for name in of_nodes("radius", "area")},
     )
     return nodes, Pooling(cluster, transport, coarse)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings as python_warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ...errors import GeometryError
-from ...io.loading import mesh_arrays
+from ...io.loading import source_mesh
 from ..geodesics.assembly import assemble
 from ..geodesics.exact import local_geodesics
 from ..local_geometry import STRUCTURES, LocalGeometry
@@ -31,7 +32,7 @@ _DEFAULT_RADIUS = 3.0
 
 
 def mesh(
-    path_or_vertices: str | os.PathLike | np.ndarray,
+    path_or_vertices: str | os.PathLike | np.ndarray | TriangleMesh,
     faces: np.ndarray | None = None,
     radius: float | np.ndarray | None = None,
     rings: int | None = None,
@@ -41,6 +42,7 @@ def mesh(
     structure: str = "SO2",
     frames: np.ndarray | str | None = None,
     repair: bool = False,
+    min_component: float = 0.0,
     renumber: bool = False,
     features: str | Iterable[str] = (),
     levels: int = 0,
@@ -48,6 +50,8 @@ def mesh(
     threads: int | None = None,
     dtype: type = np.float64,
     progress: Callable[[int, int], Any] | None = None,
+    vertex_data: Mapping[str, np.ndarray] | None = None,
+    face_data: Mapping[str, np.ndarray] | None = None,
 ) -> LocalGeometry:
     r"""The local geometry of a triangle mesh, one node per vertex (docs/conventions.md).
 
@@ -56,7 +60,7 @@ def mesh(
     the angle defect over the area (0 at the boundary).
 
     Args:
-        path_or_vertices: a file (obj, off, ply, stl, glb), or (V, 3) vertices.
+        path_or_vertices: a file (obj, off, ply, stl, glb), a TriangleMesh, or (V, 3) vertices.
         faces: (F, 3), with vertices.
         radius: neighbours are the vertices within this geodesic distance: a number, or one per vertex.
         rings: neighbours are the vertices within this many edges; the radius of p is then (rings + 1/2) / rings times its
@@ -69,6 +73,8 @@ def mesh(
         frames: (V, 3, 2) orthonormal frames to use, right-handed; or "smooth" for frames along the smoothest vector field
             (:func:`gaugenet.geometry.smooth_field`, n = 1); by default the first vector is along an edge.
         repair: repair the mesh first instead of refusing it.
+        min_component: drop connected components of less than this part of the area, such as crumbs that a repair leaves; 0
+            keeps all, with a warning of those below a thousandth.
         renumber: number the vertices along a space-filling curve (:mod:`gaugenet.geometry.triangles.renumbering`);
             ``vertex_ids`` in the metadata has their numbers in the input.
         features: names for :func:`gaugenet.geometry.meshes.features.compute_features`.
@@ -76,10 +82,14 @@ def mesh(
         threads: number of threads, by default one per core.
         dtype: of log, transport and weight: float64, or float32, which halves the memory (all is computed in float64).
         progress: called with the number of vertices done, and of all, as the work goes on.
+        vertex_data, face_data: name -> array with a row for every vertex, every face, to be carried along; those of a file
+            (colours, labels, groups) are there already.
 
     Returns:
-        LocalGeometry in float64 (but see dtype). ``metadata`` holds the parameters, the warnings and, where vertices were
-        dropped, split or renumbered, ``vertex_ids`` (the number of each node in the input).
+        LocalGeometry in float64 (but see dtype). ``vertex_data`` and ``face_data`` have the arrays of what is left of the
+        vertices and faces, with their numbers in the input as ``"ids"``; ``on_input_vertices`` takes values of the nodes back
+        to the vertices that came. ``metadata`` holds the parameters, the warnings, ``names`` of groups and, where vertices
+        were dropped, split or renumbered, ``vertex_ids`` as a list.
 
     Raises:
         MeshError: a mesh that cannot be used, naming the elements.
@@ -88,8 +98,8 @@ def mesh(
     """
     _check_options(radius, rings, method, levels, structure)
     parse_feature_names(features)
-    triangles, input_count = _prepare(path_or_vertices, faces, repair, structure)
-    triangles = renumbered(triangles) if renumber else triangles
+    source = source_mesh(path_or_vertices, faces, vertex_data, face_data)
+    triangles, kept = _prepare(source, repair, min_component, renumber, structure)
     for warning in triangles.warnings:
         python_warnings.warn(str(warning), stacklevel=2)
     if not triangles.orientable and method != "exact":
@@ -103,13 +113,13 @@ def mesh(
     if isinstance(frames, str):
         frames = _smooth_frames(frames, covered, points, topology, lengths, angles)
     else:
-        frames = _of_remaining(frames, triangles, input_count)
+        frames = _of_remaining(frames, kept, len(source.vertices))
     frames, left = _oriented(frames, structure, points, topology, angles)
     frame, offset = ambient_frames(points, topology, angles, frames)
     if covered and frames is None:
         frame, offset = ambient_frames(points, topology, angles, cover_frames(frame[:count]))
     area = vertex_areas(topology, lengths)
-    reach = _radius(radius, rings, area[:count], triangles, input_count)
+    reach = _radius(radius, rings, area[:count], kept, len(source.vertices))
     reach = None if reach is None else _doubled(reach, covered)
     if method == "exact":
         options = {"rings": rings, "smooth": smooth, "angles": angles, "threads": threads, "progress": progress}
@@ -121,7 +131,11 @@ def mesh(
     defect = np.where(topology.is_boundary, 0.0, 2.0 * np.pi - angles.total)
     # Popped, so that nothing here holds the arrays while they are turned into others.
     geometry = assemble(found.pop(), offset, area, reach, rings, dtype=dtype, threads=threads).replace(
-        positions=points, frame=frame, curvature=defect / np.where(area > 0.0, area, 1.0), structure=structure
+        positions=points,
+        frame=frame,
+        curvature=defect / np.where(area > 0.0, area, 1.0),
+        structure=structure,
+        vertex_data={k: _doubled(v, covered) for k, v in {**triangles.vertex_data, "ids": triangles.vertex_ids}.items()},
     )
     if parse_feature_names(features):
         values = compute_features(vertices, triangles.faces, frame[:count], features)
@@ -147,8 +161,12 @@ def mesh(
     geometry = project(geometry) if covered else geometry
     if left is not None and left.any():
         geometry = geometry.gauge_transform(np.where(left[:, None, None], MIRROR, np.eye(2)))
-    facts = _metadata(triangles, input_count, radius, rings, method, smooth, repair)
-    return geometry.replace(faces=triangles.faces, metadata=facts)
+    return geometry.replace(
+        faces=triangles.faces,
+        face_data={**triangles.face_data, "ids": triangles.face_ids},
+        vertex_nodes=triangles.vertex_nodes,
+        metadata=_metadata(triangles, radius, rings, method, smooth, repair),
+    )
 
 
 def _oriented(frames, structure: str, points: np.ndarray, topology: Topology, angles) -> tuple:
@@ -191,31 +209,36 @@ def _check_options(radius, rings, method, levels, structure) -> None:
         raise ValueError(f"levels must be an integer from 0, got {levels!r}")
 
 
-def _prepare(path_or_vertices, faces, repair: bool, structure: str) -> tuple[TriangleMesh, int]:
-    """The checked mesh, and the number of vertices that came."""
-    vertices, faces, path, loaded = mesh_arrays(path_or_vertices, faces)
-    options = {"path": path, "allow_nonorientable": structure == "O2"}
-    checked = repair_mesh(vertices, faces, **options)[0] if repair else check_mesh(vertices, faces, **options)
-    checked.warnings[:0] = loaded
-    return checked, len(vertices)
+def _prepare(
+    source: TriangleMesh, repair: bool, min_component: float, renumber: bool, structure: str
+) -> tuple[TriangleMesh, np.ndarray]:
+    """The checked mesh, and the vertices of the source that are left of it."""
+    options: dict[str, Any] = {"allow_nonorientable": structure == "O2", "min_component": min_component, "path": source.path}
+    if repair:
+        checked = repair_mesh(source.vertices, source.faces, **options)[0]
+    else:
+        checked = check_mesh(source.vertices, source.faces, **options)
+    numbered = source.vertex_data | {"nodes": np.arange(len(source.vertices))}
+    checked = checked.made_from(dataclasses.replace(source, vertex_data=numbered))
+    checked.warnings[:0] = [warning for warning in source.warnings if warning not in checked.warnings]
+    checked = renumbered(checked) if renumber else checked
+    return checked, checked.vertex_data.pop("nodes")
 
 
-def _of_remaining(values: np.ndarray | None, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+def _of_remaining(values: np.ndarray | None, kept: np.ndarray, given: int) -> np.ndarray | None:
     """Per-vertex input of the user, for the vertices that are left."""
     if values is None:
         return None
     values = np.asarray(values)
-    if values.ndim and len(values) == input_count and triangles.vertex_ids is not None:
-        return values[triangles.vertex_ids]
-    return values
+    return values[kept] if values.ndim and len(values) == given else values
 
 
-def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_count: int) -> np.ndarray | None:
+def _radius(radius, rings, area: np.ndarray, kept: np.ndarray, given: int) -> np.ndarray | None:
     if rings is not None:
         return None
     if radius is None:
         radius = _DEFAULT_RADIUS * np.sqrt(2.0 / np.sqrt(3.0) * area.mean())
-    radius = np.asarray(_of_remaining(radius, triangles, input_count) if np.ndim(radius) else radius, float)
+    radius = np.asarray(_of_remaining(radius, kept, given) if np.ndim(radius) else radius, float)
     if radius.ndim and radius.shape != area.shape:
         raise ValueError(f"radius must be a number or have shape {area.shape}, got {radius.shape}")
     if not (np.isfinite(radius) & (radius > 0)).all():
@@ -223,8 +246,8 @@ def _radius(radius, rings, area: np.ndarray, triangles: TriangleMesh, input_coun
     return np.broadcast_to(radius, area.shape)
 
 
-def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, smooth, repair) -> dict:
-    facts = {
+def _metadata(triangles: TriangleMesh, radius, rings, method, smooth, repair) -> dict:
+    facts: dict[str, Any] = {
         "manifold": "mesh",
         "radius": float(radius) if radius is not None and not np.ndim(radius) else None,
         "rings": rings,
@@ -233,7 +256,9 @@ def _metadata(triangles: TriangleMesh, input_count: int, radius, rings, method, 
         "repair": repair,
         "warnings": [w.to_dict() for w in triangles.warnings],
     }
-    ids = triangles.vertex_ids
-    if ids is not None and not np.array_equal(ids, np.arange(input_count)):
+    ids, nodes = triangles.vertex_ids, triangles.vertex_nodes
+    if ids is not None and nodes is not None and not np.array_equal(ids, np.arange(len(nodes))):
         facts["vertex_ids"] = ids.tolist()
+    if triangles.names:
+        facts["names"] = triangles.names
     return facts

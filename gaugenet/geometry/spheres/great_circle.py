@@ -22,13 +22,16 @@ def east_north(unit: np.ndarray) -> np.ndarray:
     return np.stack([east, np.cross(unit, east)], -1)
 
 
-def great_circle(unit: np.ndarray, frame: np.ndarray, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def great_circle(
+    unit: np.ndarray, frame: np.ndarray, source: np.ndarray, target: np.ndarray, hand: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Log maps (E, 2) and transporters (E, 2, 2) on the unit sphere along the shorter great-circle arcs.
 
     Args:
         unit: (N, 3) unit vectors. frame: (N, 3, 2) orthonormal tangent frames; between frames of different hands the
             transporter has determinant -1. source, target: (E,) ids of q and p.
             Antipodal and equal pairs have no direction; their results are NaN.
+        hand: (N,) handedness of the frames, when it is known.
     """
     q, p = unit[source], unit[target]
     cosine = np.einsum("ei,ei->e", p, q)
@@ -42,7 +45,7 @@ def great_circle(unit: np.ndarray, frame: np.ndarray, source: np.ndarray, target
         at_q /= np.linalg.norm(at_q, axis=1, keepdims=True)
     angle = np.arctan2(np.linalg.norm(np.cross(p, short), axis=1), cosine)
     # The direction goes to the direction, and its left to its left as seen from outside.
-    hand = handedness(unit, frame)
+    hand = handedness(unit, frame) if hand is None else hand
     left_p = hand[target, None] * np.stack([-at_p[:, 1], at_p[:, 0]], -1)
     left_q = hand[source, None] * np.stack([-at_q[:, 1], at_q[:, 0]], -1)
     transport = at_p[:, :, None] * at_q[:, None, :] + left_p[:, :, None] * left_q[:, None, :]

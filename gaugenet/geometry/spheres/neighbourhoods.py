@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
@@ -10,6 +13,8 @@ from .checks import TOLERANCE
 
 # Distances that differ by less are a tie: all of them are in, or all out, whatever the rounding.
 TIE = 1e-9
+# Points whose neighbours are sought at a time: a million of them have 25 million neighbours, as lists gigabytes.
+_PIECE = 2**14
 # Default radius in units of the spacing of the hexagonal lattice with cells of the mean area: about 33 neighbours.
 DEFAULT_SPACINGS = 3.0
 
@@ -57,15 +62,17 @@ def count_angle(tree: cKDTree, count: int) -> np.ndarray:
     return ((last + following) / 2)[:, 0]
 
 
-def within_angle(tree: cKDTree, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Source and target of all pairs within a little more than the angle, sorted by target, then source."""
+def within_angle(tree: cKDTree, reach: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Source and target of all pairs within a little more than the angle, sorted by target, then source, in pieces."""
     chord = 2 * np.sin(np.minimum(reach * (1 + 1e-6), np.pi) / 2)
-    lists = tree.query_ball_point(tree.data, chord, return_sorted=True)
-    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-    source = np.concatenate([np.asarray(found, dtype=np.int64) for found in lists])
-    target = np.repeat(np.arange(tree.n), lengths)
-    other = source != target
-    return source[other], target[other]
+    for start in range(0, tree.n, _PIECE):
+        part = slice(start, start + _PIECE)
+        lists = tree.query_ball_point(tree.data[part], chord[part], return_sorted=True)
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        source = np.fromiter(itertools.chain.from_iterable(lists), np.int64, lengths.sum())
+        target = np.repeat(np.arange(start, start + len(lists)), lengths)
+        other = source != target
+        yield source[other], target[other]
 
 
 def face_pairs(faces: np.ndarray) -> np.ndarray:
@@ -86,3 +93,10 @@ def within_steps(pairs: np.ndarray, n: int, steps: int) -> tuple[np.ndarray, np.
     source = reached.indices.astype(np.int64)
     other = source != target
     return source[other], target[other]
+
+
+def in_pieces(source: np.ndarray, target: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The pairs as :func:`within_angle` gives them."""
+    size = 32 * _PIECE
+    for start in range(0, max(len(source), 1), size):
+        yield source[start : start + size], target[start : start + size]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -11,8 +13,8 @@ from ..clouds.checks import listed, reject_repeated
 from ..local_geometry import LocalGeometry
 from .cells import delaunay, voronoi_areas
 from .checks import TOLERANCE, checked_areas, checked_frames, checked_indices, checked_int, checked_structure, points_on_sphere
-from .great_circle import DUPLICATE, east_north, great_circle
-from .neighbourhoods import TIE, count_angle, face_pairs, radius_angle, within_angle, within_steps
+from .great_circle import DUPLICATE, east_north, great_circle, handedness
+from .neighbourhoods import TIE, count_angle, face_pairs, in_pieces, radius_angle, within_angle, within_steps
 from .pooling import pool_to
 
 
@@ -96,7 +98,8 @@ def sphere(
     if rings is not None:
         metadata["rings"] = rings = checked_int("rings", rings)
         pairs = face_pairs(faces) if adjacency is None else checked_indices("adjacency", adjacency, 2, n)
-        source, target = within_steps(pairs, n, rings)
+        reach = None
+        pieces = in_pieces(*within_steps(pairs, n, rings))
     else:
         if count is not None:
             metadata["count"] = count = checked_int("count", count)
@@ -105,20 +108,16 @@ def sphere(
             reach = radius_angle(radius, a, area)
             if np.all(reach == reach[0]):
                 metadata["radius"] = float(a * reach[0])
-        source, target = within_angle(tree, reach)
-    log, transport = great_circle(unit, frame, source, target)
-    distance = np.linalg.norm(log, axis=1)
+        pieces = within_angle(tree, reach)
+    source, target, log, transport = _geodesics(unit, frame, pieces, reach)
     if rings is not None:
-        reach = _ring_reach(distance, target, n, rings)
-    else:
-        inside = distance <= reach[target] * (1 + TIE)
-        source, target, log, transport = source[inside], target[inside], log[inside], transport[inside]
+        reach = _ring_reach(np.linalg.norm(log, axis=1), target, n, rings)
     if structure == "e":
         transport = np.tile(np.eye(2), (len(source), 1, 1))
     reach = a * reach
     geometry = LocalGeometry(
         edge_index=np.stack([source, target]),
-        log=a * log,
+        log=log if a == 1.0 else a * log,
         transport=transport,
         weight=area[source] / (np.pi * reach[target] ** 2),
         radius=reach,
@@ -131,6 +130,28 @@ def sphere(
         structure=structure,
     )
     return geometry if coarse is None else pool_to(geometry, coarse)
+
+
+def _geodesics(unit: np.ndarray, frame: np.ndarray, pieces: Iterable, reach: np.ndarray | None) -> list[np.ndarray]:
+    """Source, target, log and transport of pairs that come in pieces, of those within the reach of the target."""
+    hand = handedness(unit, frame)
+    found: list[list[np.ndarray]] = [[], [], [], []]
+    for source, target in pieces:
+        log, transport = great_circle(unit, frame, source, target, hand)
+        arrays = [source, target, log, transport]
+        if reach is not None:
+            inside = np.linalg.norm(log, axis=1) <= reach[target] * (1 + TIE)
+            arrays = arrays if inside.all() else [array[inside] for array in arrays]
+        for parts, array in zip(found, arrays):
+            parts.append(array)
+    # One after the other, so that the pieces of one are gone when the next is joined.
+    return [_joined(parts) for parts in found]
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    out = np.concatenate(parts)
+    parts.clear()
+    return out
 
 
 def _ring_reach(distance: np.ndarray, target: np.ndarray, n: int, rings: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import MeshError
 from .face_adjacency import EdgeTable, corner_fans, edge_table, face_components, orientation
+from .nesting import containers
 from .triangle_mesh import MeshWarning, TriangleMesh
 from .welding import weld_exact
 
@@ -17,33 +18,46 @@ __all__ = ["MeshWarning", "TriangleMesh", "check_arrays", "check_mesh", "mollify
 SAME_PLACE = 1e-9
 # A face whose height is below this fraction of its longest edge has no area to speak of.
 FLAT = 1e-12
+# A component of less than this part of the area is told of.
+TINY = 1e-3
 # Sizes whose areas, squared and times FLAT squared, are still normal numbers.
 SMALLEST, LARGEST = 1e-60, 1e60
 
 
 def check_mesh(
-    vertices: np.ndarray, faces: np.ndarray, *, path: str | os.PathLike | None = None, allow_nonorientable: bool = False
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    *,
+    path: str | os.PathLike | None = None,
+    allow_nonorientable: bool = False,
+    min_component: float = 0.0,
 ) -> TriangleMesh:
     """A mesh that the geometry can work on, or an error that says what is wrong and where.
 
     Faces that name a vertex twice, repeated faces and unreferenced vertices are dropped; faces wound against their
-    neighbours are flipped, and closed components so that they enclose a positive volume (normals outward); faces of no
-    area are kept. Each of these is a MeshWarning on the result, and vertex_ids / face_ids map back to the input.
+    neighbours are flipped, and closed components so that they enclose a positive volume (normals outward), but for those of
+    negative volume inside of an odd number of others, which are walls of cavities; faces of no area are kept. Each of these
+    is a MeshWarning on the result, and vertex_ids / face_ids map back to the input.
 
     Args:
         vertices: (V, 3), any real dtype, order and scale.
         faces: (F, 3) or (F, 4) integers; quads are cut along their first diagonal.
         path: the file, for messages.
         allow_nonorientable: let a Moebius strip and its like pass (for O(2) structures), oriented but for a seam.
+        min_component: drop connected components (across edges) of less than this part of the area, never the largest; in
+            [0, 1). By default they stay, with a warning where they have less than a thousandth.
 
     Returns:
         A TriangleMesh of fresh arrays: vertices (V', 3) float64, faces (F', 3) int64.
 
     Raises:
         TypeError: arrays of a wrong dtype.
+        ValueError: min_component out of range.
         MeshError: with ``kind`` one of shape, empty, not_finite, index_out_of_range, zero_size, triangle_soup,
             non_manifold_edge, non_manifold_vertex, non_orientable, and the offending ids as numbered in the input.
     """
+    if not 0.0 <= min_component < 1.0:
+        raise ValueError(f"min_component is a part of the area, from 0 to less than 1, got {min_component}")
     path = None if path is None else os.fspath(path)
     vertices, faces, face_ids = check_arrays(vertices, faces, path)
     warnings: list[MeshWarning] = []
@@ -51,13 +65,22 @@ def check_mesh(
     table = edge_table(faces)
     _refuse_soup(vertices, faces, table, warnings, path)
     _refuse_nonmanifold(faces, table, path)
-    faces, orientable = orient(vertices, faces, face_ids, table, warnings, path, allow_nonorientable)
+    part = face_components(faces, table)
+    faces, orientable = orient(vertices, faces, face_ids, table, part, warnings, path, allow_nonorientable)
+    faces, face_ids = _tiny_components(vertices, faces, face_ids, part, min_component, warnings)
     flat = zero_area_faces(vertices, faces)
+    short = flat[zero_length_faces(vertices, faces[flat])]
+    if short.size:
+        text = "edges of zero length (repair=True or --repair collapses them), at faces"
+        warnings.append(MeshWarning.of("zero_length", text, face_ids[short]))
     if flat.size:
         text = "faces of zero area: their edge lengths need mollification"
         warnings.append(MeshWarning.of("zero_area", text, face_ids[flat]))
+    count = len(vertices)
     vertices, faces, vertex_ids = drop_unreferenced(vertices, faces, warnings)
-    return TriangleMesh(vertices, faces, path, warnings, vertex_ids, face_ids, orientable)
+    nodes = np.full(count, -1)
+    nodes[vertex_ids] = np.arange(len(vertex_ids))
+    return TriangleMesh(vertices, faces, path, warnings, vertex_ids, face_ids, orientable, vertex_nodes=nodes)
 
 
 def check_arrays(vertices, faces, path: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,7 +162,10 @@ def drop_unreferenced(
 def bounding_diagonal(vertices: np.ndarray) -> float:
     """Length of the diagonal of the bounding box."""
     with np.errstate(over="ignore"):
-        return float(np.linalg.norm(vertices.max(axis=0) - vertices.min(axis=0)))
+        extent = vertices.max(axis=0) - vertices.min(axis=0)
+        largest = float(extent.max())
+        # Squares of very small extents vanish.
+        return largest * float(np.linalg.norm(extent / largest)) if 0.0 < largest < np.inf else largest
 
 
 def checked_diagonal(vertices: np.ndarray, path: str | None) -> float:
@@ -205,12 +231,12 @@ def orient(
     faces: np.ndarray,
     face_ids: np.ndarray,
     table: EdgeTable,
+    part: np.ndarray,
     warnings: list[MeshWarning],
     path: str | None,
     allow_nonorientable: bool,
 ) -> tuple[np.ndarray, bool]:
-    """Faces wound alike in each component, outward where it is closed; and whether all of it is orientable."""
-    part = face_components(faces, table)
+    """Faces wound alike in each component (F,), outward where it is closed; and whether all of it is orientable."""
     flip, conflict = orientation(faces, table, part)
     if conflict.size and not allow_nonorientable:
         text = 'the surface is not orientable (as a Moebius strip): it needs structure="O2" (--structure O2); at faces'
@@ -221,12 +247,65 @@ def orient(
     closed = np.ones(part.max() + 1, dtype=bool)
     closed[part[table.boundary() // 3]] = False
     closed[part[conflict // 3]] = False
-    inward = (closed & (_signed_volumes(vertices, faces, part) < 0.0))[part]
-    if inward.any():
+    volume = np.where(closed, _signed_volumes(vertices, faces, part), 0.0)
+    turned, cavity = _by_nesting(vertices, faces, part, closed, volume)
+    if turned.any():
         text = "turned closed components inside out, so that normals point outward; faces"
-        warnings.append(MeshWarning.of("inside_out", text, face_ids[inward]))
-        faces = np.where(inward[:, None], faces[:, [0, 2, 1]], faces)
+        warnings.append(MeshWarning.of("inside_out", text, face_ids[turned[part]]))
+        faces = np.where(turned[part][:, None], faces[:, [0, 2, 1]], faces)
+    if cavity.any():
+        text = (
+            f"{int(cavity.sum())} closed components inside of others are walls of cavities: their normals point into the cavity"
+        )
+        warnings.append(MeshWarning.of("cavity", f"{text}; faces", face_ids[cavity[part]]))
     return faces, conflict.size == 0
+
+
+def _tiny_components(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    face_ids: np.ndarray,
+    part: np.ndarray,
+    least: float,
+    warnings: list[MeshWarning],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Faces and face_ids without the components of less than a part of the area; a warning of them, or of those that stay."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    area = np.bincount(part, np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    small = area < (least or TINY) * area.sum()
+    small[np.argmax(area)] = False
+    if not small.any():
+        return faces, face_ids
+    gone = small[part]
+    size = f"{int(small.sum())} of {len(area)} connected components, each of less than {least or TINY:g}"
+    if least > 0.0:
+        warnings.append(MeshWarning.of("dropped_component", f"dropped {size} of the area; faces", face_ids[gone]))
+        return faces[~gone], face_ids[~gone]
+    text = f"{size} of the area (min_component or --min-component drops them); faces"
+    warnings.append(MeshWarning.of("tiny_component", text, face_ids[gone]))
+    return faces, face_ids
+
+
+def _by_nesting(
+    vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, closed: np.ndarray, volume: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which components (P,) are to be turned, and which are then walls of cavities.
+
+    One of negative volume inside of an odd number of others bounds a cavity and stays; elsewhere it is turned, and with it
+    those next inside that are wound the other way, since the whole of them was inside out.
+    """
+    turned, cavity = np.zeros(len(closed), bool), np.zeros(len(closed), bool)
+    if not (volume < 0.0).any():
+        return turned, cavity
+    around = containers(vertices, faces, part, closed, np.flatnonzero(volume != 0.0))
+    odd = {c for c, outer in around.items() if len(outer) % 2}
+    for c in around:
+        turned[c] = volume[c] < 0.0 and c not in odd
+    for c in odd:
+        parent = min(around[c], key=lambda k: abs(volume[k]))
+        turned[c] = volume[c] > 0.0 and turned[parent]
+        cavity[c] = volume[c] < 0.0 or turned[c]
+    return turned, cavity
 
 
 def _signed_volumes(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -239,6 +318,13 @@ def _signed_volumes(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -
     volume = np.bincount(part, weights=np.einsum("fi,fi->f", corners[:, 0], normal)) / 6.0
     area = np.bincount(part, weights=np.linalg.norm(normal, axis=1)) / 2.0
     return np.where(np.abs(volume) > 1e-12 * area**1.5, volume, 0.0)
+
+
+def zero_length_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Ids of the faces with an edge between two corners at one place, to the rounding of the coordinates."""
+    corners = vertices[faces]
+    rounding = 4.0 * np.finfo(np.float64).eps * np.abs(vertices).max()
+    return np.flatnonzero((np.abs(corners - np.roll(corners, -1, axis=1)).max(axis=2) <= rounding).any(axis=1))
 
 
 def zero_area_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -25,12 +25,16 @@ def renumber(triangles: TriangleMesh) -> TriangleMesh:
     by_vertex = np.argsort(faces.min(axis=1), kind="stable")
     ids = np.arange(order.size) if triangles.vertex_ids is None else triangles.vertex_ids
     face_ids = np.arange(len(faces)) if triangles.face_ids is None else triangles.face_ids
+    nodes = np.arange(order.size) if triangles.vertex_nodes is None else triangles.vertex_nodes
     return dataclasses.replace(
         triangles,
         vertices=triangles.vertices[order],
         faces=faces[by_vertex],
         vertex_ids=ids[order],
         face_ids=face_ids[by_vertex],
+        vertex_nodes=np.where(nodes < 0, -1, place[nodes]),
+        vertex_data={name: values[order] for name, values in triangles.vertex_data.items()},
+        face_data={name: values[by_vertex] for name, values in triangles.face_data.items()},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .welding import weld_near
 __all__ = ["repair_mesh"]
 
 # Warnings of check_mesh that describe the mesh and change nothing.
-_NOTES = {"zero_area", "seam"}
+_NOTES = {"zero_area", "zero_length", "seam", "tiny_component", "cavity"}
 
 
 def repair_mesh(
@@ -25,6 +26,7 @@ def repair_mesh(
     tolerance: float = 1e-7,
     path: str | os.PathLike | None = None,
     allow_nonorientable: bool = False,
+    min_component: float = 0.0,
 ) -> tuple[TriangleMesh, list[MeshWarning]]:
     """A mesh that passes check_mesh, and what was done to get there.
 
@@ -38,6 +40,7 @@ def repair_mesh(
         tolerance: distance, in units of the bounding box's diagonal, within which vertices are one.
         path: the file, for messages.
         allow_nonorientable: as for check_mesh; no repair makes a Moebius strip orientable.
+        min_component: as for check_mesh: components of less than this part of the area are dropped.
 
     Returns:
         The mesh (its warnings are the actions and what check_mesh notes), and the list of actions. The ids of actions,
@@ -59,8 +62,9 @@ def repair_mesh(
     joined, row = drop_faces(one[faces], np.arange(faces.shape[0]), collapsed, path)
     actions += [MeshWarning.of(w.kind, w.message, face_ids[list(w.ids)]) for w in collapsed]
     face_ids = face_ids[row]
-    vertices, faces, origin = _stitch(vertices, faces[row], joined, actions)
-    mesh = check_mesh(vertices, faces, path=path, allow_nonorientable=allow_nonorientable)
+    vertices, faces, origin, nodes = _stitch(vertices, faces[row], joined, one, actions)
+    options: dict[str, Any] = {"allow_nonorientable": allow_nonorientable, "min_component": min_component}
+    mesh = check_mesh(vertices, faces, path=path, **options)
     later = [_renumbered(w, origin, face_ids) for w in mesh.warnings if w.kind != "unreferenced_vertex"]
     vertex_ids = origin[mesh.vertex_ids]
     welded = [i for action in actions if action.kind == "welded" for i in action.ids]
@@ -73,6 +77,7 @@ def repair_mesh(
         warnings=actions + [w for w in later if w.kind in _NOTES],
         vertex_ids=vertex_ids,
         face_ids=face_ids[mesh.face_ids],
+        vertex_nodes=np.where(nodes < 0, -1, mesh.vertex_nodes[nodes]),
     )
     return mesh, actions
 
@@ -102,8 +107,8 @@ def _same_place(vertices: np.ndarray, faces: np.ndarray, distance: float) -> np.
 
 
 def _stitch(
-    vertices: np.ndarray, faces: np.ndarray, joined: np.ndarray, actions: list[MeshWarning]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    vertices: np.ndarray, faces: np.ndarray, joined: np.ndarray, one: np.ndarray, actions: list[MeshWarning]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One vertex per fan of corners, the fans being those of the welded faces.
 
     Welded vertices whose faces share no manifold edge thus stay what they were: a second repair finds nothing to do.
@@ -111,9 +116,11 @@ def _stitch(
     Args:
         faces: (F, 3) on the vertices of the input.
         joined: (F, 3) the same faces on the welded vertices.
+        one: (V,) the welded vertex of each vertex.
 
     Returns:
-        vertices (V', 3), faces (F, 3), and origin (V',) the number of each vertex in the input; unused vertices stay.
+        vertices (V', 3), faces (F, 3), origin (V',) the number of each vertex in the input, where unused vertices stay, and
+        nodes (V,) the new number of each vertex of the input, -1 of those that no face uses.
     """
     count = vertices.shape[0]
     fans = corner_fans(joined, edge_table(joined))
@@ -140,7 +147,17 @@ def _stitch(
     number = owner.copy()
     number[extra] = count + np.arange(extra.sum())
     origin = np.concatenate([np.arange(count), owner[extra]])
-    return vertices[origin], number[fans].reshape(-1, 3), origin
+    return vertices[origin], number[fans].reshape(-1, 3), origin, _nodes(corner, number[fans], one)
+
+
+def _nodes(corner: np.ndarray, number: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """(V,) the first new vertex at the corners of each vertex; where collapsed edges left it none, that of one at its place."""
+    nodes = np.full(one.size, -1)
+    nodes[corner[::-1]] = number[::-1]
+    of_group = np.full(one.size, -1)
+    used = np.flatnonzero(nodes >= 0)[::-1]
+    of_group[one[used]] = nodes[used]
+    return np.where(nodes < 0, of_group[one], nodes)
 
 
 def _renumbered(warning: MeshWarning, origin: np.ndarray, face_ids: np.ndarray) -> MeshWarning:

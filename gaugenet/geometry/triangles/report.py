@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...errors import MeshError
-from ...io.loading import mesh_arrays
-from .checks import check_arrays, check_mesh, drop_faces, zero_area_faces
+from ...io.loading import source_mesh
+from .checks import LARGEST, SMALLEST, check_arrays, check_mesh, drop_faces, zero_area_faces, zero_length_faces
 from .face_adjacency import EdgeTable, components, corner_fans, edge_table, face_components, orientation
 from .repair import repair_mesh
-from .triangle_mesh import MeshWarning
+from .triangle_mesh import MeshWarning, TriangleMesh
 
 __all__ = ["MeshReport", "inspect_mesh"]
+
+
+# Radians for every edge: a residual beyond it is no rounding.
+_ANGLES = 1e-6
+_UNSOUND = ("zero_length", "gauss_bonnet")
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class MeshReport:
 
     Attributes:
         path: the file, or None.
-        ok: check_mesh accepts it.
-        error: what check_mesh says otherwise, with ``kind``, ``message``, ``count`` and the first ``ids``.
+        ok: check_mesh accepts it, no edge has zero length, and the angles add up (Gauss-Bonnet).
+        error: what is wrong otherwise, with ``kind``, ``message``, ``count`` and the first ``ids``.
         warnings: what loading and check_mesh would warn of, as dicts of the same keys.
         repair: what repair_mesh would do, as such dicts; None when it cannot repair the mesh.
         vertices, faces: as in the input.
@@ -37,10 +43,10 @@ class MeshReport:
         genus: sum over the components when manifold, closed and orientable, else None.
         gauss_bonnet_residual: |sum of angle defects - 2 pi euler| (radians), which is rounding on a sound mesh; None when
             not manifold.
-        non_manifold_edges, non_manifold_vertices, zero_area_faces: numbers.
+        non_manifold_edges, non_manifold_vertices, zero_area_faces, zero_length_faces (with such an edge): numbers.
         edge_length: min, mean, median, max (unit of length).
-        area: (unit of length squared).
-        volume: enclosed, signed as the faces are wound, when closed and consistently wound, else None.
+        area: (unit of length squared), None when too large for a number.
+        volume: enclosed, signed as the faces are wound, when closed and consistently wound (and not too large), else None.
         bounding_box: [[x, y, z], [x, y, z]].
     """
 
@@ -64,8 +70,9 @@ class MeshReport:
     non_manifold_edges: int
     non_manifold_vertices: int
     zero_area_faces: int
+    zero_length_faces: int
     edge_length: dict[str, float] = field(default_factory=dict)
-    area: float = 0.0
+    area: float | None = 0.0
     volume: float | None = None
     bounding_box: list[list[float]] = field(default_factory=list)
 
@@ -76,7 +83,11 @@ class MeshReport:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"{self.path or 'mesh'}: {'ok' if self.ok else 'not usable: ' + _told(self.error)}"]
+        verdict = "ok"
+        if self.error is not None:
+            # What check_mesh accepts can be worked on, if not well.
+            verdict = f"{'not sound' if self.error['kind'] in _UNSOUND else 'not usable'}: {_told(self.error)}"
+        lines = [f"{self.path or 'mesh'}: {verdict}"]
         for name, value in self.to_dict().items():
             if name in ("path", "ok", "error", "warnings", "repair") or value is None:
                 continue
@@ -89,18 +100,26 @@ class MeshReport:
         return "\n".join(lines)
 
 
-def inspect_mesh(path_or_vertices: str | os.PathLike | np.ndarray, faces: np.ndarray | None = None) -> MeshReport:
+def inspect_mesh(
+    path_or_vertices: str | os.PathLike | np.ndarray | TriangleMesh, faces: np.ndarray | None = None
+) -> MeshReport:
     """A MeshReport of a file, or of vertices (V, 3) and faces (F, 3); also of a mesh that check_mesh refuses.
 
     Raises:
         MeshError: when there is nothing to report on: unreadable, empty, not finite, indices out of range.
         TypeError: for a wrong combination of arguments.
     """
-    vertices, faces, path, notes = mesh_arrays(path_or_vertices, faces)
-    vertices, faces, _ = check_arrays(vertices, faces, path)
+    source = source_mesh(path_or_vertices, faces)
+    path, notes = source.path, source.warnings
+    vertices, faces, _ = check_arrays(source.vertices, source.faces, path)
     error, warnings, repair = _verdicts(vertices, faces, path)
     kept, _ = drop_faces(faces, np.arange(len(faces)), [], path)
     table = edge_table(kept)
+    # Squares of very large or small coordinates are no numbers: in units of a diagonal about 1 then.
+    largest = float(np.abs(vertices).max())
+    unit = 1.0 if SMALLEST <= largest <= LARGEST or not largest else largest
+    facts = {**_topology(kept, table, vertices / unit), **_measures(vertices / unit, kept, table, unit)}
+    error = error or _unsound(facts)
     return MeshReport(
         path=path,
         ok=error is None,
@@ -109,9 +128,19 @@ def inspect_mesh(path_or_vertices: str | os.PathLike | np.ndarray, faces: np.nda
         repair=repair,
         vertices=vertices.shape[0],
         faces=faces.shape[0],
-        **_topology(kept, table, vertices),
-        **_measures(vertices, kept, table),
+        **facts,
     )
+
+
+def _unsound(facts: dict) -> dict | None:
+    """What is wrong with a mesh that check_mesh accepts, or None."""
+    residual, short = facts["gauss_bonnet_residual"], facts["zero_length_faces"]
+    if not short and not (residual or 0.0) > _ANGLES * max(1, facts["edges"]):
+        return None
+    text = f"the angles do not add up (Gauss-Bonnet residual {residual:.3g})" if not short else ""
+    if short:
+        text = f"{short} faces have edges of zero length and so no angles; repair=True (--repair) collapses these edges"
+    return {"kind": _UNSOUND[0 if short else 1], "message": text, "count": 0, "ids": []}
 
 
 def _verdicts(vertices: np.ndarray, faces: np.ndarray, path: str | None) -> tuple[dict | None, list[MeshWarning], list | None]:
@@ -190,7 +219,8 @@ def _gauss_bonnet_residual(vertices: np.ndarray, faces: np.ndarray, rim: np.ndar
     return float(abs(2 * np.pi * used - np.pi * on_rim.sum() - total - 2 * np.pi * euler))
 
 
-def _measures(vertices: np.ndarray, faces: np.ndarray, table: EdgeTable) -> dict:
+def _measures(vertices: np.ndarray, faces: np.ndarray, table: EdgeTable, unit: float) -> dict:
+    """Sizes of a mesh given in a unit."""
     length = np.linalg.norm(np.diff(vertices[table.ends], axis=1)[:, 0], axis=1)
     points = vertices[faces]
     # Relative to the middle, so that a mesh far from the origin does not lose its volume to rounding.
@@ -203,11 +233,16 @@ def _measures(vertices: np.ndarray, faces: np.ndarray, table: EdgeTable) -> dict
     stats = {"min": length.min(), "mean": length.mean(), "median": np.median(length), "max": length.max()}
     return {
         "zero_area_faces": int(zero_area_faces(vertices, faces).size),
-        "edge_length": {name: float(value) for name, value in stats.items()},
-        "area": float(np.linalg.norm(normal, axis=1).sum()) / 2.0,
-        "volume": volume if balanced else None,
-        "bounding_box": [points.min(axis=(0, 1)).tolist(), points.max(axis=(0, 1)).tolist()],
+        "zero_length_faces": int(zero_length_faces(vertices, faces).size),
+        "edge_length": {name: float(value) * unit for name, value in stats.items()},
+        "area": _finite(float(np.linalg.norm(normal, axis=1).sum()) / 2.0 * unit * unit),
+        "volume": _finite(volume * unit * unit * unit) if balanced else None,
+        "bounding_box": [(points.min(axis=(0, 1)) * unit).tolist(), (points.max(axis=(0, 1)) * unit).tolist()],
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _told(fact: dict) -> str:
