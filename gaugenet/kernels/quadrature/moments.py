@@ -105,10 +105,14 @@ def area_element_series(dim: int) -> Tensor:
     return torch.from_numpy(product)
 
 
+def volume_series(dim: int) -> Tensor:
+    """(terms,) volume of the geodesic unit ball, relative to the flat one, as a power series in its curvature."""
+    return area_element_series(dim) * dim / (2 * torch.arange(_SERIES, device="cpu") + dim)
+
+
 def ball_volume(kappa: Tensor, dim: int) -> Tensor:
     """(n,) volume of the geodesic unit ball of curvature kappa, relative to the flat one."""
-    j = torch.arange(_SERIES, device=kappa.device)
-    return (kappa[:, None] ** j) @ (area_element_series(dim).to(kappa.device) * dim / (2 * j + dim))
+    return (kappa[:, None] ** torch.arange(_SERIES, device=kappa.device)) @ volume_series(dim).to(kappa.device)
 
 
 def profile_values(profile: nn.Module, r: Tensor) -> Tensor:
@@ -139,6 +143,18 @@ def _radial_rule(breakpoints: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     x, w = np.polynomial.legendre.leggauss(_POINTS)
     half = np.diff(edges)[:, None] / 2
     return torch.from_numpy((edges[:-1, None] + half * (x + 1)).ravel()), torch.from_numpy((half * w).ravel())
+
+
+def flat_moment_series(moments: Tensor, dim: int, max_frequency: int, degree: int) -> Tensor:
+    r"""Those integrals of :func:`kernel_moments` that are not zero, as power series in kappa: (terms, M, B).
+
+    Entry (j, m, b) is the coefficient of :math:`\kappa^j` of the integral of :math:`R_b Y_y P_m s`, y the harmonic of
+    :math:`P_m`, to which all other harmonics are orthogonal.
+    """
+    basis = polynomial_basis(dim, degree)
+    square = angular_gram(dim, max(max_frequency, degree)).diagonal()[basis.harmonic]
+    windows = moments.unfold(1, degree + 1, 2)[:, :_SERIES]  # (B, terms, D + 1): powers 2 j, ..., 2 j + D
+    return torch.einsum("j,bjp,mp,m->jmb", area_element_series(dim), windows, basis.radial, square)
 
 
 def kernel_moments(moments: Tensor, kappa: Tensor, dim: int, max_frequency: int, degree: int) -> Tensor:
