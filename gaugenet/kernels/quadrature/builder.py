@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ...ops.backend import transformed
 from ..harmonics import harmonic_frequencies, harmonics
-from .moments import flat_moment_series, polynomial_basis, profile_values, volume_series
+from .moments import area_element_series, flat_moment_series, polynomial_basis, profile_values, volume_series
 
 # Edges whose profile is evaluated at a time, which should stay in the cache.
 _EDGES = 1 << 14
 # Nodes to a slice, of which each thread takes the next.
-_NODES = 64
+_NODES = 128
 # Without numba the table is made in plain torch.
 _NUMBA = importlib.util.find_spec("numba") is not None
 
@@ -62,13 +62,13 @@ def build(
     unused = [torch.empty(0, columns, dtype=t, device="cpu") for t in (torch.float32, torch.float64) for _ in range(2)]
     tables = [*results, *unused[2:]] if dtype == torch.float32 else [*unused[:2], *results]
     rowptr = torch.searchsorted(target, torch.arange(num_nodes + 1, device="cpu"))
-    largest = max(max_frequency, degree or 0)
+    largest = max(max_frequency, degree or 0)  # of the harmonics that the rule asks for
     for start, stop in _chunks(rowptr.numpy()):
         low, high = int(rowptr[start]), int(rowptr[stop])
         x = log.new_zeros(high - low + 1, dim)  # the last is a centre
         torch.div(log[low:high], radius[target[low:high], None], out=x[:-1])
         r = torch.linalg.vector_norm(x, dim=1)
-        values = r, harmonics(x, largest), profile_values(profile, r)
+        values = x, r, profile_values(profile, r), x.new_zeros(0, 0) if dim == 2 else harmonics(x, largest)
         nodes, edges = slice(start, stop), slice(low, high)
         graph = rowptr[start : stop + 1] - low, weight[edges], centre[nodes], kappa[nodes]
         parts = [t[rows] for t, rows in zip(tables, (edges, nodes) * 2)]
@@ -81,19 +81,21 @@ def build(
 def _rule(moments: Tensor | None, dim: int, max_frequency: int, degree: int | None, limits: tuple[float, float]):
     from . import nodes
 
-    frequency, bounds = harmonic_frequencies(dim, max_frequency).numpy(), np.array(limits)
+    frequency = harmonic_frequencies(dim, max_frequency).numpy()
     if degree is None or moments is None:
-        nothing = np.zeros(0)
-        return nodes.Rule(nothing, np.zeros(0, np.int64), np.zeros(1, np.int64), frequency, np.zeros((0, 0)), nothing, bounds)
+        nothing, sizes = np.zeros(0), np.zeros(1, np.int64)
+        polynomials = nothing, sizes[:0], sizes, frequency, frequency.size
+        return nodes.Rule(*polynomials, nothing[None], nothing, nothing, np.array(limits))
     basis = polynomial_basis(dim, degree)
-    rows = nodes.padded(basis.degree.numel())
-    polynomial = np.zeros((degree + 1, rows))
-    polynomial[:, : basis.degree.numel()] = basis.radial.T
+    num_m, num_y = basis.degree.numel(), max(frequency.size, int(basis.harmonic.max()) + 1)
+    polynomial = np.zeros((degree + 1, nodes.padded(num_m)))
+    polynomial[:, :num_m] = basis.radial.T
     sizes = np.searchsorted(basis.degree.numpy(), np.arange(degree + 1), side="right")
     goal = flat_moment_series(moments, dim, max_frequency, degree).flatten(1)
-    return nodes.Rule(
-        polynomial.ravel(), basis.harmonic.numpy(), sizes, frequency, *_numpy((goal, volume_series(dim))), bounds
-    )
+    series = area_element_series(dim).abs().numpy()[1:]
+    reach = (2.0**-60 / series) ** (1 / np.arange(1, 1 + series.size))
+    polynomials = polynomial.ravel(), basis.harmonic.numpy(), sizes, frequency, num_y
+    return nodes.Rule(*polynomials, *_numpy((goal, volume_series(dim))), reach, np.array(limits))
 
 
 def _chunks(rowptr: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..harmonics import harmonic_frequencies, harmonics
+from ..radial import RadialProfile
 
 #: |K| radius^2 is cut here: the distance of antipodes.
 MAX_CURVATURE = math.pi**2
@@ -21,6 +22,7 @@ MAX_CURVATURE = math.pi**2
 _SERIES = 30
 # 840 = lcm(1, ..., 8) equal panels have the knots of uniform splines on their borders; 4 Gauss points each.
 _PANELS, _POINTS = 840, 4
+_KEPT: dict[tuple, Tensor] = {}
 
 
 class PolynomialBasis(NamedTuple):
@@ -125,10 +127,26 @@ def profile_values(profile: nn.Module, r: Tensor) -> Tensor:
 
 
 def radial_moments(profile: nn.Module, dim: int, degree: int, device: torch.device) -> Tensor:
-    """(B, D + 2 * terms) integrals of R_b r^p d r^(d-1) over [0, 1], p = 0, 1, ..., by composite Gauss-Legendre."""
+    """(B, D + 2 * terms) integrals of R_b r^p d r^(d-1) over [0, 1], p = 0, 1, ..., by composite Gauss-Legendre.
+
+    Those of profiles that a key names are kept.
+    """
+    key = getattr(profile, "key", None) if isinstance(profile, RadialProfile) else None
+    if key is None or torch.compiler.is_compiling():
+        return _radial_moments(profile, dim, degree, device)
+    place = key, dim, degree, device
+    if place not in _KEPT:
+        if len(_KEPT) > 64:
+            _KEPT.clear()
+        with torch.inference_mode(False):
+            _KEPT[place] = _radial_moments(profile, dim, degree, device)
+    return _KEPT[place]
+
+
+def _radial_moments(profile: nn.Module, dim: int, degree: int, device: torch.device) -> Tensor:
     r, weight = (t.to(device) for t in _radial_rule(tuple(_breakpoints(profile))))
     values = profile_values(profile, r)
-    powers = r[:, None] ** torch.arange(degree + 2 * _SERIES, device=device)
+    powers = torch.linalg.vander(r, N=degree + 2 * _SERIES)
     return values.T @ (powers * (weight * dim * r ** (dim - 1))[:, None])
 
 

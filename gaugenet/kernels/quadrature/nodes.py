@@ -16,7 +16,7 @@ from ...ops.cpu.vector import make_combine, make_tile
 
 # Doubles to a vector.
 _PAD = 4
-_tile4_wide, _tile4, _tile1_wide, _tile1 = (make_tile(rows, width) for rows in (4, 1) for width in (2 * _PAD, _PAD))
+_tile_wide, _tile = make_tile(_PAD, 2 * _PAD), make_tile(_PAD, _PAD)
 _set_scaled = make_combine(_PAD, False)
 # Rows of the norms by frequency, and of two lists beside them.
 _BEFORE, _LIMIT, _SQUARE, _MIXED, _STEP, _SUMS, _DIAGONAL = range(7)
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
     Attributes:
         polynomial: ((D + 1) rows,) coefficients of the radial parts, power by power. harmonic: (M,) of each polynomial.
         sizes: (D + 1,) how many polynomials have degree <= d; of plain area weights [0].
-        frequency: (Y,) of the columns.
+        frequency: (Y,) of the columns. num_harmonics: Y, or of the polynomials where these have more.
         goal: (T, M B) power series in the curvature of the moments that are not zero. volume: (T,) that of the ball.
         limits: largest amplification, largest condition number.
     """
@@ -41,8 +41,10 @@ class Rule(NamedTuple):
     harmonic: np.ndarray
     sizes: np.ndarray
     frequency: np.ndarray
+    num_harmonics: int
     goal: np.ndarray
     volume: np.ndarray
+    reach: np.ndarray
     limits: np.ndarray
 
 
@@ -54,14 +56,14 @@ class _Work(NamedTuple):
     step: np.ndarray
     points: np.ndarray
     weighted: np.ndarray
-    directions: np.ndarray
     gram: np.ndarray
     again: np.ndarray
-    backward: np.ndarray
     goal: np.ndarray
     excess: np.ndarray
     white: np.ndarray
+    factors: np.ndarray
     norms: np.ndarray
+    harmonics: np.ndarray
     powers: np.ndarray
     none: np.ndarray
     zeros: np.ndarray
@@ -83,7 +85,7 @@ def _match_slice(arguments, item):
         most = max(most, rowptr[p + 1] - rowptr[p] + 1)
     num_m, columns = rule.sizes[-1], values[2].shape[1] * rule.frequency.size
     width, rows = padded(columns), padded(num_m)
-    work = _workspace(most, num_m, width, rows, rule)
+    work = _workspace(padded(most), rows, width, rule)
     w = np.empty(most)
     for p in range(bounds[item], bounds[item + 1]):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p] + 1
@@ -91,13 +93,13 @@ def _match_slice(arguments, item):
         for k in range(1, count):
             w[k] = weight[first + k - 1]
         _at_slots(work, rule, values, w, first, count, width)
-        degree, fraction, growth, found = -1, 0.0, 1.0, work.plain
+        degree, fraction, growth, found, sign = -1, 0.0, 1.0, work.plain, 1.0
         if num_m:
             volume = _moments(work, rule, kappa[p], width)
             solvable = _prepare(work, rule, count, width, rows)
             degree, fraction, growth = _choose(work, rule, w[:count].sum() / volume, solvable, count, width, rows)
-            found = work.table
-        _store(found, results, p, first, count, columns, width)
+            found, sign = work.table, -1.0
+        _store(found, sign, results, p, first, count, columns, width)
         results[4][p], results[5][p], results[6][p] = degree, fraction, growth
 
 
@@ -112,7 +114,8 @@ def match_nodes(fork, threads, first, last, arguments):
         fork, threads, first, last: see :func:`gaugenet.ops.cpu.kernels.convolve`.
         arguments: tuple of
             graph: rowptr (N + 1,), weight (E,), centre (N,) weights of the centres, kappa (N,) scaled curvature;
-            values at the neighbours and, last, at a centre: r (E + 1,), harmonics (E + 1, Y or more), radial (E + 1, B);
+            values at the neighbours and, last, at a centre: x (E + 1, d) in units of the radius, r (E + 1,), radial (E + 1, B),
+            harmonics (E + 1, Y or more) in space, in the plane empty;
             rule, a :class:`Rule`;
             results, written: edge (E, J) and node (N, J) in float32, the same in float64 (one of the pairs is empty), degree,
             fraction and amplification (N,);
@@ -122,21 +125,21 @@ def match_nodes(fork, threads, first, last, arguments):
 
 
 @njit(**_OPTIONS)
-def _workspace(most, num_m, width, rows, rule):
+def _workspace(most, rows, width, rule):
     return _Work(
-        np.zeros(most * width),
+        np.zeros((most + 1) * width)[: most * width],  # the last row may write over its end
         np.zeros(most * width),
         np.zeros(most * width),
         np.zeros(most * rows),
         np.zeros(most * rows),
-        np.zeros(most * rows),
-        np.zeros(num_m * 2 * rows),
-        np.zeros(num_m * rows),
-        np.zeros(num_m * rows),
-        np.zeros(num_m * width),
-        np.zeros(num_m * width),
-        np.zeros(num_m * width),
-        np.zeros((7, max(rule.frequency[-1] + 1, width, num_m))),
+        np.zeros(rows * 2 * rows),
+        np.zeros(rows * rows),
+        np.zeros(rows * width),
+        np.zeros(rows * width),
+        np.zeros(rows * width),
+        np.zeros(rows * width),
+        np.zeros((7, max(rule.frequency[-1] + 1, width, rows))),
+        np.zeros(most * padded(rule.num_harmonics)),
         np.zeros(most * padded(rule.sizes.size)),
         np.zeros(most * width),
         np.zeros(max(width, rows)),
@@ -147,35 +150,58 @@ def _workspace(most, num_m, width, rows, rule):
 @njit(**_OPTIONS)
 def _at_slots(work, rule, values, w, first, count, width):
     """Plain table and polynomials at the slots of a node."""
-    r, harmonics, radial = values
+    x, r, radial, harmonics = values
     num_y, num_m, num_p = rule.frequency.size, rule.sizes[-1], rule.sizes.size
     rows, stride = padded(num_m), padded(num_p)
+    y, num_h = work.harmonics, padded(rule.num_harmonics)
     for k in range(count):
-        e = first + k - 1 if k else r.size - 1
-        for b in range(radial.shape[1]):
-            u = w[k] * radial[e, b]
-            for y in range(num_y):
-                work.plain[k * width + b * num_y + y] = u * harmonics[e, y]
-        power = 1.0
+        power, e = 1.0, first + k - 1 if k else r.size - 1
         for i in range(num_p):
             work.powers[k * stride + i] = power
             power *= r[e]
+        if harmonics.size:
+            y[k * num_h : k * num_h + harmonics.shape[1]] = harmonics[e]
+        else:
+            _circular(x[e, 0], x[e, 1], r[e], y[k * num_h : (k + 1) * num_h])
     if num_m:
-        _product(
-            work.powers, 0, 1, stride, rule.polynomial, 0, rows, num_p, work.zeros, 0, work.signs, 0, work.points, rows, count, rows
-        )
+        powers, points, weighted, harmonic = work.powers, work.points, work.weighted, rule.harmonic
+        _product(powers, 0, 1, stride, rule.polynomial, 0, rows, num_p, work.zeros, 0, work.signs, 0, points, rows, count, rows)
         for k in range(count):
-            e = first + k - 1 if k else r.size - 1
             for m in range(num_m):
-                value = work.points[k * rows + m] * harmonics[e, rule.harmonic[m]]
-                work.points[k * rows + m] = value
-                work.weighted[k * rows + m] = w[k] * value
+                i = np.uintp(k * rows + m)
+                points[i] *= y[np.uintp(k * num_h + harmonic[m])]
+                weighted[i] = w[k] * points[i]
+    for k in range(count):
+        e = first + k - 1 if k else r.size - 1
+        y[k * num_h + num_y : (k + 1) * num_h] = 0
+        for b in range(radial.shape[1]):
+            u, to = w[k] * radial[e, b], k * width + b * num_y
+            for i in range(0, num_y, _PAD):  # with zeros over the end, where the next values go
+                _set_scaled(work.plain, to + i, y, k * num_h + i, k * num_h + i, u, 0.0)
+
+
+@njit(**_OPTIONS)
+def _circular(x, y, r, out):
+    """As :func:`gaugenet.kernels.harmonics.circular_harmonics`, of a vector with its length."""
+    if r < 1e-100:  # whose square may be lost
+        scale = max(abs(x), abs(y))
+        if scale > 0:
+            x, y = x / scale, y / scale
+        r = np.sqrt(x * x + y * y)
+    scale = 1 / r if r > 0 else 0.0
+    c, s = x * scale, y * scale
+    out[0], cos, sin = 1.0, c, s
+    for i in range(1, out.size - 1, 2):
+        out[i], out[i + 1] = cos, sin
+        cos, sin = cos * c - sin * s, cos * s + sin * c
 
 
 @njit(**_OPTIONS)
 def _moments(work, rule, kappa, width):
     """Exact moments of the kernels into ``work.goal``; gives the volume of the ball."""
-    num_y, num_m, last = rule.frequency.size, rule.sizes[-1], rule.volume.size - 1 if kappa != 0 else 0
+    num_y, num_m, last = rule.frequency.size, rule.sizes[-1], 0
+    while last < rule.reach.size and abs(kappa) > rule.reach[last]:
+        last += 1
     num_b = rule.goal.shape[1] // num_m
     volume = rule.volume[last]
     value = work.excess  # free until the goal is there
@@ -193,22 +219,18 @@ def _moments(work, rule, kappa, width):
 
 @njit(**_OPTIONS)
 def _prepare(work, rule, count, width, rows):
-    r"""Directions :math:`-W P L^{-T}` and white excess :math:`L^{-1} (P^T u - T)`, with :math:`P^T W P = L L^T`.
+    r"""White excess :math:`L^{-1} (P^T u - T)` and :math:`L^{-1}`, with :math:`P^T W P = L L^T`.
 
-    Gives the largest degree whose moments are independent. The leading columns of the directions span the polynomials of
-    every lower degree: one factor serves all.
+    Gives the largest degree whose moments are independent. The leading rows are those of every lower degree: one factor serves
+    all.
     """
     num_m, zeros, signs, stride = rule.sizes[-1], work.zeros, work.signs, 2 * rows
     _product(work.weighted, 0, rows, 1, work.points, 0, rows, count, zeros, 0, signs, 0, work.gram, stride, num_m, rows)
     independent = _invert(work.gram, work.norms[_DIAGONAL], rule.limits[1], num_m, rows)
     solvable = _solvable(work, rule, independent, count, rows)
     size = rule.sizes[solvable] if solvable >= 0 else 0
-    for m in range(size):
-        for i in range(size):
-            work.backward[m * rows + i] = -work.gram[i * stride + rows + m]
     _product(work.points, 0, rows, 1, work.plain, 0, width, count, work.goal, width, signs, 1, work.excess, width, size, width)
     _product(work.gram, rows, 1, stride, work.excess, 0, width, size, zeros, 0, signs, 0, work.white, width, size, width)
-    _product(work.weighted, 0, 1, rows, work.backward, 0, rows, size, zeros, 0, signs, 0, work.directions, rows, count, rows)
     return solvable
 
 
@@ -296,7 +318,7 @@ def _extreme_eigenvalues(a, size, stride):
 
 @njit(**_OPTIONS)
 def _choose(work, rule, coverage, solvable, count, width, rows):
-    """The table into ``work.table``; gives degree, fraction and amplification, see
+    """The table, negated, into ``work.table``; gives degree, fraction and amplification, see
     :func:`gaugenet.kernels.quadrature.coefficient_table`."""
     plain, table, norms = work.plain, work.table, work.norms
     num_f, coverage = rule.frequency[-1] + 1, min(coverage, 1.0)
@@ -311,7 +333,7 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
         if chosen >= 0:
             _correct(work, 0, rule.sizes[chosen], plain, table, count, width, rows)
         else:
-            table[: count * width] = plain[: count * width]
+            table[: count * width] = -plain[: count * width]
         _inner(table, table, rule.frequency, count, width, norms, _SQUARE)
         fits = True
         for f in range(num_f):
@@ -339,8 +361,10 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
 
 @njit(**_OPTIONS)
 def _correct(work, low, high, start, out, count, width, rows):
-    """out = start - w P (...) of the polynomials low <= m < high."""
-    _product(work.directions, low, 1, rows, work.white, low * width, width, high - low, start, width, work.signs, 0, out, width, count, width)
+    """out = w P L^-T white - start, the sum being over the orthonormal polynomials low <= m < high."""
+    gram, zeros, signs, stride, factors = work.gram, work.zeros, work.signs, 2 * rows, work.factors
+    _product(gram, rows + low * stride, stride, 1, work.white, low * width, width, high - low, zeros, 0, signs, 0, factors, width, high, width)
+    _product(work.weighted, 0, 1, rows, factors, 0, width, high, start, width, signs, 1, out, width, count, width)
 
 
 @njit(**_OPTIONS)
@@ -350,7 +374,8 @@ def _inner(a, b, frequency, count, width, norms, row):
     sums[:width] = 0
     for k in range(count):
         for j in range(width):
-            sums[j] += a[k * width + j] * b[k * width + j]
+            i = np.uintp(k * width + j)  # of a signed index the sign is looked at, and nothing vectorised
+            sums[j] += a[i] * b[i]
     norms[row, : frequency[-1] + 1] = 0
     j = 0
     while j + frequency.size <= width:
@@ -376,44 +401,32 @@ def _longest_step(norms, num_f):
 
 
 @njit(**_OPTIONS)
-def _store(table, results, p, first, count, columns, width):
-    """The rows of a node, in the precision that has an array."""
+def _store(table, sign, results, p, first, count, columns, width):
+    """The rows of a node times a sign, in the precision that has an array."""
     edge, node, edge64, node64 = results[:4]
-    for k in range(count):
-        for j in range(columns):
-            value = table[k * width + j]
-            if k and edge.size:
-                edge[first + k - 1, j] = value
-            elif k:
-                edge64[first + k - 1, j] = value
-            elif node.size:
-                node[p, j] = value
-            else:
-                node64[p, j] = value
+    if node.size:
+        node[p] = sign * table[:columns]
+        for k in range(1, count):
+            edge[first + k - 1] = sign * table[k * width : k * width + columns]
+    else:
+        node64[p] = sign * table[:columns]
+        for k in range(1, count):
+            edge64[first + k - 1] = sign * table[k * width : k * width + columns]
 
 
 @njit(**_OPTIONS)
 def _product(table, t, t_i, t_r, values, v, v_i, count, start, s_r, factor, f, out, o_r, rows, columns):
     """out[r, k] = factor[f] start[r, k] + sum over i < count of table[i, r] values[i, k], for r < rows and k < columns.
 
-    ``columns`` are whole vectors; t, v and f are the offsets of the first elements, the others strides of the index they bear.
+    Rows and columns are made whole vectors; t, v and f are the offsets of the first elements, the others strides of the index
+    they bear.
     """
-    k = 0
-    while k < columns:
-        wide = k + 2 * _PAD <= columns
-        r = 0
-        while r < rows:
+    for k in range(0, columns - _PAD, 2 * _PAD):
+        for r in range(0, rows, _PAD):
             a, b, s, o = t + r * t_r, v + k, r * s_r + k, r * o_r + k
-            if r + 4 <= rows:
-                if wide:
-                    _tile4_wide(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
-                else:
-                    _tile4(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
-                r += 4
-            else:
-                if wide:
-                    _tile1_wide(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
-                else:
-                    _tile1(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
-                r += 1
-        k += 2 * _PAD if wide else _PAD
+            _tile_wide(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
+    if (columns - 1) // _PAD % 2 == 0:
+        k = (columns - 1) // _PAD * _PAD
+        for r in range(0, rows, _PAD):
+            a, b, s, o = t + r * t_r, v + k, r * s_r + k, r * o_r + k
+            _tile(values, b, v_i, table, a, t_i, t_r, count, start, s, s_r, factor, f, 0, out, o, o_r)
