@@ -31,6 +31,11 @@ def supported(dtype: torch.dtype, *tensors: Tensor | None) -> bool:
     return plain and not (torch.is_grad_enabled() and any(t.requires_grad for t in given))
 
 
+def as_numpy(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """The arrays of tensors, as compiled code takes them."""
+    return tuple(t.detach().contiguous().numpy() for t in tensors)
+
+
 def build(
     log: Tensor,
     weight: Tensor,
@@ -73,7 +78,7 @@ def build(
         graph = rowptr[start : stop + 1] - low, weight[edges], centre[nodes], kappa[nodes]
         parts = [t[rows] for t, rows in zip(tables, (edges, nodes) * 2)]
         bounds = np.append(np.arange(0, stop - start, _NODES), stop - start)
-        arguments = _numpy(graph), _numpy(values), rule, _numpy((*parts, *(t[nodes] for t in scalars))), bounds
+        arguments = as_numpy(*graph), as_numpy(*values), rule, as_numpy(*parts, *(t[nodes] for t in scalars)), bounds
         _run(arguments, bounds.size - 1)
     return (*results, *scalars)
 
@@ -95,7 +100,7 @@ def _rule(moments: Tensor | None, dim: int, max_frequency: int, degree: int | No
     series = area_element_series(dim).abs().numpy()[1:]
     reach = (2.0**-60 / series) ** (1 / np.arange(1, 1 + series.size))
     polynomials = polynomial.ravel(), basis.harmonic.numpy(), sizes, frequency, num_y
-    return nodes.Rule(*polynomials, *_numpy((goal, volume_series(dim))), reach, np.array(limits))
+    return nodes.Rule(*polynomials, goal.detach().numpy(), volume_series(dim).numpy(), reach, np.array(limits))
 
 
 def _chunks(rowptr: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -106,10 +111,6 @@ def _chunks(rowptr: np.ndarray) -> Iterator[tuple[int, int]]:
         stop = min(max(stop, start + 1), start + _EDGES, nodes)
         yield start, stop
         start = stop
-
-
-def _numpy(tensors: tuple[Tensor, ...]) -> tuple[np.ndarray, ...]:
-    return tuple(t.detach().contiguous().numpy() for t in tensors)
 
 
 def _run(arguments: tuple, count: int) -> None:

@@ -363,7 +363,24 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
 def _correct(work, low, high, start, out, count, width, rows):
     """out = w P L^-T white - start, the sum being over the orthonormal polynomials low <= m < high."""
     gram, zeros, signs, stride, factors = work.gram, work.zeros, work.signs, 2 * rows, work.factors
-    _product(gram, rows + low * stride, stride, 1, work.white, low * width, width, high - low, zeros, 0, signs, 0, factors, width, high, width)
+    _product(
+        gram,
+        rows + low * stride,
+        stride,
+        1,
+        work.white,
+        low * width,
+        width,
+        high - low,
+        zeros,
+        0,
+        signs,
+        0,
+        factors,
+        width,
+        high,
+        width,
+    )
     _product(work.weighted, 0, 1, rows, factors, 0, width, high, start, width, signs, 1, out, width, count, width)
 
 
