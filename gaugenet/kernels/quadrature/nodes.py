@@ -12,11 +12,11 @@ import numpy as np
 from numba import njit
 
 from ...ops.cpu.team import make_team
-from ...ops.cpu.vector import make_combine, make_tile
+from ...ops.cpu.vector import make_block, make_combine
 
 # Doubles to a vector.
 _PAD = 4
-_tile_wide, _tile = make_tile(_PAD, 2 * _PAD), make_tile(_PAD, _PAD)
+_tile_wide, _tile = make_block(_PAD, 2 * _PAD), make_block(_PAD, _PAD)
 _set_scaled = make_combine(_PAD, False)
 # Rows of the norms by frequency, and of two lists beside them.
 _BEFORE, _LIMIT, _SQUARE, _MIXED, _STEP, _SUMS, _DIAGONAL = range(7)
