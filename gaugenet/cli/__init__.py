@@ -15,6 +15,8 @@ __all__ = ["main"]
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
+COMPILING = "gaugenet: compiling once (about half a minute; `gaugenet warmup` does it beforehand)"
+
 _EPILOG = "exit status: 0 all well, 1 a mesh failed, 2 wrong usage, 130 interrupted"
 
 
@@ -146,6 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--channels", type=_number(int, 1), default=4, help="copies of every order (default 4)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
     sub.add_argument("--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10)")
+
+    text = "compile what preprocessing and layers need into the cache, so that later runs start at once"
+    sub = command("warmup", "warmup", text)
+    sub.add_argument("--double", action="store_true", help="also the layers in float64")
+    sub.add_argument("--no-layers", action="store_true", help="only what preprocessing needs")
     return parser
 
 

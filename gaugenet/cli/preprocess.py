@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
+from . import COMPILING, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,14 +54,22 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
 
     from ..pipeline.batch import preprocess
 
+    class Bar(tqdm):
+        """A bar that parts of a mesh move, too, and that counts whole ones."""
+
+        @property
+        def format_dict(self) -> dict:
+            facts = super().format_dict
+            return {**facts, "whole": int(facts["n"])}
+
     # A log file gets a line now and then, a terminal a moving bar.
     pace = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(total=len(meshes), unit="mesh", file=sys.stderr, mininterval=pace, disable=arguments.quiet) as bar:
+    look = {"unit": "mesh", "bar_format": "{l_bar}{bar}| {whole}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"}
+    with Bar(total=len(meshes), file=sys.stderr, mininterval=pace, disable=arguments.quiet, **look) as bar:
         parts: dict[str, float] = {}
         settled = 0
 
         def on_part(name: str, part: float) -> None:
-            # A mesh of a million vertices moves the bar too.
             parts[name] = part
             show()
 
@@ -72,6 +80,12 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
             settled += 1
             parts.pop(entry["source"], None)
             show()
+
+        def on_start(state: str) -> None:
+            if state == "compiling":
+                bar.write(COMPILING, file=sys.stderr)
+            else:
+                bar.unpause()  # the time before the first mesh is none of the meshes'
 
         def show() -> None:
             bar.n = round(settled + sum(parts.values()), 2)
@@ -91,6 +105,7 @@ def _preprocess(arguments: argparse.Namespace, meshes: Mapping[str, Any], params
                 report=arguments.report,
                 progress=progress,
                 on_part=None if arguments.quiet else on_part,
+                on_start=None if arguments.quiet else on_start,
             )
         except NotADirectoryError:
             raise UsageError(f"{arguments.destination} is not a folder") from None

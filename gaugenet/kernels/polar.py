@@ -17,6 +17,7 @@ from .expansion import KernelExpansion
 from .harmonics import harmonics
 from .kernel import CoefficientTable, Columns
 from .quadrature import MAX_DEGREE, coefficient_table
+from .quadrature.builder import as_numpy, supported
 from .quadrature.cone_angles import full_turns, is_cone
 from .quadrature.table_operator import compiled_table
 from .radial import make_radial
@@ -79,6 +80,12 @@ class PolarColumns(Columns):
 
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         r""":math:`Y_f(g x) = D_f(g) Y_f(x)`, frequency by frequency."""
+        if g.shape[-1] == 2 and g.dtype == table.dtype and supported(table.dtype, g, table):
+            from .turning import turn_circular
+
+            out = torch.empty_like(table, memory_format=torch.contiguous_format)
+            turn_circular(*as_numpy(g, table, out), self.module.num, self.max_frequency)
+            return out
         blocks = table.view(table.shape[0], self.module.num, sum(self.widths)).split(self.widths, -1)
         parts = [
             part @ harmonic_action(g.shape[-1], frequency, g).transpose(-1, -2) if frequency else part

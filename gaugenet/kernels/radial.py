@@ -35,7 +35,7 @@ def make_radial(radial: int | nn.Module, owner: object = "make_radial") -> nn.Mo
 
 def envelope(r: Tensor) -> Tensor:
     """(1 - r^4)^2 inside the unit ball, 0 outside: flat at the centre, with one continuous derivative at r = 1."""
-    return (1 - r.clamp(max=1.0) ** 4) ** 2
+    return (1 - r.clamp(max=1.0).square().square()).square()
 
 
 class RadialProfile(KeepsSettings):

@@ -63,6 +63,7 @@ def preprocess(
     report: str | os.PathLike | None = None,
     progress: Callable[[dict], Any] | None = None,
     on_part: Callable[[str, float], Any] | None = None,
+    on_start: Callable[[str], Any] | None = None,
 ) -> Summary:
     """Make a record of every mesh, a report of the run and an index, ``index.json``; meshes with a whole record are skipped.
 
@@ -84,6 +85,7 @@ def preprocess(
             shard ``report-i-of-n.jsonl``, without lines for meshes that are skipped and in the index already.
         progress: called with the entry of each mesh as it is settled.
         on_part: called now and then with the name of a mesh that is worked on and how much of it is done, from 0 to 1.
+        on_start: called with "compiling" when functions must be compiled first, and with "ready" when the first mesh begins.
 
     Raises:
         OSError, ValueError: for sources or a destination that cannot be used.
@@ -106,6 +108,7 @@ def preprocess(
         part = None if on_part is None else lambda item, done: on_part(item.name, done)
         limits: dict[str, Any] = {
             "on_part": part,
+            "on_start": on_start,
             "timeout": timeout,
             "memory": memory,
             "after_kill": functools.partial(sweep_temporary, folder),

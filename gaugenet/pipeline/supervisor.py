@@ -35,6 +35,7 @@ def supervise(
     warm_up: Callable[[], Any] | None = None,
     after_kill: Callable[[int], Any] | None = None,
     on_part: Callable[[Any, float], Any] | None = None,
+    on_start: Callable[[str], Any] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Call function(item) for every item in worker processes; yield the outcomes as they come.
 
@@ -50,6 +51,8 @@ def supervise(
         after_kill: called with the process id of a worker that was killed or died, to tidy up after it.
         on_part: called now and then with an item that a worker is at and how much of it is done, from 0 to 1; the function then
             gets a second argument, to call with that number.
+        on_start: called with "compiling" when the warm-up of the first workers has functions to compile, and with "ready" when
+            one of them begins with its item.
 
     Raises:
         ValueError: for limits that make no sense.
@@ -61,6 +64,13 @@ def supervise(
     pending = iter(items)
     workers: list[Worker] = []
     failed_starts = 0
+    told: set[str] = set()
+
+    def tell(state: str) -> None:
+        """Once, and nothing of workers that come late."""
+        if on_start is not None and not told & {state, "ready"}:
+            told.add(state)
+            on_start(state)
 
     def start(item: Any) -> None:
         threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -96,6 +106,8 @@ def supervise(
                 else:
                     outcome = worker.overrun()
                 if outcome is None:
+                    if worker.started or worker.compiling:
+                        tell("ready" if worker.started else "compiling")
                     if on_part is not None and worker.part:
                         on_part(worker.item, worker.part)
                     continue

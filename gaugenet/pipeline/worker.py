@@ -23,6 +23,8 @@ __all__ = ["Limits", "Outcome", "Worker", "resident_bytes"]
 # Importing numba and loading its compiled code takes seconds, on a busy machine many; an item's time starts after it.
 _START_LIMIT = 600.0
 _READY = "ready"
+# Said before that, at most once: functions have to be compiled, for a cache has been empty.
+_COMPILING = "compiling"
 # Seconds between two words about the part of an item that is done.
 _PACE = 0.2
 # Of the elements that an error names; its message says how many there are.
@@ -72,6 +74,7 @@ class Worker:
 
     Attributes:
         started: it has reported that it is ready; until then its item has not begun.
+        compiling: it has reported that it compiles, before it is ready.
         dead: it has died, or overrun a limit and must be killed.
         part: how much of its item is done, from 0 to 1, as far as it has reported.
     """
@@ -85,7 +88,7 @@ class Worker:
         with _quiet_start(threads):
             self.process.start()
         theirs.close()
-        self.limits, self.started, self.dead = limits, False, False
+        self.limits, self.started, self.compiling, self.dead = limits, False, False, False
         self._at_start, self.part = 0, 0.0
         self.assign(item)
         self.deadline: float | None = time.monotonic() + _START_LIMIT
@@ -112,6 +115,9 @@ class Worker:
         if message == _READY:
             self.started, self._at_start = True, self._resident()
             self._begin()
+            return None
+        if message == _COMPILING:
+            self.compiling = True
             return None
         if "part" in message:
             self.part = message["part"]
@@ -193,6 +199,7 @@ def _serve(connection: Connection, function: Callable, warm_up: Callable | None,
         Path("/proc/self/oom_score_adj").write_text("500")
     if warm_up is not None:
         with contextlib.suppress(Exception):
+            _tell_of_compiling(connection)
             warm_up()
     if memory is not None:
         _limit_data(memory)
@@ -213,6 +220,21 @@ def _serve(connection: Connection, function: Callable, warm_up: Callable | None,
     # The parent has closed the pipe, or is gone.
     except (EOFError, OSError):
         return
+
+
+def _tell_of_compiling(connection: Connection) -> None:
+    """Say so when the first function is compiled: one that comes from the cache is not."""
+    from numba.core import event
+
+    class First(event.Listener):
+        def on_start(self, _: Any) -> None:
+            event.unregister("numba:compile", self)
+            with contextlib.suppress(OSError):
+                connection.send(_COMPILING)
+
+        def on_end(self, _: Any) -> None: ...
+
+    event.register("numba:compile", First())
 
 
 def _follow_parent() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...compiled import njit
-from .windows import INSIDE, geodesics_from, grown
+from .windows import INSIDE, geodesics_from, pop, push
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -29,7 +29,7 @@ def neighbourhoods(sources, radius, rings, wanted, smooth, mesh):
     target = np.empty(capacity, np.int64)
     r, theta, transport = np.empty(capacity), np.empty(capacity), np.empty(capacity)
     sizes = np.zeros(sources.shape[0], np.int64)
-    used = 0
+    used = np.int64(0)
     for i in range(sources.shape[0]):
         source, members = sources[i], 0
         if rings > 0:
@@ -37,37 +37,34 @@ def neighbourhoods(sources, radius, rings, wanted, smooth, mesh):
         n, vertex, best, ties, angles, edges, crossings, order = geodesics_from(source, radius[i], mark, members, mesh, slot_of)
         direction, turn = _directions(n, vertex, best, ties, angles, edges, crossings, order, smooth, mesh, slot_of)
         limit = radius[i] * (1.0 + INSIDE)
-        ids = np.empty(n, np.int64)
-        keep = 0
+        heap_key, heap_id, keep = np.empty(n), np.empty(n, np.int64), np.int64(0)
         for k in range(n):
             slot = order[k]
             v = vertex[slot]
             if v != source and wanted[v] and best[slot] <= limit and (rings == 0 or mark[v]):
-                ids[keep] = v
-                slot_of[v] = slot
-                keep += 1
-        found = np.sort(ids[:keep])
+                keep = push(heap_key, heap_id, keep, float(v), slot)
         if used + keep > capacity:
             capacity = 2 * (used + keep)
-            target, r, theta, transport = (
-                grown(target, capacity),
-                grown(r, capacity),
-                grown(theta, capacity),
-                grown(transport, capacity),
-            )
-        for k in range(keep):
-            slot = slot_of[found[k]]
-            slot_of[found[k]] = -1
-            target[used + k] = found[k]
-            r[used + k] = best[slot]
-            theta[used + k] = direction[slot]
-            transport[used + k] = turn[slot]
+            target, r, theta, transport = _edges(capacity, used, target, r, theta, transport)
+        left = keep
+        for k in range(used, used + keep):  # by ascending ids
+            _, slot, left = pop(heap_key, heap_id, left)
+            target[k], r[k], theta[k], transport[k] = vertex[slot], best[slot], direction[slot], turn[slot]
         used += keep
         sizes[i] = keep
         if rings > 0:
             for k in range(members):
                 mark[queue[k]] = False
-    return sizes, target[:used].copy(), r[:used].copy(), theta[:used].copy(), transport[:used].copy()
+    return sizes, *_edges(used, used, target, r, theta, transport)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _edges(capacity, used, target, r, theta, transport):
+    """The arrays of the edges with other room; the first ``used`` are copied."""
+    target_, r_, theta_, transport_ = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity), np.empty(capacity)
+    for i in range(used):
+        target_[i], r_[i], theta_[i], transport_[i] = target[i], r[i], theta[i], transport[i]
+    return target_, r_, theta_, transport_
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

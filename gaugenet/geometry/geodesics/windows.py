@@ -31,14 +31,8 @@ def _cross(ax, ay, bx, by):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _push(heap_key, heap_id, size, key, item):
-    """Binary min-heap; returns the arrays (grown if needed) and the size."""
-    if size == heap_key.shape[0]:
-        bigger_key = np.empty(2 * size, heap_key.dtype)
-        bigger_id = np.empty(2 * size, heap_id.dtype)
-        bigger_key[:size] = heap_key
-        bigger_id[:size] = heap_id
-        heap_key, heap_id = bigger_key, bigger_id
+def push(heap_key, heap_id, size, key, item):
+    """Add to a binary min-heap with room; returns the new size."""
     i = size
     while i > 0:
         up = (i - 1) >> 1
@@ -49,11 +43,11 @@ def _push(heap_key, heap_id, size, key, item):
         i = up
     heap_key[i] = key
     heap_id[i] = item
-    return heap_key, heap_id, size + 1
+    return size + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pop(heap_key, heap_id, size):
+def pop(heap_key, heap_id, size):
     """Remove the smallest; returns (key, item, new size)."""
     key, item = heap_key[0], heap_id[0]
     size -= 1
@@ -146,11 +140,41 @@ def _nearest(ax, ay, bx, by, lox, loy, hix, hiy):
     return math.hypot(ax + foot * dx, ay + foot * dy), rx, ry, lx, ly
 
 
+# Copies element by element: of slices numba compiles the messages of all errors that there could be, which takes it seconds.
 @njit(cache=True, nogil=True, error_model="numpy")
-def grown(array, size):
-    out = np.empty((size, *array.shape[1:]), array.dtype)
-    out[: array.shape[0]] = array
-    return out
+def _vertices(capacity, used, vertex, best, count, angles, edges, crossings, final, order, spare, spare_edge):
+    """The arrays of the vertices with room for more; the first ``used`` are copied."""
+    vertex_, best_, count_ = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity, np.int64)
+    angles_, edges_ = np.empty((capacity, MAX_TIES, 3)), np.empty((capacity, MAX_TIES), np.int64)
+    crossings_, final_, order_ = np.empty((capacity, MAX_TIES)), np.empty(capacity, np.bool_), np.empty(capacity, np.int64)
+    spare_, spare_edge_ = np.empty(capacity), np.empty(capacity, np.int64)
+    for i in range(used):
+        vertex_[i], best_[i], count_[i], final_[i], order_[i] = vertex[i], best[i], count[i], final[i], order[i]
+        spare_[i], spare_edge_[i] = spare[i], spare_edge[i]
+        for j in range(MAX_TIES):
+            edges_[i, j], crossings_[i, j] = edges[i, j], crossings[i, j]
+            angles_[i, j, 0], angles_[i, j, 1], angles_[i, j, 2] = angles[i, j, 0], angles[i, j, 1], angles[i, j, 2]
+    return vertex_, best_, count_, angles_, edges_, crossings_, final_, order_, spare_, spare_edge_
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _windows(capacity, used, plane, entered):
+    """The arrays of the windows with room for more."""
+    plane_, entered_ = np.empty((capacity, plane.shape[1])), np.empty((capacity, 2), np.int64)
+    for i in range(used):
+        entered_[i, 0], entered_[i, 1] = entered[i, 0], entered[i, 1]
+        for j in range(plane.shape[1]):
+            plane_[i, j] = plane[i, j]
+    return plane_, entered_
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _heap(capacity, used, key, item):
+    """The arrays of a heap with room for more."""
+    key_, item_ = np.empty(capacity), np.empty(capacity, np.int64)
+    for i in range(used):
+        key_[i], item_[i] = key[i], item[i]
+    return key_, item_
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -212,29 +236,43 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     # no shorter and by rounding no longer, takes its place: its length, and 2 h + 1 for the halfedge h back, 2 h for forth.
     spare = np.empty(capacity)
     spare_edge = np.empty(capacity, np.int64)
-    heap_key, heap_id, size = np.empty(256), np.empty(256, np.int64), 0
+    heap_key, heap_id = np.empty(256), np.empty(256, np.int64)
     # ax, ay, bx, by, lox, loy, hix, hiy, base of every window, and the direction from a to b, which their difference would not
     # give where they are close together: at a needle it would turn all that comes behind.
     plane = np.empty((256, 11))
     entered = np.empty((256, 2), np.int64)  # halfedge, root slot
-    windows = popped = 0
+    # Typed: for a literal 0 numba would compile what is called a second time.
+    size, windows, popped, slots = np.int64(0), np.int64(0), np.int64(0), np.int64(1)
 
     vertex[0], best[0], count[0], final[0] = source, 0.0, 1, False
     angles[0, 0, 0] = angles[0, 0, 1] = angles[0, 0, 2] = 0.0
     edges[0, 0], crossings[0, 0] = -1, 0.0
     spare[0] = np.inf
     slot_of[source] = 0
-    slots = 1
-    heap_key, heap_id, size = _push(heap_key, heap_id, size, 0.0, np.int64(-1))
+    size = push(heap_key, heap_id, size, 0.0, np.int64(-1))
 
     while size > 0:
-        key, item, size = _pop(heap_key, heap_id, size)
+        key, item, size = pop(heap_key, heap_id, size)
         if key > limit:
             break
+        # Room for all that one item adds: a window a vertex, two windows; a vertex its neighbours, and windows for every way.
+        corners = 1
         if item < 0:
             at = -item - 1
             if final[at] or key > best[at] * (1.0 + TIE):
                 continue
+            corners = (out_ptr[vertex[at] + 1] - out_ptr[vertex[at]]) * MAX_TIES
+        if slots + 2 * corners + 2 > capacity:
+            capacity = 2 * (slots + 2 * corners + 2)
+            vertex, best, count, angles, edges, crossings, final, order, spare, spare_edge = _vertices(
+                capacity, slots, vertex, best, count, angles, edges, crossings, final, order, spare, spare_edge
+            )
+        if windows + corners + 1 > plane.shape[0]:
+            plane, entered = _windows(2 * (windows + corners + 1), windows, plane, entered)
+        if size + 4 * corners + 1 > heap_key.shape[0]:
+            heap_key, heap_id = _heap(2 * (size + 4 * corners + 1), size, heap_key, heap_id)
+        if item < 0:
+            at = -item - 1
             v = vertex[at]
             if spare[at] < best[at] * (1.0 - TIE):
                 h = spare_edge[at] >> 1
@@ -262,13 +300,6 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     limit = min(limit, best[at] * (1.0 + INSIDE))
             is_source = at == 0
             fan = out_ptr[v + 1] - out_ptr[v]
-            room = slots + 2 * fan + 2
-            if room > capacity:
-                capacity = 2 * room
-                vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
-                angles, edges = grown(angles, capacity), grown(edges, capacity)
-                crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
-                spare, spare_edge = grown(spare, capacity), grown(spare_edge, capacity)
             for i in range(0 if is_source else fan + 1 if boundary[v] else fan):
                 h = out_halfedge[out_ptr[v] + min(i, fan - 1)]
                 target, back_along = faces[h // 3, (h + 1) % 3], 0
@@ -290,7 +321,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     slots += 1
                     slot_of[target], vertex[slot], count[slot], best[slot], final[slot] = slot, target, 0, np.inf, False
                 spare[slot], spare_edge[slot] = r, 2 * h + back_along
-                heap_key, heap_id, size = _push(heap_key, heap_id, size, r, -slot - 1)
+                size = push(heap_key, heap_id, size, r, -slot - 1)
             if not is_source and total[v] <= (math.pi if boundary[v] else 2.0 * math.pi) + SADDLE:
                 continue
             theta_v, carry_v = _mean_angles(at, count, angles)
@@ -331,7 +362,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                         spare[slot] = np.inf
                     r = best[at] + reach
                     if _offer(slot, r, theta, carry, back, np.int64(-1), 0.0, best, count, angles, edges, crossings):
-                        heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
+                        size = push(heap_key, heap_id, size, best[slot], -slot - 1)
                 if twin[nxt] < 0:
                     continue
                 lox, loy, hix, hiy = bx, by, ax, ay
@@ -341,11 +372,9 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     hix, hiy = math.cos(high), math.sin(high)
                 least = best[at] + _nearest(ax, ay, bx, by, lox, loy, hix, hiy)[0]
                 if least <= limit:
-                    if windows == plane.shape[0]:
-                        plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                     _store(plane, entered, windows, ax, ay, bx, by, lox, loy, hix, hiy, cumulative[h], twin[nxt], at)
                     plane[windows, 9], plane[windows, 10] = math.cos(corner[nxt]), -math.sin(corner[nxt])
-                    heap_key, heap_id, size = _push(heap_key, heap_id, size, least, np.int64(windows))
+                    size = push(heap_key, heap_id, size, least, np.int64(windows))
                     windows += 1
         else:
             ax, ay, bx, by = plane[item, 0], plane[item, 1], plane[item, 2], plane[item, 3]
@@ -377,12 +406,6 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     theta, carry = math.atan2(y, x), carry_v + carry
                 slot = slot_of[vc]
                 if slot < 0:
-                    if slots == capacity:
-                        capacity *= 2
-                        vertex, best, count = grown(vertex, capacity), grown(best, capacity), grown(count, capacity)
-                        angles, edges = grown(angles, capacity), grown(edges, capacity)
-                        crossings, final, order = grown(crossings, capacity), grown(final, capacity), grown(order, capacity)
-                        spare, spare_edge = grown(spare, capacity), grown(spare_edge, capacity)
                     slot = slots
                     slots += 1
                     slot_of[vc], vertex[slot], count[slot], best[slot], final[slot] = slot, vc, 0, np.inf, False
@@ -391,7 +414,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 crossing = _cross(ax, ay, cx, cy) / (_cross(ax, ay, cx, cy) - _cross(bx, by, cx, cy))
                 r = sigma + reach
                 if _offer(slot, r, theta, carry, back, h, crossing, best, count, angles, edges, crossings):
-                    heap_key, heap_id, size = _push(heap_key, heap_id, size, best[slot], -slot - 1)
+                    size = push(heap_key, heap_id, size, best[slot], -slot - 1)
             # children: through b -> c on the right of c, and through c -> a on its left
             for side in range(2):
                 if side == 0:
@@ -422,8 +445,6 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                     continue
                 if slot_b >= 0 and best[slot_b] + math.hypot(lex - qx, ley - qy) < far_left * (1.0 - TIE):
                     continue
-                if windows == plane.shape[0]:
-                    plane, entered = grown(plane, 2 * windows), grown(entered, 2 * windows)
                 _store(plane, entered, windows, px, py, qx, qy, rx, ry, lx, ly, base, enter, root)
                 if side == 0:
                     c1, s1 = math.cos(corner[nxt]), math.sin(corner[nxt])
@@ -431,7 +452,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
                 else:
                     fx, fy = ex * c0 - ey * s0, ex * s0 + ey * c0
                 plane[windows, 9], plane[windows, 10] = fx, fy
-                heap_key, heap_id, size = _push(heap_key, heap_id, size, sigma + least, np.int64(windows))
+                size = push(heap_key, heap_id, size, sigma + least, np.int64(windows))
                 windows += 1
 
     for i in range(slots):

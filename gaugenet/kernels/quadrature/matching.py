@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..harmonics import harmonic_frequencies, harmonics
+from . import builder
 from .moments import MAX_CURVATURE, ball_volume, kernel_moments, polynomial_basis, profile_values, radial_moments
 
 # Moments that are nearly dependent at the points are not matched: they would cost the gauge equivariance its digits.
@@ -138,6 +139,12 @@ def match_moments(
     at_centre = profile_values(profile, log.new_zeros(1))
     moments = None if degree is None else radial_moments(profile, dim, degree, log.device)
 
+    tensors = log, weight, radius, area, curvature, at_centre
+    if builder.supported(dtype, *tensors):
+        limits = max_amplification, _MAX_CONDITION
+        options = profile, moments, max_frequency, degree, limits, dtype
+        whole = Quadrature(*builder.build(log, weight, centre, kappa, radius, target, *options))
+        return whole if order is None else whole._replace(edge=torch.zeros_like(whole.edge).index_copy(0, order, whole.edge))
     # Without gradients the pieces go to their place at once: kept apart, they would scatter over the memory of a large graph.
     parts: list[Quadrature] = []
     columns = at_centre.shape[1] * len(harmonic_frequencies(dim, max_frequency))

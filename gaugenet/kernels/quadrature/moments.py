@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..harmonics import harmonic_frequencies, harmonics
+from ..radial import RadialProfile
 
 #: |K| radius^2 is cut here: the distance of antipodes.
 MAX_CURVATURE = math.pi**2
@@ -21,6 +22,7 @@ MAX_CURVATURE = math.pi**2
 _SERIES = 30
 # 840 = lcm(1, ..., 8) equal panels have the knots of uniform splines on their borders; 4 Gauss points each.
 _PANELS, _POINTS = 840, 4
+_KEPT: dict[tuple, Tensor] = {}
 
 
 class PolynomialBasis(NamedTuple):
@@ -105,10 +107,14 @@ def area_element_series(dim: int) -> Tensor:
     return torch.from_numpy(product)
 
 
+def volume_series(dim: int) -> Tensor:
+    """(terms,) volume of the geodesic unit ball, relative to the flat one, as a power series in its curvature."""
+    return area_element_series(dim) * dim / (2 * torch.arange(_SERIES, device="cpu") + dim)
+
+
 def ball_volume(kappa: Tensor, dim: int) -> Tensor:
     """(n,) volume of the geodesic unit ball of curvature kappa, relative to the flat one."""
-    j = torch.arange(_SERIES, device=kappa.device)
-    return (kappa[:, None] ** j) @ (area_element_series(dim).to(kappa.device) * dim / (2 * j + dim))
+    return (kappa[:, None] ** torch.arange(_SERIES, device=kappa.device)) @ volume_series(dim).to(kappa.device)
 
 
 def profile_values(profile: nn.Module, r: Tensor) -> Tensor:
@@ -121,10 +127,26 @@ def profile_values(profile: nn.Module, r: Tensor) -> Tensor:
 
 
 def radial_moments(profile: nn.Module, dim: int, degree: int, device: torch.device) -> Tensor:
-    """(B, D + 2 * terms) integrals of R_b r^p d r^(d-1) over [0, 1], p = 0, 1, ..., by composite Gauss-Legendre."""
+    """(B, D + 2 * terms) integrals of R_b r^p d r^(d-1) over [0, 1], p = 0, 1, ..., by composite Gauss-Legendre.
+
+    Those of profiles that a key names are kept.
+    """
+    key = getattr(profile, "key", None) if isinstance(profile, RadialProfile) else None
+    if key is None or torch.compiler.is_compiling():
+        return _radial_moments(profile, dim, degree, device)
+    place = key, dim, degree, device
+    if place not in _KEPT:
+        if len(_KEPT) > 64:
+            _KEPT.clear()
+        with torch.inference_mode(False):
+            _KEPT[place] = _radial_moments(profile, dim, degree, device)
+    return _KEPT[place]
+
+
+def _radial_moments(profile: nn.Module, dim: int, degree: int, device: torch.device) -> Tensor:
     r, weight = (t.to(device) for t in _radial_rule(tuple(_breakpoints(profile))))
     values = profile_values(profile, r)
-    powers = r[:, None] ** torch.arange(degree + 2 * _SERIES, device=device)
+    powers = torch.linalg.vander(r, N=degree + 2 * _SERIES)
     return values.T @ (powers * (weight * dim * r ** (dim - 1))[:, None])
 
 
@@ -139,6 +161,18 @@ def _radial_rule(breakpoints: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     x, w = np.polynomial.legendre.leggauss(_POINTS)
     half = np.diff(edges)[:, None] / 2
     return torch.from_numpy((edges[:-1, None] + half * (x + 1)).ravel()), torch.from_numpy((half * w).ravel())
+
+
+def flat_moment_series(moments: Tensor, dim: int, max_frequency: int, degree: int) -> Tensor:
+    r"""Those integrals of :func:`kernel_moments` that are not zero, as power series in kappa: (terms, M, B).
+
+    Entry (j, m, b) is the coefficient of :math:`\kappa^j` of the integral of :math:`R_b Y_y P_m s`, y the harmonic of
+    :math:`P_m`, to which all other harmonics are orthogonal.
+    """
+    basis = polynomial_basis(dim, degree)
+    square = angular_gram(dim, max(max_frequency, degree)).diagonal()[basis.harmonic]
+    windows = moments.unfold(1, degree + 1, 2)[:, :_SERIES]  # (B, terms, D + 1): powers 2 j, ..., 2 j + D
+    return torch.einsum("j,bjp,mp,m->jmb", area_element_series(dim), windows, basis.radial, square)
 
 
 def kernel_moments(moments: Tensor, kappa: Tensor, dim: int, max_frequency: int, degree: int) -> Tensor:

@@ -156,6 +156,26 @@ def make_tile(rows: tuple[int, ...], panels: bool = False):
     return tile
 
 
+def make_block(rows: int, width: int):
+    """:func:`make_tile` of one number of rows and any width; its arguments are those but for the size and the jump."""
+
+    @intrinsic
+    def block(typing, values, v, v_i, table, t, t_i, t_r, count, start, s, s_r, factor, f, f_r, out, o, o_r):
+        n = types.intp
+        signature = types.void(values, n, n, table, n, n, n, n, start, n, n, factor, n, n, out, n, n)
+
+        def generate(context, builder, signature, args):
+            vector, align = _vector(context, signature, 0, width)
+            pointers = [_pointer(context, builder, signature, args, k) for k in (0, 3, 8, 11, 14)]
+            strides = [args[k] for k in (2, 5, 6, 6, 7, 10, 13, 16)]
+            _tile(builder, rows, False, vector, align, pointers, strides)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return block
+
+
 def _tile(builder, rows, panels, vector, align, pointers, strides) -> None:
     """The code of one number of rows."""
     values, table, start, factor, out = pointers
