@@ -12,6 +12,7 @@ from ..checks import check_counts, check_ints, check_probability
 from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
+from ..nn.fields.running import InvariantBatchNorm
 from ..nn.tensor_checks import check_features
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
@@ -145,5 +146,5 @@ def _scalars(group: Group, count: int) -> FieldType:
 def _head(num_classes: int, dropout: float) -> nn.Sequential:
     layers = []
     for a, b in ((_INVARIANTS, 32), (32, num_classes)):
-        layers += [nn.BatchNorm1d(a), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
+        layers += [InvariantBatchNorm(a), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
     return nn.Sequential(*layers)

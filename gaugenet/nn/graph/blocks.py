@@ -46,7 +46,7 @@ class BlockOptions:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice(self, "norm", self.norm, ("batch", "layer", None))
+        check_choice(self, "norm", self.norm, ("layer", "graph", "batch", None))
         check_probability(self, "dropout", self.dropout)
 
     def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
@@ -107,7 +107,7 @@ class ConvBlock(TakesOptions, nn.Module):
 
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
-        return self.dropout(self.act(self.norm(self.conv(x, graph))))
+        return self.dropout(self.act(normalised(self.norm, self.conv(x, graph), graph)))
 
 
 class ResidualBlock(TakesOptions, nn.Module):
@@ -155,9 +155,14 @@ class ResidualBlock(TakesOptions, nn.Module):
 
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
-        y = self.act1(self.norm1(self.conv1(x, graph)))
+        y = self.act1(normalised(self.norm1, self.conv1(x, graph), graph))
         y = self.conv2(self.dropout(y), graph)
-        return self.act2(self.norm2(y) + self.shortcut(x))
+        return self.act2(normalised(self.norm2, y, graph) + self.shortcut(x))
+
+
+def normalised(norm: nn.Module, x: Tensor, graph: GraphLike) -> Tensor:
+    """norm(x): a :class:`FieldNorm` is told of the graph, which some take their statistics over."""
+    return norm(x, graph) if isinstance(norm, FieldNorm) else norm(x)
 
 
 def _without_plans(plans: dict | None) -> None:

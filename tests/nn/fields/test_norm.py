@@ -4,9 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch_geometric.data import Batch
 
-from gaugenet import FieldType, groups
+from gaugenet import FieldType, geometry, groups
+from gaugenet.data import StaticGraph
 from gaugenet.nn import FieldBias, FieldDropout, FieldNorm, GaugeLinear
+from gaugenet.testing import equivariance_error
 from tests.helpers.graphs import CASES
 from tests.helpers.networks import randomise, relative_error
 
@@ -68,17 +71,132 @@ def test_norm_arguments_and_state():
     assert FieldNorm(ft).beta.value.numel() == 4
     assert not torch.allclose(FieldNorm(ft, eps=1.0)(x), FieldNorm(ft)(x))
     slow, fast = FieldNorm(ft, momentum=0.01), FieldNorm(ft, momentum=0.9)
-    slow(x), fast(x)
-    assert (fast.running_var - 1).abs().min() > (slow.running_var - 1).abs().max()
+    for scale in (1, 10):
+        slow(scale * x), fast(scale * x)
+    assert (fast.running_var > 1.5 * slow.running_var).all()
     norm = FieldNorm(ft)
     assert set(norm.train().state_dict()) == set(norm.eval().state_dict())
-    for _ in range(200):
-        norm.train()(x)
-    assert torch.allclose(norm.eval()(x), norm.train()(x), atol=1e-3)
+    norm(x)
     norm.reset_parameters()
-    assert torch.equal(norm.running_var, torch.ones(6))
+    assert torch.equal(norm.running_var, torch.ones(6)) and norm.num_batches_tracked == 0
     with pytest.raises(ValueError, match="batch"):
         FieldNorm(ft, "group")
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: str(c[0]))
+def test_layer_norm_and_its_gradients_are_those_of_the_formula(case, affine):
+    """A compiled loop both ways; here torch differentiates the formula of the docstring, block by block."""
+    ft = FieldType(case[0], case[1])
+    norm = randomise(FieldNorm(ft, "layer", affine=affine, eps=0.1)).double()
+    x = (torch.randn(30, ft.dim, dtype=torch.float64) * 2 + 1).requires_grad_()
+    parts, copy_ = [], 0
+    for block, (mul, rep) in zip(ft.split(x), ft.blocks):
+        vectors = rep.invariant_vectors()
+        centred = block - (vectors.t() @ vectors) @ block.mean(2, keepdim=True)
+        part = centred / (centred.square().mean((1, 2), keepdim=True) + 0.1).sqrt()
+        parts.append(norm.gamma[copy_ : copy_ + mul] * part if affine else part)
+        copy_ += mul
+    slow, fast = ft.join(parts), norm(x)
+    slow = slow + norm.beta.row() if affine else slow
+    assert (slow - fast).abs().max() < 1e-12
+    with torch.no_grad():
+        assert torch.equal(norm(x), fast)
+    inputs, cotangent = [x, *norm.parameters()], torch.randn_like(slow)
+    for a, b in zip(*(torch.autograd.grad(out, inputs, cotangent) for out in (slow, fast))):
+        assert (a - b).abs().sum() < 1e-10 * max(1.0, float(a.abs().sum()))
+
+
+def test_layer_norm_is_differentiated_again_and_transformed():
+    ft = FieldType(groups.O2(), "2x0 + 1x0- + 2x1")
+    norm = randomise(FieldNorm(ft, "layer")).double()
+    x = torch.randn(5, ft.dim, dtype=torch.float64, requires_grad=True)
+    inputs = x, norm.gamma, norm.beta.value
+    assert torch.autograd.gradcheck(lambda x, *_: norm(x), inputs)
+    assert torch.autograd.gradgradcheck(lambda x, *_: norm(x), inputs)
+    cotangent = torch.randn(5, ft.dim, dtype=torch.float64)
+    (wanted,) = torch.autograd.grad(norm(x), x, cotangent)
+    assert torch.allclose(torch.func.grad(lambda x: (norm(x) * cotangent).sum())(x.detach()), wanted)
+    assert torch.allclose(torch.func.vmap(norm)(torch.stack([x, -x])), torch.stack([norm(x), norm(-x)]))
+    compiled = torch.compile(norm, fullgraph=True, backend="aot_eager")
+    (got,) = torch.autograd.grad(compiled(x), x, cotangent)
+    assert torch.allclose(got, wanted)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_layer_norm_on_strided_features_and_threads(threads):
+    ft = FieldType(groups.SO2(), "5x0 + 3x1")
+    norm, wide = randomise(FieldNorm(ft, "layer")), torch.randn(11, 3000, requires_grad=True)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        out = norm(wide.t())
+        out.backward(wide.detach().t())
+    finally:
+        torch.set_num_threads(before)
+    twin = randomise(FieldNorm(ft, "layer")).double()
+    x = wide.detach().t().double().requires_grad_()
+    expected = twin(x)
+    expected.backward(x.detach())
+    assert torch.allclose(out.double(), expected, atol=1e-5) and torch.allclose(wide.grad.t().double(), x.grad, atol=1e-5)
+    for a, b in zip(norm.parameters(), twin.parameters()):
+        assert torch.allclose(a.grad.double(), b.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_graph_norm_is_equivariant_and_sees_one_graph_only():
+    ft = FieldType(groups.SO2(), "4x0 + 2x1")
+    norm = randomise(FieldNorm(ft, "graph")).double()
+    a, b = geometry.icosphere(1).to_graph(), geometry.icosphere(2).to_graph()
+    assert equivariance_error(norm, b, ft, ft) < 1e-12
+    x = torch.randn(42 + 162, ft.dim, dtype=torch.float64, requires_grad=True)
+    assert torch.allclose(norm(x, Batch.from_data_list([a, b])), torch.cat([norm(x[:42], a), norm(x[42:], b)]), atol=1e-12)
+    two = norm(x[:84], StaticGraph(a))
+    assert torch.allclose(two, torch.cat([norm(x[:42], a), norm(x[42:84], a)]), atol=1e-12)
+    plain = FieldNorm(ft, "graph", affine=False, eps=0.0).double()
+    share = a.area[:, None] / a.area.sum()
+    scalars, vectors = ft.split(plain(x[:42], a))
+    assert (scalars[:, 0] * share).sum(0).abs().max() < 1e-12  # the integrals over the surface
+    assert torch.allclose((scalars[:, 0].square() * share).sum(0), torch.ones(4).double())
+    assert torch.allclose((vectors.square().mean(1) * share).sum(0), torch.ones(2).double())
+    with pytest.raises(ValueError, match=r"norm\(x, graph\)"):
+        norm(x)
+    with pytest.raises(ValueError, match="204 nodes for a graph of 42"):
+        norm(x, a)
+
+
+def test_averages_are_free_of_their_initial_values():
+    """After few batches evaluation is training; with one batch exactly."""
+    ft = FieldType(groups.SO2(), "4x0 + 2x1")
+    x = 0.01 * torch.randn(3, 500, ft.dim) + 1
+    norm = FieldNorm(ft)
+    out = norm.train()(x[0])
+    assert torch.allclose(norm.eval()(x[0]), out, atol=1e-6)
+    for part in x[1:]:
+        norm.train()(part)
+    share = torch.tensor([0.81, 0.9, 1.0]) / 2.71  # of a momentum of 0.1
+    assert torch.allclose(norm.running_mean, share @ x[..., :4].mean(1), atol=1e-6)
+    assert int(norm.num_batches_tracked) == 3
+
+
+def test_old_states_load_as_averages_of_many_batches():
+    ft = FieldType(groups.SO2(), "4x0 + 2x1")
+    norm, x = FieldNorm(ft), torch.randn(50, ft.dim)
+    state = {key: value.clone() for key, value in norm.state_dict().items() if key != "num_batches_tracked"}
+    norm(x)
+    norm.load_state_dict(state)
+    norm.train()(x)
+    assert torch.allclose(norm.running_mean, 0.1 * x[:, :4].mean(0), atol=1e-6)
+    assert "num_batches_tracked" not in state
+
+
+def test_states_of_another_norm_say_what_to_build():
+    ft = FieldType(groups.SO2(), "4x0 + 2x1")
+    nets = {mode: torch.nn.Sequential(FieldNorm(ft, mode), FieldNorm(ft, mode)) for mode in ("layer", "graph", "batch")}
+    with pytest.raises(RuntimeError, match=r'norm="graph", but the state has running averages: .* norm="batch"') as error:
+        nets["graph"].load_state_dict(nets["batch"].state_dict())
+    assert str(error.value).count("running averages") == 1
+    with pytest.raises(RuntimeError, match=r'norm="batch", but the state has no running averages: .* norm="layer" or'):
+        nets["batch"].load_state_dict(nets["layer"].state_dict())
 
 
 def test_layer_norm_sees_one_node_only():
