@@ -107,40 +107,99 @@ def test_layer_norm_and_its_gradients_are_those_of_the_formula(case, affine):
         assert (a - b).abs().sum() < 1e-10 * max(1.0, float(a.abs().sum()))
 
 
-def test_layer_norm_is_differentiated_again_and_transformed():
-    ft = FieldType(groups.O2(), "2x0 + 1x0- + 2x1")
-    norm = randomise(FieldNorm(ft, "layer")).double()
-    x = torch.randn(5, ft.dim, dtype=torch.float64, requires_grad=True)
+def batch_of_two() -> Batch:
+    """Graphs of 12 and 42 nodes whose cells differ in area."""
+    graphs = [geometry.icosphere(level, rings=1).to_graph() for level in (0, 1)]
+    for seed, graph in enumerate(graphs):
+        graph.area = torch.rand(graph.num_nodes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.1
+    return Batch.from_data_list(graphs)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_graph_norm_and_its_gradients_are_those_of_the_formula(affine):
+    """Compiled loops both ways; here torch differentiates the formula of the docstring, graph by graph and block by block."""
+    ft = FieldType(groups.Cyclic(6), "2x0 + 2xregular + 3x1")
+    norm = randomise(FieldNorm(ft, "graph", affine=affine, eps=0.1)).double()
+    batch = batch_of_two()
+    x = (torch.randn(54, ft.dim, dtype=torch.float64) * 2 + 1).requires_grad_()
+    rows = []
+    for g in range(2):
+        inside = batch.batch == g
+        share = (batch.area[inside] / batch.area[inside].sum())[:, None, None]
+        parts, copy_ = [], 0
+        for block, (mul, rep) in zip(ft.split(x[inside]), ft.blocks):
+            vectors = rep.invariant_vectors()
+            centred = block - (vectors.t() @ vectors) @ (block * share).sum(0)
+            part = centred / ((centred.square().mean(1, keepdim=True) * share).sum(0) + 0.1).sqrt()
+            parts.append(norm.gamma[copy_ : copy_ + mul] * part if affine else part)
+            copy_ += mul
+        rows.append(ft.join(parts) + norm.beta.row() if affine else ft.join(parts))
+    slow, fast = torch.cat(rows), norm(x, batch)
+    assert (slow - fast).abs().max() < 1e-12
+    with torch.no_grad():
+        assert torch.equal(norm(x, batch), fast)
+    inputs, cotangent = [x, *norm.parameters()], torch.randn_like(slow)
+    for a, b in zip(*(torch.autograd.grad(out, inputs, cotangent) for out in (slow, fast))):
+        assert (a - b).abs().sum() < 1e-10 * max(1.0, float(a.abs().sum()))
+
+
+@pytest.mark.parametrize("mode", ["layer", "graph"])
+def test_norms_are_differentiated_again_and_transformed(mode):
+    ft, batch = FieldType(groups.O2(), "1x0 + 1x0- + 1x1"), batch_of_two()
+    norm = randomise(FieldNorm(ft, mode)).double()
+    x = torch.randn(54, ft.dim, dtype=torch.float64, requires_grad=True)
     inputs = x, norm.gamma, norm.beta.value
-    assert torch.autograd.gradcheck(lambda x, *_: norm(x), inputs)
-    assert torch.autograd.gradgradcheck(lambda x, *_: norm(x), inputs)
-    cotangent = torch.randn(5, ft.dim, dtype=torch.float64)
-    (wanted,) = torch.autograd.grad(norm(x), x, cotangent)
-    assert torch.allclose(torch.func.grad(lambda x: (norm(x) * cotangent).sum())(x.detach()), wanted)
-    assert torch.allclose(torch.func.vmap(norm)(torch.stack([x, -x])), torch.stack([norm(x), norm(-x)]))
-    compiled = torch.compile(norm, fullgraph=True, backend="aot_eager")
-    (got,) = torch.autograd.grad(compiled(x), x, cotangent)
+    assert torch.autograd.gradcheck(lambda x, *_: norm(x, batch), inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x, *_: norm(x, batch), inputs, fast_mode=True)
+    cotangent = torch.randn(54, ft.dim, dtype=torch.float64)
+    (wanted,) = torch.autograd.grad(norm(x, batch), x, cotangent)
+    assert torch.allclose(torch.func.grad(lambda x: (norm(x, batch) * cotangent).sum())(x.detach()), wanted)
+    both = torch.func.vmap(lambda x: norm(x, batch))(torch.stack([x, -x]))
+    assert torch.allclose(both, torch.stack([norm(x, batch), norm(-x, batch)]))
+    graph = StaticGraph(batch.get_example(1))
+    (wanted,) = torch.autograd.grad(norm(x[12:], graph), x, cotangent[12:])
+    (got,) = torch.autograd.grad(torch.compile(norm, fullgraph=True, backend="aot_eager")(x[12:], graph), x, cotangent[12:])
     assert torch.allclose(got, wanted)
 
 
+def test_graph_norm_has_gradients_to_the_areas():
+    ft, batch = FieldType(groups.SO2(), "2x0 + 1x1"), batch_of_two()
+    norm, x = randomise(FieldNorm(ft, "graph")).double(), torch.randn(54, ft.dim, dtype=torch.float64, requires_grad=True)
+
+    def function(area):
+        batch.area = area
+        return norm(x, batch)
+
+    assert torch.autograd.gradcheck(function, (batch.area.clone().requires_grad_(),), fast_mode=True)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_layer_norm_on_strided_features_and_threads(threads):
-    ft = FieldType(groups.SO2(), "5x0 + 3x1")
-    norm, wide = randomise(FieldNorm(ft, "layer")), torch.randn(11, 3000, requires_grad=True)
+def test_graph_norm_on_strided_features_and_threads(threads):
+    ft, sphere = FieldType(groups.SO2(), "5x0 + 3x1"), StaticGraph(geometry.icosphere(3, rings=1).to_graph())
+    norm, wide = randomise(FieldNorm(ft, "graph")), torch.randn(11, 2 * 642, requires_grad=True)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        out = norm(wide.t())
+        out = norm(wide.t(), sphere)
         out.backward(wide.detach().t())
     finally:
         torch.set_num_threads(before)
-    twin = randomise(FieldNorm(ft, "layer")).double()
+    twin = randomise(FieldNorm(ft, "graph")).double()
     x = wide.detach().t().double().requires_grad_()
-    expected = twin(x)
+    expected = twin(x, sphere)
     expected.backward(x.detach())
     assert torch.allclose(out.double(), expected, atol=1e-5) and torch.allclose(wide.grad.t().double(), x.grad, atol=1e-5)
     for a, b in zip(norm.parameters(), twin.parameters()):
         assert torch.allclose(a.grad.double(), b.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_graph_norm_of_short_numbers_takes_its_statistics_in_float32():
+    ft, sphere = FieldType(groups.SO2(), "5x0 + 3x1"), geometry.icosphere(4, rings=1).to_graph()
+    x = torch.randn(2562, ft.dim) * 100 + 300
+    exact = randomise(FieldNorm(ft, "graph")).double()(x.double(), sphere)
+    for dtype, limit in ((torch.bfloat16, 0.05), (torch.float16, 0.01)):
+        out = randomise(FieldNorm(ft, "graph")).to(dtype)(x.to(dtype), sphere)
+        assert out.dtype == dtype and (out.double() - exact).abs().mean() < limit
 
 
 def test_graph_norm_is_equivariant_and_sees_one_graph_only():
