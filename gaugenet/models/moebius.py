@@ -145,6 +145,7 @@ def _scalars(group: Group, count: int) -> FieldType:
 
 def _head(num_classes: int, dropout: float) -> nn.Sequential:
     layers = []
+    # Maxima over the strip drift faster than means: running averages of the last few batches.
     for a, b in ((_INVARIANTS, 32), (32, num_classes)):
-        layers += [InvariantBatchNorm(a), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
+        layers += [InvariantBatchNorm(a, momentum=0.3), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
     return nn.Sequential(*layers)

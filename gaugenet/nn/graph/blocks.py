@@ -14,7 +14,7 @@ from ...fields import FieldType, check_field_types
 from ...options import TakesOptions
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
-from ..fields.norm import FieldDropout, FieldNorm
+from ..fields.norm import MODES, FieldDropout, FieldNorm
 from ..tensor_checks import GraphLike
 from .gauge_conv import GaugeConv
 
@@ -30,7 +30,7 @@ class BlockOptions:
         radial: number of radial functions of the kernels, or a profile, see :class:`GaugeConv`.
         max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
         quadrature: degree of moment matching, see :class:`GaugeConv`.
-        norm: "batch", "layer" or None, see :class:`FieldNorm`.
+        norm: "graph", "layer", "batch" or None, see :class:`FieldNorm`.
         nonlinearity: "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a field
             type, see :func:`make_nonlinearity`.
         activation: pointwise function of the nonlinearity, a name or a callable.
@@ -40,13 +40,13 @@ class BlockOptions:
     radial: int | nn.Module = 2
     max_frequency: int | None = None
     quadrature: int | None = 3
-    norm: str | None = "batch"
+    norm: str | None = "graph"
     nonlinearity: str | Callable[[FieldType], nn.Module] = "polynomial"
     activation: str | Callable[[Tensor], Tensor] = "relu"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice(self, "norm", self.norm, ("layer", "graph", "batch", None))
+        check_choice(self, "norm", self.norm, (*MODES, None))
         check_probability(self, "dropout", self.dropout)
 
     def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
