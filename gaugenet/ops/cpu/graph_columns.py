@@ -5,11 +5,10 @@ from __future__ import annotations
 from numba import njit
 
 from .team import make_team
+from .tiles import ENTRY, OPTIONS
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _sums_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`sums`."""
     x, share, batch, centre, power, out, bounds = arguments
@@ -23,7 +22,7 @@ def _sums_slice(arguments, item):
                 total[c] += weight * row[c]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _scale_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`scale`."""
     x, scale, shift, batch, share, out, bounds = arguments
@@ -37,7 +36,7 @@ def _scale_slice(arguments, item):
                 to[c] = row[c] * factor[c] + more[c]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _backward_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`scale_backward`."""
     grad, x, scale, batch, grad_x, grad_scale, grad_shift, bounds = arguments
@@ -53,7 +52,7 @@ def _backward_slice(arguments, item):
 _sums_team, _scale_team, _backward_team = make_team(_sums_slice), make_team(_scale_slice), make_team(_backward_slice)
 
 
-@njit(**_OPTIONS)
+@njit(**ENTRY)
 def sums(fork, threads, first, last, arguments):
     """out[slice, g] += sum over the nodes p of graph g of share[p] x[p], or of share[p] (x[p] - centre[g])^2.
 
@@ -63,7 +62,7 @@ def sums(fork, threads, first, last, arguments):
     return _sums_team(fork, threads, first, last, arguments)
 
 
-@njit(**_OPTIONS)
+@njit(**ENTRY)
 def scale(fork, threads, first, last, arguments):
     """out[p] = share[p] (x[p] scale[g] + shift[g]), g the graph of p; an empty share counts as 1.
 
@@ -72,7 +71,7 @@ def scale(fork, threads, first, last, arguments):
     return _scale_team(fork, threads, first, last, arguments)
 
 
-@njit(**_OPTIONS)
+@njit(**ENTRY)
 def scale_backward(fork, threads, first, last, arguments):
     """grad_x[p] = grad[p] scale[g]; grad_scale[slice, g] += grad[p] x[p]; grad_shift[slice, g] += grad[p].
 
