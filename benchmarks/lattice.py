@@ -90,8 +90,8 @@ def measure(level: int, channels: int, rounds: int) -> dict[str, tuple[float, fl
     wide = geometry.icosphere(level).to_graph().float()
     for name, on, options in (
         ("GaugeConv, SO(2), one ring, 1 radial function", ball, {"radial": 1}),
-        ("GaugeConv, SO(2), one ring, 4 radial functions", ball, {}),
-        ("GaugeConv, SO(2), default radius, 4 radial functions", wide, {}),
+        ("GaugeConv, SO(2), one ring, 4 radial functions", ball, {"radial": 4}),
+        ("GaugeConv, SO(2), default radius, 4 radial functions", wide, {"radial": 4}),
     ):
         conv = GaugeConv(irreps, irreps, **options)
         steps[name] = step(conv, x, on, conv.plan(on))

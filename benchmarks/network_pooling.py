@@ -45,7 +45,7 @@ def network(pool: str) -> SphericalCNN:
         options = {"channels": (8,), "blocks": (3,)}
     else:
         options = {"pool": pool if pool in ("mean", "max") else "mean"}
-    net = SphericalCNN(FieldType(groups.SO2(), "1x0"), 10, **options)
+    net = SphericalCNN(FieldType(groups.SO2(), "1x0"), 10, norm="batch", **options)
     if pool == "spectral, Gaussian":
         smooth = example("spherical_digits").SmoothPool
         net.pools = nn.ModuleList(smooth(type, LEVEL - k) for k, type in enumerate(net.types[:-1]))

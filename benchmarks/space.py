@@ -2,7 +2,7 @@
 
     python benchmarks/space.py            # one thread, processor time; needs e3nn for its rows
 
-Both act on the same edges: orders 0..2 with C copies each, forward + backward to features and weights. e3nn's layer is the usual
+Both act on the same edges: orders 0..2 with C copies each, forward + backward to features and weights. e3nn has the usual
 message: a tensor product with the spherical harmonics of the edge (paths "uvu", a weight for every path and copy, of the same
 number of radial functions through a linear map), summed over the neighbours, then its Linear. Ours mixes the copies in the
 kernel itself, so it has more weights. Writes benchmarks/results/space.md.

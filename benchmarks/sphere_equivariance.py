@@ -119,7 +119,7 @@ class Stage:
 def layer(orders_in: tuple[int, ...], orders_out: tuple[int, ...], quadrature: dict) -> GaugeConv:
     torch.manual_seed(0)
     types = (FieldType(SO2, " + ".join(f"{COPIES}x{order}" for order in orders)) for orders in (orders_in, orders_out))
-    return GaugeConv(*types, bias=False, self_interaction=False, **quadrature).double()
+    return GaugeConv(*types, 4, bias=False, self_interaction=False, **quadrature).double()
 
 
 class TwoLayers(torch.nn.Module):

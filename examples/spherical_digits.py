@@ -96,7 +96,7 @@ class OnIcosahedron(nn.Module):
 
     def __init__(self, level: int) -> None:
         super().__init__()
-        self.net = IcosahedralCNN(1, 10, channels=((8,), (16, 16), (24,)))
+        self.net = IcosahedralCNN(1, 10, channels=((8,), (16, 16), (24,)), norm="batch")
         self.graph = geometry.icosahedron(level, levels=2).to_graph().float()
         self.batches: dict[int, Batch] = {}
 
@@ -109,7 +109,8 @@ class OnIcosahedron(nn.Module):
 def network(
     kind: type[GaugeClassifier], args: argparse.Namespace, smooth: bool = True, spread: float = 1.0, **options
 ) -> GaugeClassifier:
-    options = {"blocks": (1, 2, 1), "dropout": args.dropout, **options}
+    # The committed results were made with batch norms, the default of their day.
+    options = {"blocks": (1, 2, 1), "dropout": args.dropout, "norm": "batch", **options}
     net = kind(FieldType(groups.SO2(), SphericalDigits.type), 10, **options)
     if smooth:  # on finer spheres than those of BANDS, clusters are small beside the strokes of a digit
         levels = range(args.level, 0, -1)

@@ -106,7 +106,7 @@ class Polar:
         quadrature: degree of moment matching of the quadrature (0, 1, 2, ...), or None for plain area weights.
     """
 
-    radial: int | nn.Module = 4
+    radial: int | nn.Module = 2
     max_frequency: int | None = None
     quadrature: int | None = field(default=3, kw_only=True)
 

@@ -5,26 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_int
 from ..fields import FieldType, check_field_types
 from ..nn import global_mean, to_scalars
+from ..nn.fields.running import InvariantBatchNorm
 from ..nn.tensor_checks import GraphLike
 from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class _MeshNorm(nn.BatchNorm1d):
-    """Batch norm over meshes. A batch of one mesh has no variance: it is normalised by the running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return super().forward(x)
 
 
 class GaugeClassifier(GaugeEncoder):
@@ -59,9 +50,13 @@ class GaugeClassifier(GaugeEncoder):
         used = self.options
         copies = sum(mul for mul, _ in self.types[-1].blocks)
         # Means over a surface differ little from mesh to mesh: without a common scale the read-out learns slowly.
-        scale = {"batch": _MeshNorm, "layer": nn.LayerNorm, None: nn.Identity}[used.norm](copies)
+        scales = {"graph": InvariantBatchNorm, "batch": InvariantBatchNorm, "layer": nn.LayerNorm, None: nn.Identity}
         self.head = nn.Sequential(
-            scale, nn.Linear(copies, copies), nn.ReLU(), nn.Dropout(used.dropout), nn.Linear(copies, num_classes)
+            scales[used.norm](copies),
+            nn.Linear(copies, copies),
+            nn.ReLU(),
+            nn.Dropout(used.dropout),
+            nn.Linear(copies, num_classes),
         )
 
     def forward(self, x: Tensor, graph: GraphLike) -> Tensor:

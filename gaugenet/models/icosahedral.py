@@ -12,6 +12,8 @@ from ..checks import check_choice, check_instance, check_int, check_ints
 from ..fields import FieldType, check_field_types
 from ..groups import Cyclic
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
+from ..nn.fields.norm import MODES
+from ..nn.graph.blocks import normalised
 from ..settings import KeepsSettings
 
 
@@ -29,7 +31,7 @@ class IcosahedralCNN(KeepsSettings):
         channels: regular fields of each convolution, one tuple a stage: ((8, 16), (16, 24)) are two convolutions on the
             graph's own lattice and two on the next coarser one. A number in place of a tuple is one convolution.
         corners: what happens at the twelve corners, "cone", "zero" or "average"; see :class:`gaugenet.nn.LatticeConv`.
-        norm: "batch", "layer" or None; see :class:`gaugenet.nn.FieldNorm`.
+        norm: "graph", "layer", "batch" or None; see :class:`gaugenet.nn.FieldNorm`.
         activation: pointwise function.
         pool: "mean", "max" or "stride"; see :class:`gaugenet.nn.LatticePool`.
         group_pool: "max" or "mean" over the orientations.
@@ -47,7 +49,7 @@ class IcosahedralCNN(KeepsSettings):
         *,
         channels: tuple[int | tuple[int, ...], ...] = ((8, 16), (16, 24), (24, 32)),
         corners: str = "cone",
-        norm: str | None = "batch",
+        norm: str | None = "graph",
         activation: str = "relu",
         pool: str = "mean",
         group_pool: str = "max",
@@ -62,7 +64,7 @@ class IcosahedralCNN(KeepsSettings):
         )
         for widths in stages or ((),):  # without a stage: no widths
             check_ints(self, "channels", (widths,) if isinstance(widths, Integral) else widths)
-        check_choice(self, "norm", norm, ("batch", "layer", None))
+        check_choice(self, "norm", norm, (*MODES, None))
         super().__init__()
         group = Cyclic(6)
         if not isinstance(in_type, FieldType):
@@ -110,6 +112,6 @@ class IcosahedralCNN(KeepsSettings):
         for stage, blocks in enumerate(stages):
             if stage:
                 x, graph = self.pools[stage - 1](x, graph), graph.coarse
-            for conv, after in blocks:
-                x = after(conv(x, graph, plans[stage]))
+            for conv, (norm, act) in blocks:
+                x = act(normalised(norm, conv(x, graph, plans[stage]), graph))
         return self.head(global_mean(self.group_pool(x), graph))

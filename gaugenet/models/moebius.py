@@ -12,6 +12,7 @@ from ..checks import check_counts, check_ints, check_probability
 from ..fields import FieldType
 from ..groups import Group, Reflection
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
+from ..nn.fields.running import InvariantBatchNorm
 from ..nn.tensor_checks import check_features
 from ..settings import KeepsSettings
 
@@ -147,6 +148,7 @@ def _scalars(group: Group, count: int) -> FieldType:
 
 def _head(num_classes: int, dropout: float) -> nn.Sequential:
     layers = []
+    # Maxima over the strip drift faster than means: running averages of the last few batches.
     for a, b in ((_INVARIANTS, 32), (32, num_classes)):
-        layers += [nn.BatchNorm1d(a), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
+        layers += [InvariantBatchNorm(a, momentum=0.3), nn.ELU(), nn.Dropout(dropout), nn.Linear(a, b)]
     return nn.Sequential(*layers)

@@ -13,6 +13,7 @@ from .fields.nonlinearities import GatedNonlinearity, NormNonlinearity
 from .fields.norm import FieldDropout, FieldNorm
 from .fields.regular import PolynomialNonlinearity, RegularNonlinearity
 from .fields.restriction import Restrict
+from .fields.running import refresh_norms
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
 from .graph.blocks import BlockOptions, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
@@ -77,6 +78,7 @@ __all__ = [
     "global_mean",
     "graph_inputs",
     "make_nonlinearity",
+    "refresh_norms",
     "stream_type",
     "to_scalars",
 ]

@@ -128,7 +128,7 @@ def _spherical(cls) -> Recipe:
 
 
 _IMAGES = {"num_classes": 3, "widths": (2, 2, 2), "kernel_size": 3}
-_NETWORKS = [
+NETWORKS = [
     _on_graph(models.MeshClassifier, (t(SO2, "2x0 + 1x1"), 3), "sphere", options=_MESH),
     _on_graph(
         models.GaugeClassifier, (t(O2, "2x0"), 3), "sphere", options={**_MESH, "norm": "layer", "pool": "max"},
@@ -160,7 +160,7 @@ _NETWORKS = [
     Recipe(models.HarmonicNetwork, (3,), "image", {"channels": (1, 2, 2), "kernel_size": 3}),
 ]  # fmt: skip
 
-RECIPES = [*_FIELDS, *_GRAPH, *_GRID, *_NETWORKS]
+RECIPES = [*_FIELDS, *_GRAPH, *_GRID, *NETWORKS]
 #: public classes of nn and models that are no layers or networks, and what they are
 OTHERS = {
     nn.CoefficientTable: "what a table holds",

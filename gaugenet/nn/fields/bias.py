@@ -26,14 +26,7 @@ class FieldBias(ConstantModule, Pixelwise):
         check_field_types(self, type=type)
         super().__init__()
         self.in_type = self.out_type = type
-        count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)
-        # row = sum over k of factor[k] value[place[k]], k counting the invariant vectors of a representation
-        place, factor = torch.zeros(most, type.dim, dtype=torch.int64), torch.zeros(most, type.dim, dtype=torch.float64)
-        for (mul, rep), columns in zip(type.blocks, type.slices):
-            for k, vector in enumerate(rep.invariant_vectors()):
-                place[k, columns] = (count + torch.arange(mul)).repeat(rep.dim)
-                factor[k, columns] = vector.to("cpu", torch.float64).repeat_interleave(mul)
-                count += mul
+        place, factor, count = invariant_places(type)
         self.register_constant("place", place)
         self.register_constant("factor", factor)
         self.value = nn.Parameter(torch.empty(count))
@@ -58,3 +51,20 @@ class FieldBias(ConstantModule, Pixelwise):
 
     def extra_repr(self) -> str:
         return str(self.in_type)
+
+
+def invariant_places(type: FieldType) -> tuple[Tensor, Tensor, int]:
+    """How the invariant part of a field lies in its columns: row = sum over k of factor[k] value[place[k]].
+
+    Returns:
+        place, factor (K, type.dim), K the largest number of invariant vectors of a representation; the number of values, of
+        every block (k, mul) flattened.
+    """
+    count, most = 0, max((rep.invariant_vectors().shape[0] for _, rep in type.blocks), default=0)
+    place, factor = torch.zeros(most, type.dim, dtype=torch.int64), torch.zeros(most, type.dim, dtype=torch.float64)
+    for (mul, rep), columns in zip(type.blocks, type.slices):
+        for k, vector in enumerate(rep.invariant_vectors()):
+            place[k, columns] = (count + torch.arange(mul)).repeat(rep.dim)
+            factor[k, columns] = vector.to("cpu", torch.float64).repeat_interleave(mul)
+            count += mul
+    return place, factor, count

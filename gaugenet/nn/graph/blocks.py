@@ -15,7 +15,7 @@ from ...options import TakesOptions
 from ...settings import KeepsSettings
 from ..fields.by_name import make_nonlinearity
 from ..fields.linear import GaugeLinear
-from ..fields.norm import FieldDropout, FieldNorm
+from ..fields.norm import MODES, FieldDropout, FieldNorm
 from ..tensor_checks import GraphLike
 from .gauge_conv import GaugeConv
 
@@ -31,7 +31,7 @@ class BlockOptions:
         radial: number of radial functions of the kernels, or a profile, see :class:`GaugeConv`.
         max_frequency: angular cut-off of the kernels, see :class:`GaugeConv`.
         quadrature: degree of moment matching, see :class:`GaugeConv`.
-        norm: "batch", "layer" or None, see :class:`FieldNorm`.
+        norm: "graph", "layer", "batch" or None, see :class:`FieldNorm`.
         nonlinearity: "auto", "polynomial", "regular", "gated", "norm" or "tensor", or a function that makes a module for a
             field type, see :func:`make_nonlinearity`.
         activation: pointwise function of the nonlinearity, a name or a callable.
@@ -41,13 +41,13 @@ class BlockOptions:
     radial: int | nn.Module = 2
     max_frequency: int | None = None
     quadrature: int | None = 3
-    norm: str | None = "batch"
+    norm: str | None = "graph"
     nonlinearity: str | Callable[[FieldType], nn.Module] = "auto"
     activation: str | Callable[[Tensor], Tensor] = "relu"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice(self, "norm", self.norm, ("batch", "layer", None))
+        check_choice(self, "norm", self.norm, (*MODES, None))
         check_probability(self, "dropout", self.dropout)
 
     def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
@@ -108,7 +108,7 @@ class ConvBlock(TakesOptions, KeepsSettings):
 
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
-        return self.dropout(self.act(self.norm(self.conv(x, graph))))
+        return self.dropout(self.act(normalised(self.norm, self.conv(x, graph), graph)))
 
 
 class ResidualBlock(TakesOptions, KeepsSettings):
@@ -156,9 +156,14 @@ class ResidualBlock(TakesOptions, KeepsSettings):
 
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
-        y = self.act1(self.norm1(self.conv1(x, graph)))
+        y = self.act1(normalised(self.norm1, self.conv1(x, graph), graph))
         y = self.conv2(self.dropout(y), graph)
-        return self.act2(self.norm2(y) + self.shortcut(x))
+        return self.act2(normalised(self.norm2, y, graph) + self.shortcut(x))
+
+
+def normalised(norm: nn.Module, x: Tensor, graph: GraphLike) -> Tensor:
+    """norm(x): a :class:`FieldNorm` is told of the graph, which some take their statistics over."""
+    return norm(x, graph) if isinstance(norm, FieldNorm) else norm(x)
 
 
 def _without_plans(plans: dict | None) -> None:

@@ -68,7 +68,7 @@ class GaugeConv(KeepsSettings, MessagePassing):
         self,
         in_type: FieldType,
         out_type: FieldType,
-        radial: int | nn.Module = 4,
+        radial: int | nn.Module = 2,
         max_frequency: int | None = None,
         bias: bool = True,
         *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def table_gradient(grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, lay
     head = _numpy(x, working), _numpy(grad, working), *_arrays(edges, layout, working), _numpy(weight, working)
     of_edges, of_nodes = (g.numpy() for g in grads)
     arguments = *head, of_edges.reshape(-1), of_nodes, bounds.numpy(), _step(layout, working)
-    _run("table_gradient", arguments, bounds.numel() - 1)
+    _run("table_gradient", arguments, bounds.numel() - 1, "table_gradient")
     return grads[0], grads[1]
 
 
@@ -80,6 +81,40 @@ def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutati
     head = _numpy(x, working), _edges(edges, working), blocks.numpy(), permutations.numpy(), out.numpy(), bounds.numpy()
     _run("carry_sum", (*head, x.shape[0] // copies), bounds.numel() - 1)
     return out.to(x.dtype)
+
+
+def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(N, D) -> (G, D), (G, D); see :func:`gaugenet.ops.graph_columns.graph_moments`."""
+    bounds = _bounds(x.shape[0])
+    head = _numpy(x, x.dtype), _numpy(share, x.dtype), batch.contiguous().numpy()
+    mean = centre = x.new_zeros(count, x.shape[1])
+    for power in (False, True):
+        out = x.new_zeros(bounds.numel() - 1, count, x.shape[1])
+        arguments = *head, centre.numpy(), power, out.numpy(), bounds.numpy()
+        _run("sums", arguments, bounds.numel() - 1, "graph_columns")
+        mean, centre = centre, out.sum(0)
+    return mean, centre
+
+
+def scale_graphs(x: Tensor, scale: Tensor, shift: Tensor, batch: Tensor, share: Tensor | None = None) -> Tensor:
+    """share (x scale + shift), (N, D); see :func:`gaugenet.ops.graph_columns.scale_graphs`."""
+    out, bounds = torch.empty_like(x, memory_format=torch.contiguous_format), _bounds(x.shape[0])
+    share = x.new_empty(0) if share is None else share
+    head = (_numpy(t, x.dtype) for t in (x, scale, shift))
+    arguments = *head, batch.contiguous().numpy(), _numpy(share, x.dtype), out.numpy(), bounds.numpy()
+    _run("scale", arguments, bounds.numel() - 1, "graph_columns")
+    return out
+
+
+def scale_graphs_backward(grad: Tensor, x: Tensor, scale: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to x, scale and shift."""
+    grad_x, bounds = torch.empty_like(x, memory_format=torch.contiguous_format), _bounds(x.shape[0])
+    # Every slice has sums of its own: which thread takes it does not change the result.
+    sums = [x.new_zeros(bounds.numel() - 1, *scale.shape) for _ in range(2)]
+    head = *(_numpy(t, x.dtype) for t in (grad, x, scale)), batch.contiguous().numpy()
+    arguments = *head, grad_x.numpy(), *(t.numpy() for t in sums), bounds.numpy()
+    _run("scale_backward", arguments, bounds.numel() - 1, "graph_columns")
+    return grad_x, sums[0].sum(0), sums[1].sum(0)
 
 
 def _numpy(x: Tensor, dtype: torch.dtype) -> np.ndarray:
@@ -112,11 +147,11 @@ def _bounds(num_nodes: int) -> Tensor:
     return torch.arange(count + 1, device="cpu") * num_nodes // count
 
 
-def _run(name: str, arguments: tuple, count: int) -> None:
+def _run(name: str, arguments: tuple, count: int, module: str = "kernels") -> None:
     """Run a kernel over slices of the nodes on torch's threads; numba lets go of the GIL."""
-    from . import kernels, table_gradient, team
+    from . import team
 
-    kernel = getattr(table_gradient if name == "table_gradient" else kernels, name)
+    kernel = getattr(importlib.import_module(f".{module}", __package__), name)
     threads, fork = min(torch.get_num_threads(), count), team.fork_address()
     if threads == 1 or fork:
         failed = kernel(fork, threads, 0, count, arguments)

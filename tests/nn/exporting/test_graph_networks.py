@@ -64,6 +64,7 @@ class Several(nn.Module):
 
 NETWORKS = {
     "defaults": lambda: MeshClassifier(INPUT, 3, channels=2),
+    "batch norms": lambda: MeshClassifier(INPUT, 3, channels=2, norm="batch"),
     "regular": lambda: MeshClassifier(INPUT, 3, **SMALL, nonlinearity="regular", norm="layer"),
     "gated": lambda: MeshClassifier(INPUT, 3, **LEVELS, nonlinearity="gated", norm=None, pool="max", quadrature=None),
     "spheres": lambda: SphericalCNN(INPUT, 3, channels=(1, 2), blocks=(1, 1), order=1, radial=1),
@@ -123,8 +124,10 @@ def test_program_runs_on_other_graphs(name):
     assert_same(name, 1e-12, torch.float64)
 
 
-def test_single_precision():
-    assert_same("defaults", 1e-6, torch.float32)
+@pytest.mark.parametrize(("name", "tolerance"), [("batch norms", 1e-6), ("defaults", 2e-5)])
+def test_single_precision(name, tolerance):
+    """Norms that divide by the spread over these few nodes multiply the rounding before them."""
+    assert_same(name, tolerance, torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -42,4 +42,4 @@ def test_tables_need_one_fixed_profile():
     with pytest.raises(ValueError, match="one fixed table"):
         KernelTables(GaugeConv(IN, IN, radial=kernels.RadialMLP(2)))
     with pytest.raises(ValueError, match="one fixed table"):
-        KernelTables(torch.nn.ModuleList([GaugeConv(IN, IN), GaugeConv(IN, IN, radial=2)]))
+        KernelTables(torch.nn.ModuleList([GaugeConv(IN, IN), GaugeConv(IN, IN, radial=3)]))
