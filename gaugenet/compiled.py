@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache
+
+# Whose vector code compiled functions of every room take in.
+_SHARED = Path(__file__).parent / "ops" / "cpu"
 
 
-def njit(**options: Any) -> Callable[[Callable], Any]:
+class _Cache(FunctionCache):
+    """numba's cache of one function, whose key also has what else its code is made of.
+
+    numba looks at the file of the function alone: it would run old code after a change in a file beside it, or under other
+    register tiles (:mod:`gaugenet.ops.cpu.tiles`).
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        folders = {Path(self._py_func.__code__.co_filename).parent, _SHARED}
+        files = sorted(path for folder in folders for path in folder.glob("*.py"))
+        stamp = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+        return (*super()._index_key(sig, codegen), stamp, os.environ.get("GAUGENET_TILES", ""))
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
     """``numba.njit``; where no folder can be written to (a read-only installation without a home), without a cache.
 
     numba refuses to *define* a cached function there ("no locator available"), so that the package could not be imported.
     """
 
     def decorate(function: Callable) -> Any:
-        try:
-            return numba.njit(**options)(function)
-        except RuntimeError as error:
-            if "no locator available" not in str(error):
-                raise
-        _say_once()
-        return numba.njit(**{**options, "cache": False})(function)
+        compiled = numba.njit(**options)(function)
+        if cache:
+            try:
+                compiled._cache = _Cache(function)
+            except RuntimeError as error:
+                if "no locator available" not in str(error):
+                    raise
+                _say_once()
+        return compiled
 
     return decorate
 

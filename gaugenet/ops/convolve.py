@@ -62,7 +62,7 @@ def gauge_convolve(x: Tensor, kernel: Kernel, plan: EdgePlan, backend: str = "au
             return False
         return loop.supported(x, layout, transposed)
 
-    backend = "reference" if edges.unordered else backend
+    backend = backend if plan.paired and not edges.unordered else "reference"
     backend = choose(backend, x, operator.LOOPS, fits, learnt=edges.transport.requires_grad, what=str(kernel.in_type))
     if backend != "reference":
         needs_grad = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad or learnt)

@@ -52,12 +52,21 @@ class EdgePlan(NamedTuple):
         forward: the edges. backward: the transposed ones, for the backward pass.
         cone: what a layer does at cone points, or None where there are none; nothing that the loops read.
         identity: whether every transporter is known to be the identity: then features of any type are carried as they are.
+        turned: the forward table that the backward one was made from. With another in its place, plain torch serves.
     """
 
     forward: EdgeList
     backward: EdgeList
     cone: Any = None
     identity: bool = False
+    turned: Tensor | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether the backward table belongs to the forward one, as far as a compiler lets that be seen."""
+        if torch.compiler.is_compiling():
+            return not self.forward.table.requires_grad
+        return self.turned is self.forward.table
 
 
 class Columns(Protocol):
@@ -106,11 +115,9 @@ def make_plan(
     nothing = source.new_zeros(0), transport.new_zeros(0, *transport.shape[1:])
     back = target[order], *nothing, turn, det, element, table, node_table
     column = [table.argmax(1) if columns.one_hot else source.new_zeros(0) for table in (edge_table, table)]
-    return EdgePlan(
-        EdgeList(_rowptr(target, num_nodes), *forth, column[0]),
-        EdgeList(_rowptr(source[order], num_nodes), *back, column[1]),
-        identity=is_identity(transport),
-    )
+    forward = EdgeList(_rowptr(target, num_nodes), *forth, column[0])
+    backward = EdgeList(_rowptr(source[order], num_nodes), *back, column[1])
+    return EdgePlan(forward, backward, identity=is_identity(transport), turned=forward.table)
 
 
 def make_sum_plan(

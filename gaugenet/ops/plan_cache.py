@@ -156,8 +156,8 @@ def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
         return None
     forth, back = [plan.forward for plan in plans], [plan.backward for plan in plans]
     rows, sources = ([side.rowptr.numel() - 1 for side in sides] for sides in (forth, back))
-    joined = _joined(forth, rows, sources), _joined(back, sources, rows)
-    return EdgePlan(*joined, identity=all(plan.identity for plan in plans))
+    forward, backward = _joined(forth, rows, sources), _joined(back, sources, rows)
+    return EdgePlan(forward, backward, identity=all(plan.identity for plan in plans), turned=forward.table)
 
 
 def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[EdgePlan] | None:
@@ -169,7 +169,7 @@ def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[Edge
     if plan.cone is not None:
         return None
     sides = zip(_split(plan.forward, rows, sources), _split(plan.backward, sources, rows))
-    return [EdgePlan(forth, back, identity=is_identity(forth.transport)) for forth, back in sides]
+    return [EdgePlan(forth, back, identity=is_identity(forth.transport), turned=forth.table) for forth, back in sides]
 
 
 def _joined(parts: list[EdgeList], rows: list[int], sources: list[int]) -> EdgeList:

@@ -45,6 +45,20 @@ def test_attention_is_a_factor_on_the_table():
     assert torch.autograd.gradcheck(lambda x, scale: layer(x, small), (x, layer.scale))
 
 
+def test_a_table_put_into_a_plan_takes_plain_torch():
+    """The transposed edges have the table that was there before, so the fused backward pass would be of that one."""
+    graph, conv = sphere_graph(), randomise(GaugeConv(FT, FT, backend="cpu")).double()
+    plan = conv.plan(graph)
+    assert plan.paired
+    twice = plan._replace(forward=plan.forward._replace(table=2 * plan.forward.table))
+    x = torch.randn(graph.num_nodes, FT.dim, dtype=torch.float64, requires_grad=True)
+    grads = [torch.autograd.grad(conv(x, graph, p).sum(), x)[0] for p in (twice, conv.plan(graph, conv.table(graph)))]
+    conv.backend = "reference"
+    (expected,) = torch.autograd.grad(conv(x, graph, twice).sum(), x)
+    assert (grads[0] - expected).abs().max() <= 1e-12 * expected.abs().max()
+    assert (grads[1] - expected).abs().max() > 0.1 * expected.abs().max()
+
+
 def test_diffusion_is_a_sum_with_the_weights_of_the_connection_laplacian():
     """Explicit heat flow, f + t L f with L f(p) = sum over edges of w (rho(g) f(q) - f(p)): J = 1, nothing mixed."""
     graph = sphere_graph()

@@ -12,7 +12,9 @@ import numpy as np
 
 from ...compiled import njit
 from ...ops.cpu.team import make_team
+from ...ops.cpu.tiles import ENTRY, OPTIONS
 from ...ops.cpu.vector import make_block, make_combine
+from .eigenvalues import extreme_eigenvalues
 
 # Doubles to a vector.
 _PAD = 4
@@ -22,8 +24,6 @@ _set_scaled = make_combine(_PAD, False)
 _BEFORE, _LIMIT, _SQUARE, _MIXED, _STEP, _SUMS, _DIAGONAL = range(7)
 # Between the bounds of a condition number and the number itself, for rounding.
 _MARGIN = 1e-6
-
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 class Rule(NamedTuple):
@@ -70,13 +70,13 @@ class _Work(NamedTuple):
     signs: np.ndarray
 
 
-@njit(**_OPTIONS)
+@njit(**ENTRY)
 def padded(size):
     """The next multiple of a vector's length."""
     return (size + _PAD - 1) // _PAD * _PAD
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _match_slice(arguments, item):
     """The nodes bounds[item] <= p < bounds[item + 1] of :func:`match_nodes`."""
     (rowptr, weight, centre, kappa), values, rule, results, bounds = arguments
@@ -106,7 +106,7 @@ def _match_slice(arguments, item):
 _team = make_team(_match_slice)
 
 
-@njit(**_OPTIONS)
+@njit(**ENTRY)
 def match_nodes(fork, threads, first, last, arguments):
     """Tables, degrees, fractions and amplifications of some slices of the nodes. Gives the number of slices that failed.
 
@@ -124,7 +124,7 @@ def match_nodes(fork, threads, first, last, arguments):
     return _team(fork, threads, first, last, arguments)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _workspace(most, rows, width, rule):
     return _Work(
         np.zeros((most + 1) * width)[: most * width],  # the last row may write over its end
@@ -147,7 +147,7 @@ def _workspace(most, rows, width, rule):
     )
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _at_slots(work, rule, values, w, first, count, width):
     """Plain table and polynomials at the slots of a node."""
     x, r, radial, harmonics = values
@@ -173,14 +173,15 @@ def _at_slots(work, rule, values, w, first, count, width):
                 weighted[i] = w[k] * points[i]
     for k in range(count):
         e = first + k - 1 if k else r.size - 1
-        y[k * num_h + num_y : (k + 1) * num_h] = 0
+        for i in range(k * num_h + num_y, (k + 1) * num_h):
+            y[i] = 0
         for b in range(radial.shape[1]):
             u, to = w[k] * radial[e, b], k * width + b * num_y
             for i in range(0, num_y, _PAD):  # with zeros over the end, where the next values go
                 _set_scaled(work.plain, to + i, y, k * num_h + i, k * num_h + i, u, 0.0)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _circular(x, y, r, out):
     """As :func:`gaugenet.kernels.harmonics.circular_harmonics`, of a vector with its length."""
     if r < 1e-100:  # whose square may be lost
@@ -196,7 +197,7 @@ def _circular(x, y, r, out):
         cos, sin = cos * c - sin * s, cos * s + sin * c
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _moments(work, rule, kappa, width):
     """Exact moments of the kernels into ``work.goal``; gives the volume of the ball."""
     num_y, num_m, last = rule.frequency.size, rule.sizes[-1], 0
@@ -205,7 +206,8 @@ def _moments(work, rule, kappa, width):
     num_b = rule.goal.shape[1] // num_m
     volume = rule.volume[last]
     value = work.excess  # free until the goal is there
-    value[: num_m * num_b] = rule.goal[last]
+    for i in range(num_m * num_b):
+        value[i] = rule.goal[last, i]
     for t in range(last - 1, -1, -1):
         volume = volume * kappa + rule.volume[t]
         for i in range(num_m * num_b):
@@ -217,7 +219,7 @@ def _moments(work, rule, kappa, width):
     return volume
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _prepare(work, rule, count, width, rows):
     r"""White excess :math:`L^{-1} (P^T u - T)` and :math:`L^{-1}`, with :math:`P^T W P = L L^T`.
 
@@ -234,7 +236,7 @@ def _prepare(work, rule, count, width, rows):
     return solvable
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _invert(gram, diagonal, condition, size, rows):
     """Write the inverse of the Cholesky factor beside a matrix, by elimination.
 
@@ -244,7 +246,8 @@ def _invert(gram, diagonal, condition, size, rows):
     stride, largest = 2 * rows, 0.0
     for i in range(size):
         diagonal[i] = gram[i * stride + i]
-        gram[i * stride + rows : (i + 1) * stride] = 0
+        for j in range(i * stride + rows, (i + 1) * stride):
+            gram[j] = 0
         gram[i * stride + rows + i] = 1
     done = 0
     while done < size:
@@ -264,7 +267,7 @@ def _invert(gram, diagonal, condition, size, rows):
     return done
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _solvable(work, rule, independent, count, rows):
     """Largest degree whose moments are independent at the points: by bounds on the condition number, else by eigenvalues."""
     num_m, condition, stride = rule.sizes[-1], rule.limits[1], 2 * rows
@@ -282,41 +285,13 @@ def _solvable(work, rule, independent, count, rows):
         _product(
             work.weighted, 0, rows, 1, work.points, 0, rows, count, work.zeros, 0, work.signs, 0, work.again, rows, num_m, rows
         )
-        least, largest = _extreme_eigenvalues(work.again, size, rows)
+        least, largest = extreme_eigenvalues(work.again, size, rows)
         if least > 0 and least * condition >= largest:
             return degree
     return -1
 
 
-@njit(**_OPTIONS)
-def _extreme_eigenvalues(a, size, stride):
-    """Least and largest eigenvalue of a symmetric matrix, which is overwritten (cyclic Jacobi rotations)."""
-    for _ in range(30):
-        off = trace = 0.0
-        for i in range(size):
-            trace += a[i * stride + i] ** 2
-            for j in range(i):
-                off += a[i * stride + j] ** 2
-        if not off > 1e-34 * trace:
-            break
-        for i in range(1, size):
-            for j in range(i):
-                if a[i * stride + j] != 0:
-                    cot = (a[i * stride + i] - a[j * stride + j]) / (2 * a[i * stride + j])
-                    tan = (1.0 if cot >= 0 else -1.0) / (abs(cot) + np.sqrt(cot * cot + 1))
-                    cos = 1 / np.sqrt(tan * tan + 1)
-                    sin = tan * cos
-                    for side in range(2):
-                        for k in range(size):
-                            x, y = (i * stride + k, j * stride + k) if side else (k * stride + i, k * stride + j)
-                            a[x], a[y] = cos * a[x] + sin * a[y], cos * a[y] - sin * a[x]
-    least = largest = a[0]
-    for i in range(1, size):
-        least, largest = min(least, a[i * stride + i]), max(largest, a[i * stride + i])
-    return least, largest
-
-
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _choose(work, rule, coverage, solvable, count, width, rows):
     """The table, negated, into ``work.table``; gives degree, fraction and amplification, see
     :func:`gaugenet.kernels.quadrature.coefficient_table`."""
@@ -333,7 +308,8 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
         if chosen >= 0:
             _correct(work, 0, rule.sizes[chosen], plain, table, count, width, rows)
         else:
-            table[: count * width] = -plain[: count * width]
+            for i in range(count * width):
+                table[i] = -plain[i]
         _inner(table, table, rule.frequency, count, width, norms, _SQUARE)
         fits = True
         for f in range(num_f):
@@ -359,7 +335,7 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
     return chosen, fraction, coverage * np.sqrt(ratio)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _correct(work, low, high, start, out, count, width, rows):
     """out = w P L^-T white - start, the sum being over the orthonormal polynomials low <= m < high."""
     gram, zeros, signs, stride, factors = work.gram, work.zeros, work.signs, 2 * rows, work.factors
@@ -384,11 +360,12 @@ def _correct(work, low, high, start, out, count, width, rows):
     _product(work.weighted, 0, 1, rows, factors, 0, width, high, start, width, signs, 1, out, width, count, width)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _inner(a, b, frequency, count, width, norms, row):
     """Inner products of two tables over the coefficients of each frequency into a row of ``norms``."""
     sums = norms[_SUMS]
-    sums[:width] = 0
+    for j in range(width):
+        sums[j] = 0
     for k in range(count):
         for j in range(width):
             i = np.uintp(k * width + j)  # of a signed index the sign is looked at, and nothing vectorised
@@ -401,7 +378,7 @@ def _inner(a, b, frequency, count, width, norms, row):
         j += frequency.size
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _longest_step(norms, num_f):
     """Largest t in [0, 1] with |a + t b|^2 <= limit for all frequencies, where |a|^2 is below."""
     longest = 1.0
@@ -417,21 +394,25 @@ def _longest_step(norms, num_f):
     return max(longest, 0.0)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _store(table, sign, results, p, first, count, columns, width):
     """The rows of a node times a sign, in the precision that has an array."""
     edge, node, edge64, node64 = results[:4]
     if node.size:
-        node[p] = sign * table[:columns]
+        for j in range(columns):
+            node[p, j] = sign * table[j]
         for k in range(1, count):
-            edge[first + k - 1] = sign * table[k * width : k * width + columns]
+            for j in range(columns):
+                edge[first + k - 1, j] = sign * table[k * width + j]
     else:
-        node64[p] = sign * table[:columns]
+        for j in range(columns):
+            node64[p, j] = sign * table[j]
         for k in range(1, count):
-            edge64[first + k - 1] = sign * table[k * width : k * width + columns]
+            for j in range(columns):
+                edge64[first + k - 1, j] = sign * table[k * width + j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _product(table, t, t_i, t_r, values, v, v_i, count, start, s_r, factor, f, out, o_r, rows, columns):
     """out[r, k] = factor[f] start[r, k] + sum over i < count of table[i, r] values[i, k], for r < rows and k < columns.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from ...compiled import njit
 from .team import make_team
 from .tiles import ENTRY, OPTIONS
 

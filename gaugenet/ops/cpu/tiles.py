@@ -8,7 +8,7 @@ beside them, and about eight sums have to be under way to hide the latency of a 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class TileShapes(NamedTuple):
@@ -32,8 +32,8 @@ SHAPES = {
 }
 
 
-def instruction_set() -> tuple[str, bool]:
-    """A key of SHAPES for the processor that numba compiles for, and whether the environment variable GAUGENET_TILES names it.
+def instruction_set() -> str:
+    """The key of SHAPES for the processor that numba compiles for, or that the environment variable GAUGENET_TILES names.
 
     Raises:
         ValueError: GAUGENET_TILES is no key of SHAPES.
@@ -42,23 +42,22 @@ def instruction_set() -> tuple[str, bool]:
     if name:
         if name not in SHAPES:
             raise ValueError(f"unknown GAUGENET_TILES={name!r}: expected one of {', '.join(SHAPES)}")
-        return name, True
+        return name
     from numba.core.registry import cpu_target
 
     triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     have = features.split(",")
     if "+avx512f" in have:
-        return "avx512", False
+        return "avx512"
     if triple.startswith(("aarch64", "arm64")):
-        return "neon", False
-    return ("avx2" if "+avx2" in have and "+fma" in have else "sse"), False
+        return "neon"
+    return "avx2" if "+avx2" in have and "+fma" in have else "sse"
 
 
-NAME, CHOSEN = instruction_set()
+NAME = instruction_set()
 # Rows to a tile of the products, the larger and the smaller; numbers of rows for which there is a tile of the sums.
 ROWS, FEWER = SHAPES[NAME].product
 SUMS = SHAPES[NAME].sums
-# Of every compiled function.
-OPTIONS = {"nogil": True, "error_model": "numpy"}
-# Of those that Python calls: only they are kept on the disk, under the processor alone, and the code depends on the tiles.
-ENTRY = OPTIONS | {"cache": not CHOSEN}
+# Of every compiled function; those that Python calls are kept on the disk, with all that they call.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+ENTRY = OPTIONS | {"cache": True}
