@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 
@@ -24,3 +26,34 @@ def constant_tensor(array: np.ndarray) -> torch.Tensor:
     tensor = torch.from_numpy(array.copy())
     tensor._dynamo_static_indices = set(range(tensor.ndim))  # type: ignore[attr-defined]
     return tensor
+
+
+def constant_of(make: Callable[..., np.ndarray]) -> Callable[..., torch.Tensor]:
+    """A function that gives the array of ``make`` as a new CPU tensor, as often as a network that is compiled asks for it.
+
+    The compiler takes the results of one ``assume_constant_result`` for one tensor, and refuses the second; numbers it takes as
+    often as they come, and an operator makes the tensor of them.
+    """
+
+    @torch.compiler.assume_constant_result
+    def numbers(*arguments: object) -> tuple[tuple[float, ...], tuple[int, ...], bool]:
+        array = make(*arguments)
+        return tuple(array.ravel().tolist()), array.shape, array.dtype.kind == "i"
+
+    def get(*arguments: object) -> torch.Tensor:
+        if torch.compiler.is_compiling():
+            values, sizes, whole = numbers(*arguments)
+            return _constant(torch.empty(0, device="cpu"), values, sizes, whole)
+        return torch.from_numpy(make(*arguments).copy())
+
+    return get
+
+
+@torch.library.custom_op("gaugenet::constant", mutates_args=())
+def _constant(like: torch.Tensor, values: Sequence[float], sizes: Sequence[int], whole: bool) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64 if whole else torch.float64, device=like.device).reshape(list(sizes))
+
+
+@_constant.register_fake
+def _(like: torch.Tensor, values: Sequence[float], sizes: Sequence[int], whole: bool) -> torch.Tensor:
+    return like.new_empty(list(sizes), dtype=torch.int64 if whole else torch.float64)

@@ -9,7 +9,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from .constants import constant_tensor
+from .constants import constant_of
 from .representation import Induced, Irrep, Permutation, Representation, Standard
 
 
@@ -172,7 +172,7 @@ class FiniteGroup(Group):
 
     @property
     def order(self) -> int:
-        return len(_elements(self))
+        return _order(self)
 
     @property
     def elements(self) -> torch.Tensor:
@@ -238,16 +238,6 @@ def _elements(group: FiniteGroup) -> np.ndarray:
     return elements
 
 
-@torch.compiler.assume_constant_result  # torch.compile must not trace how the elements were found
-def _elements_tensor(group: FiniteGroup) -> torch.Tensor:
-    return constant_tensor(_elements(group))
-
-
-@torch.compiler.assume_constant_result
-def _coset_tensor(group: FiniteGroup, subgroup: Group | None) -> torch.Tensor:
-    return constant_tensor(_coset_table(group, subgroup))
-
-
 @lru_cache(maxsize=256)
 def _coset_table(group: FiniteGroup, subgroup: Group | None) -> np.ndarray:
     elements = group.elements
@@ -284,3 +274,11 @@ def closure(generators: np.ndarray, dim: int, limit: int = 10_000) -> np.ndarray
                 if len(elements) > limit:
                     raise ValueError(f"the generators make more than {limit} elements: not a finite group")
     return np.stack(elements)
+
+
+@torch.compiler.assume_constant_result  # torch.compile must not trace how the elements were found
+def _order(group: FiniteGroup) -> int:
+    return len(_elements(group))
+
+
+_elements_tensor, _coset_tensor = constant_of(_elements), constant_of(_coset_table)

@@ -9,7 +9,8 @@ from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
 from gaugenet import FieldType, geometry, groups
 from gaugenet.models import MeshClassifier, MeshUNet
 from gaugenet.nn import GaugeConv, LatticeConv
-from tests.helpers.graphs import two_level_graph
+from tests.helpers.graphs import random_graph, two_level_graph
+from tests.helpers.networks import randomise
 
 FT = FieldType(groups.SO2(), "2x0 + 1x1 + 1x2")
 
@@ -115,3 +116,14 @@ def test_lattices_compile_and_differentiate():
     assert torch.allclose(vmap(lambda x: conv(x, ico))(torch.stack([x, 2 * x]))[0], expected, rtol=1e-11, atol=1e-12)
     slope = jvp(lambda x: conv(x, ico), (x,), (x,))[1]
     assert torch.allclose(slope, expected - conv(0 * x, ico), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("group", [groups.Cyclic(4), groups.Dihedral(3), groups.SO2()], ids=str)
+def test_networks_compile_whole_on_a_graph_without_a_plan(group):
+    """Every layer asks for the elements of a finite group again: the compiler takes them as numbers."""
+    type = FieldType(group, "2x0 + 1xregular" if group.order else "2x0 + 1x1")
+    first, second = (randomise(GaugeConv(type, type)).double() for _ in range(2))
+    x = torch.randn(40, type.dim, dtype=torch.float64)
+    expected = second(first(x, random_graph(group)), random_graph(group))
+    compiled = torch.compile(lambda x, graph: second(first(x, graph), graph), fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x, random_graph(group)), expected, rtol=1e-12, atol=1e-12)
