@@ -12,6 +12,7 @@ from .backend import choose
 from .cpu import driver as cpu
 from .mixing import OTHER, carried_blocks
 from .plan import EdgeList, EdgePlan
+from .rows import sum_rows
 
 _EDGES = len(EdgeList._fields)
 _LOOPS = {"cpu": cpu}
@@ -56,8 +57,7 @@ def carry_sum(x: Tensor, carrier: Carrier, plan: EdgePlan, copies: int = 1) -> T
     fields = x.unflatten(0, (copies, x.shape[0] // copies))
     transport = edges.transport.to(x.dtype)[None]  # as many axes as the features: onnxruntime wants that
     carried = edges.table.to(x.dtype) * carrier.type.transform(transport, fields[:, edges.source])
-    out = x.new_zeros(copies, edges.rowptr.numel() - 1, x.shape[1])
-    return out.index_add(1, edges.target, carried).flatten(0, 1)
+    return sum_rows(carried, edges.target, edges.rowptr.numel() - 1, 1).flatten(0, 1)
 
 
 @torch.library.custom_op("gaugenet::carry_sum", mutates_args=())

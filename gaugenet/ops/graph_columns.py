@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .backend import transformed
 from .cpu import driver as cpu
+from .rows import sum_rows
 
 
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -19,9 +20,9 @@ def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[
     """
     if _is_fast(x, share):
         return _Moments.apply(x, share, batch, count)
-    mean = x.new_zeros(count, x.shape[1]).index_add(0, batch, x * share[:, None])
+    mean = sum_rows(x * share[:, None], batch, count)
     square = (x - mean[batch]).square() * share[:, None]
-    return mean, torch.zeros_like(mean).index_add(0, batch, square)
+    return mean, sum_rows(square, batch, count)
 
 
 def scale_graphs(x: Tensor, scale: Tensor, shift: Tensor, batch: Tensor) -> Tensor:

@@ -118,13 +118,16 @@ class _Needs(NamedTuple):
 
 
 def _gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, transposed: Tensor, sides: Sides, needs: _Needs, loop: str
+    grad: Tensor, x: Tensor, weight: Tensor, transposed: Tensor, sides: Sides, needs: _Needs, loop: str, traced: bool
 ) -> list[Tensor | None]:
-    """Gradients to x, bias, weight, transposed weight, table and node_table; None where not wanted, or zero."""
+    """Gradients to x, bias, weight, transposed weight, table and node_table; None where not wanted, or zero.
+
+    Args:
+        traced: by operators that a compiler sees, instead of the loop itself.
+    """
     edges, layout = sides.edges, sides.layout
     grad_bias = grad.sum(0) if needs.bias else None
-    compiling = torch.compiler.is_compiling()
-    if torch.is_grad_enabled() and not compiling:  # create_graph: let plain torch be differentiated
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph: let plain torch be differentiated
 
         def one(field: Tensor) -> Tensor:
             return reference.convolve(reference.carry(field[edges.source], edges, layout), field, weight, edges, layout)
@@ -137,14 +140,14 @@ def _gradients(
     grad = grad.contiguous()
     of_table = of_node = grad_x = grad_w = grad_t = None
     if needs.table or needs.node_table:
-        if compiling:
+        if traced:
             of_table, of_node = table_gradient(grad, x, weight, list(edges), layout.tensors, loop)
         else:
             of_table, of_node = LOOPS[loop].table_gradient(grad, x, weight, edges, layout)
         of_table, of_node = of_table.to(edges.table.dtype), of_node.to(edges.node_table.dtype)
 
     def back(grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, need_x: bool) -> tuple[Tensor, Tensor]:
-        if compiling:
+        if traced:
             return convolve_backward(grad, x, weight, list(edges), layout.tensors, need_x, needs.weight, loop)
         return LOOPS[loop].convolve_backward(grad, x, weight, edges, layout, need_x, needs.weight)
 
@@ -182,7 +185,7 @@ class Convolution(torch.autograd.Function):
         need_x, need_bias, first, second, *tables = ctx.needs_input_grad[:6]
         needs = _Needs(need_x, need_bias, first or second, *tables)
         sides = ctx.sides._replace(edges=ctx.sides.edges._replace(table=table, node_table=node_table))
-        grads = _gradients(grad, x, weight, transposed, sides, needs, ctx.loop)
+        grads = _gradients(grad, x, weight, transposed, sides, needs, ctx.loop, traced=False)
         grads[1] = None if grads[1] is None else grads[1].to(ctx.bias_dtype)
         return *grads, None, None
 
@@ -202,7 +205,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
     need_x, need_bias, *need_ws = ctx.needs_input_grad[:4]
     learnt = sides.edges.table.requires_grad, sides.edges.node_table.requires_grad
     needs = _Needs(need_x, need_bias, any(need_ws), *learnt)
-    grad_x, grad_bias, grad_w, grad_t, *of_tables = _gradients(grad, x, weight, transposed, sides, needs, ctx.loop)
+    grad_x, grad_bias, grad_w, grad_t, *of_tables = _gradients(grad, x, weight, transposed, sides, needs, ctx.loop, traced=True)
     of_edges: list[Tensor | None] = [None] * len(edges)
     of_edges[-3:-1] = of_tables  # table and node_table
     nothing = [None] * len(layout), [None] * len(t_edges), [None] * len(t_layout), None

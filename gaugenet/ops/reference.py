@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .mixing import FLIP, PERMUTE, ROTATE, SIGN, Layout
 from .plan import EdgeList
+from .rows import sum_rows
 
 # Bytes of padded neighbour features that one chunk of targets may take: large enough for BLAS, small enough for memory.
 _CHUNK_BYTES = 1 << 26
@@ -59,7 +60,7 @@ def convolve(carried: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout
     table, node_table = edges.table.to(x.dtype), edges.node_table.to(x.dtype)
     if edges.unordered or torch.compiler.is_compiling():  # no data-dependent shapes: the compiler fuses the products itself
         messages = table.unsqueeze(2) * carried.unsqueeze(1)
-        aggregate = x.new_zeros(x.shape[0], *messages.shape[1:]).index_add(0, edges.target, messages)
+        aggregate = sum_rows(messages, edges.target, x.shape[0])
         return _mix(aggregate, x, node_table, matrices, layout)
     parts = [
         _mix(aggregate, x[start:stop], node_table[start:stop], matrices, layout)
@@ -81,7 +82,7 @@ def combine(flat: Tensor, layout: Layout) -> Tensor:
     reduced = flat[:, a] * f + flat[:, b] * g
     width = sum(layout.sizes)
     if width != z.shape[0]:  # some combinations have more than two terms
-        reduced = flat.new_zeros(flat.shape[0], width).index_add(1, z, reduced)
+        reduced = sum_rows(reduced, z, width, 1)
     return reduced
 
 

@@ -1,4 +1,4 @@
-"""A linear map of a few rows of a tensor: one copy forth and one back, where indexing would make several."""
+"""Rows of tensors: sums of those with one index, and a linear map of a few, with one copy forth and one back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ import torch
 from torch import Tensor
 
 from .backend import transformed
+
+
+def sum_rows(values: Tensor, index: Tensor, count: int, dim: int = 0) -> Tensor:
+    """Sums of the slices of ``values`` along ``dim`` that have the same index: ``count`` of them.
+
+    A compiler gets it as ``scatter_add``: onnxruntime runs what ``index_add`` becomes (ScatterND) on several threads and loses
+    terms where an index occurs twice.
+    """
+    shape = list(values.shape)
+    size, shape[dim] = shape[dim], count
+    out = values.new_zeros(shape)
+    if not torch.compiler.is_compiling():
+        return out.index_add(dim, index, values)
+    ones = [1] * values.ndim
+    ones[dim] = size
+    return out.scatter_add(dim, index.view(ones).expand(values.shape), values)
 
 
 def map_rows(x: Tensor, node: Tensor, matrix: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_number
 from ...fields import FieldType, check_field_types
+from ...ops.rows import sum_rows
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import Invariants, blocks_of, traced
 from ..precision import room_for_squares
@@ -112,5 +113,5 @@ def global_mean(x: Tensor, graph: Any) -> Tensor:
     if batch is None:
         return weight @ x.unflatten(0, (-1, num_nodes)) / weight.sum()
     num_graphs = graph.num_graphs
-    total = weight.new_zeros(num_graphs).index_add(0, batch, weight)
-    return x.new_zeros(num_graphs, x.shape[1]).index_add(0, batch, x * weight[:, None]) / total[:, None]
+    total = sum_rows(weight, batch, num_graphs)
+    return sum_rows(x * weight[:, None], batch, num_graphs) / total[:, None]

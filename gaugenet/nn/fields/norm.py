@@ -12,6 +12,7 @@ from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...ops.columns import column_moments, scale_columns
 from ...ops.graph_columns import graph_moments, scale_graphs
+from ...ops.rows import sum_rows
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import BATCH_NORM, LayerNorm, blocks_of, traced
 from ..precision import no_autocast
@@ -150,7 +151,7 @@ class FieldNorm(ConstantModule, Pixelwise):
             batch = torch.arange(copies, device=x.device).repeat_interleave(nodes)
         else:
             count = graph.num_graphs
-            share = share / share.new_zeros(count).index_add(0, batch, share)[batch]
+            share = share / sum_rows(share, batch, count)[batch]
         mean, spread = graph_moments(x, share, batch, count)
         return scale_graphs(x, *self._scale_and_shift(*self._statistics(mean, spread)), batch)
 
@@ -158,10 +159,10 @@ class FieldNorm(ConstantModule, Pixelwise):
         """Invariant means (..., means) and mean squares about them (..., copies), of means and variances of columns."""
         place, factor = self.place.flatten(), self.constant("factor", mean)
         weighted = (mean.unsqueeze(-2) * factor).flatten(-2)
-        invariant = mean.new_zeros(*mean.shape[:-1], self._means).index_add(-1, place, weighted)
+        invariant = sum_rows(weighted, place, self._means, -1)
         # mean |f - P mu|^2 from the variance about the mean of every column
         power = (spread + (mean - self._centre(invariant)).square()) * self.constant("part", mean)
-        return invariant, power.new_zeros(*power.shape[:-1], self._copies).index_add(-1, self.copy_of, power)
+        return invariant, sum_rows(power, self.copy_of, self._copies, -1)
 
     def _centre(self, mean: Tensor) -> Tensor:
         """P mu: invariant means (..., means) in their columns (..., dim)."""

@@ -12,6 +12,7 @@ from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
 from ...kernels.quadrature.cone_angles import is_cone
 from ...ops import kept_plan, map_rows
+from ...ops.rows import sum_rows
 from ...settings import KeepsSettings
 from ..tensor_checks import GraphLike, check_features, count_copies
 
@@ -118,7 +119,7 @@ class ConePoints(KeepsSettings, ConstantModule):
         plan = plan.repeated(x.shape[0])
         if self.mode == "average":
             near = self.project(x[plan.source]) * plan.part.to(x.dtype)[:, None]
-            new = x.new_zeros(plan.node.numel(), x.shape[1]).index_add(0, plan.place, near)
+            new = sum_rows(near, plan.place, plan.node.numel())
             return x.index_copy(0, plan.node, new)
         if self.mode == "zero":
             return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))

@@ -15,6 +15,7 @@ from ...kernels.constants import ConstantModule
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ...ops.rows import sum_rows
 from ...settings import KeepsSettings
 from ..tensor_checks import (
     LatticeLike,
@@ -151,7 +152,7 @@ class LatticePool(KeepsSettings, ConstantModule):
         source = torch.cat([graph.edge_index[0, here], centre])
         transport = torch.cat([turn[target[here]] @ graph.transport[here], turn])
         target, factor = torch.cat([target[here], coarse[centre]]), torch.cat([factor[here], own])
-        whole = factor.new_zeros(centre.numel()).index_add(0, target, factor)
+        whole = sum_rows(factor, target, centre.numel())
         used = factor > 0
         return source[used], target[used], transport[used], (factor / whole[target])[used]
 

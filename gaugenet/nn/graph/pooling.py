@@ -8,6 +8,7 @@ from torch import Tensor
 from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
+from ...ops.rows import sum_rows
 from ...settings import KeepsSettings
 from ..tensor_checks import ClusteredGraph, check_clusters, check_features, check_transport, count_copies
 
@@ -69,7 +70,7 @@ class GaugePool(KeepsSettings):
         sizes = graph.cluster.shape[0], graph.coarse.radius.shape[0]
         area = getattr(graph, "area", None)
         area = torch.ones_like(graph.cluster_transport[:, 0, 0]) if area is None else area
-        part = area / area.new_zeros(sizes[1]).index_add(0, graph.cluster, area)[graph.cluster]
+        part = area / sum_rows(area, graph.cluster, sizes[1])[graph.cluster]
         source = torch.arange(sizes[0], device=graph.cluster.device)
         return make_sum_plan(source, graph.cluster, graph.cluster_transport, part, sizes, self.in_type.group)
 
@@ -123,6 +124,6 @@ def _largest_copy(block: Tensor, cluster: Tensor, num_coarse: int) -> Tensor:
     best = best.scatter_reduce(0, cluster[:, None].expand_as(power), power.detach(), "amax")
     # Ties (mirror symmetry) would flip with rounding if the first one won.
     chosen = (power.detach() >= best[cluster] * (1 - 1e-6)).to(block.dtype)
-    count = chosen.new_zeros(num_coarse, chosen.shape[1]).index_add(0, cluster, chosen)
-    total = block.new_zeros(num_coarse, *block.shape[1:]).index_add(0, cluster, block * chosen[:, None])
+    count = sum_rows(chosen, cluster, num_coarse)
+    total = sum_rows(block * chosen[:, None], cluster, num_coarse)
     return total / count[:, None]
