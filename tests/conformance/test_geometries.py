@@ -70,7 +70,7 @@ OTHERS = {
     "load_mesh", "check_mesh", "inspect_mesh", "repair_mesh", "find_meshes", "preprocess", "process_one",
     "fibonacci_points", "healpix_centers", "healpix_neighbours", "healpix_parents", "nest_to_ring", "ring_to_nest",
     "latlon_nodes", "latlon_rings", "icosahedron_symmetries", "moebius_symmetries",
-    "build_hierarchy", "compute_features", "smooth_field",
+    "build_hierarchy", "compute_features", "smooth_field", "TriangleMesh", "mirror",
 }  # fmt: skip
 CASES = [pytest.param(make, group, id=f"{name}-{k}") for name, cases in MAKERS.items() for k, (make, group) in enumerate(cases)]
 every = pytest.mark.parametrize(("make", "group"), CASES)

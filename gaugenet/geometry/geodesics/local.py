@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ...compiled import njit
-from .windows import INSIDE, geodesics_from, pop, push
+from .heap import pop, push
+from .windows import INSIDE, geodesics_from
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from ...compiled import njit
+from .heap import pop, push
 
 TIE = 1e-9  # relative difference of lengths under which two geodesics count as equally short
 SAME = 1e-6  # angles closer than this belong to one geodesic that two windows found
@@ -28,45 +29,6 @@ INSIDE = 1e-9  # relative slack of the radius, so that vertices exactly on it do
 @njit(cache=True, nogil=True, error_model="numpy")
 def _cross(ax, ay, bx, by):
     return ax * by - ay * bx
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def push(heap_key, heap_id, size, key, item):
-    """Add to a binary min-heap with room; returns the new size."""
-    i = size
-    while i > 0:
-        up = (i - 1) >> 1
-        if heap_key[up] <= key:
-            break
-        heap_key[i] = heap_key[up]
-        heap_id[i] = heap_id[up]
-        i = up
-    heap_key[i] = key
-    heap_id[i] = item
-    return size + 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def pop(heap_key, heap_id, size):
-    """Remove the smallest; returns (key, item, new size)."""
-    key, item = heap_key[0], heap_id[0]
-    size -= 1
-    last_key, last_id = heap_key[size], heap_id[size]
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and heap_key[child + 1] < heap_key[child]:
-            child += 1
-        if heap_key[child] >= last_key:
-            break
-        heap_key[i] = heap_key[child]
-        heap_id[i] = heap_id[child]
-        i = child
-    heap_key[i] = last_key
-    heap_id[i] = last_id
-    return key, item, size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -110,6 +110,8 @@ class FieldNorm(ConstantModule, Pixelwise):
         check_features(x, self.in_type, self.gamma, "FieldNorm")
         if self.mode == "graph" and graph is None:
             raise ValueError('FieldNorm(mode="graph") has statistics of every graph: call it with the graph, norm(x, graph)')
+        if graph is not None:
+            count_copies(graph, x.shape[0], graph.radius.shape[0], "FieldNorm")
         if x.dtype == torch.float16 or (x.dtype == torch.bfloat16 and self.mode == "graph"):
             with no_autocast(x):
                 return self._normalised(x.float(), graph).to(x.dtype)

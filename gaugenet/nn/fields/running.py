@@ -41,8 +41,8 @@ class InvariantBatchNorm(nn.BatchNorm1d):
             var, mean = torch.var_mean(x, 0)
             self.num_batches_tracked += 1
             share = newest_share(self.momentum, self.num_batches_tracked, mean.dtype)
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(var, share)
+            self.running_mean.lerp_(mean.to(self.running_mean), share)
+            self.running_var.lerp_(var.to(self.running_var), share)
         return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 

@@ -289,8 +289,8 @@ def test_classes_of_users_and_of_ours():
     net = randomise(Residual())
     plain = export(net, x)
     assert type(plain.conv) is nn.Conv2d and torch.allclose(plain(x), net(x), atol=1e-5)
-    strip = torch.randn(1, 1, 8, 12)
-    model = trained(MobiusCNN("regular", widths=(2, 2)), torch.cat([strip, strip])).eval()
+    strip, strips = torch.randn(1, 1, 8, 12), torch.randn(8, 1, 8, 12)
+    model = trained(MobiusCNN("regular", widths=(2, 2)), strips).eval()
     assert torch.allclose(export(model, strip)(strip), model(strip), atol=1e-5)
 
 
