@@ -135,9 +135,9 @@ def _arrays(edges: EdgeList, layout: Layout, dtype: torch.dtype) -> list:
 
 
 def _step(layout: Layout, dtype: torch.dtype) -> int:
-    """Nodes to a chunk."""
+    """Nodes to a chunk: whole tiles of every shape, and enough of them for a pass over wide weights."""
     width = sum(layout.sizes)
-    return max(16, min(512, _CHUNK_BYTES // max(1, width * dtype.itemsize)) // 8 * 8)
+    return max(48, min(504, _CHUNK_BYTES // max(1, width * dtype.itemsize)) // 24 * 24)
 
 
 def _bounds(num_nodes: int) -> Tensor:
