@@ -136,7 +136,7 @@ class ShapeDataset(Dataset):
 
     def _uncommon_data(self) -> list[str]:
         """Attributes that only some of the meshes bring (a colour, groups): a batch of graphs cannot have them."""
-        found = [_data_shapes(self._folder / record) for record in {self._records[name] for name in self.names}]
+        found = [_data_shapes(record) for record in {self._records[name] for name in self.names}]
         every = set.intersection(*found) if found else set()
         names = sorted({name for shapes in found for name, _ in shapes - every})
         if names:

@@ -12,7 +12,7 @@ from gaugenet import geometry
 from gaugenet.groups.harmonic_action import harmonic_action
 from gaugenet.kernels import BSpline, GaussianRings, RadialMLP
 from gaugenet.kernels.polar import PolarColumns
-from gaugenet.kernels.quadrature import builder, match_moments, nodes
+from gaugenet.kernels.quadrature import builder, eigenvalues, match_moments
 from gaugenet.kernels.quadrature.moments import angular_gram
 
 
@@ -174,7 +174,7 @@ def test_extreme_eigenvalues():
             a = np.zeros((size, 12))
             a[:, :size] = points.T @ points
             expected = np.linalg.eigvalsh(a[:, :size])
-            found = nodes._extreme_eigenvalues(a.ravel().copy(), size, 12)
+            found = eigenvalues.extreme_eigenvalues(a.ravel().copy(), size, 12)
             np.testing.assert_allclose(found, expected[[0, -1]], rtol=1e-12, atol=1e-14 * expected[-1])
 
 
