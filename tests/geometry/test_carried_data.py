@@ -198,7 +198,7 @@ def test_stl_attributes_and_glb_colours():
     assert not mesh.vertex_data and "color" in str(mesh.warnings[0])
 
 
-def test_process_one_and_data_sets(tmp_path):
+def test_process_one_and_data_sets(tmp_path, monkeypatch):
     def write(name: str, mesh, more: str = "") -> None:
         v, f = mesh
         path = tmp_path / "in" / name
@@ -215,6 +215,9 @@ def test_process_one_and_data_sets(tmp_path):
     assert np.array_equal(geom.vertex_data["ids"], geom.metadata["vertex_ids"])
     with pytest.warns(UserWarning, match="not all meshes have them alike: face_group"):
         dataset = ShapeDataset(tmp_path / "in", params, records=tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="face_group"):  # from folders that are named from here, too
+        assert len(ShapeDataset("in", params, records="relative")) == 2
     batch = Batch.from_data_list([dataset[0], dataset[1]])
     assert "face_group" not in dataset[1] and torch.equal(batch.on_input_vertices(batch.vertex_ids)[:66], torch.arange(66))
     assert batch.vertex_color.shape == (batch.num_nodes, 3)
