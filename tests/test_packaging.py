@@ -72,7 +72,7 @@ def test_compiled_functions_take_the_one_way():
 
 
 def test_the_source_distribution_is_whole(tmp_path):
-    pytest.importorskip("setuptools", "77")
+    pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptools 77 to build a source distribution")
     build = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
     run = python("-c", f"import os; os.chdir({str(ROOT)!r}); {build}")
     assert run.returncode == 0, run.stderr[-2000:]

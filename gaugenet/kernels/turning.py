@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..compiled import njit
+from ..ops.cpu.tiles import ENTRY
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**ENTRY)
 def turn_circular(g, table, out, num_radial, max_frequency):
     """out[e, b] = D(g[e]) table[e, b], with D of :func:`gaugenet.groups.harmonic_action.circular_action`.
 

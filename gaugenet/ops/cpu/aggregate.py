@@ -123,32 +123,27 @@ def places_of(layout, padded, s0, groups, span, dtype):
     return (wide[:i], wide_factors[:i]), (rest[:j], rest_factors[:j])
 
 
-@njit(**OPTIONS)
-def set_row(out, to, values, a, b, mul, f, g):
-    k = 0
-    while k + PANEL <= mul:
-        set_wide(out, to + k, values, a + k, b + k, f, g)
-        k += PANEL
-    while k + _NARROW <= mul:
-        _set_narrow(out, to + k, values, a + k, b + k, f, g)
-        k += _NARROW
-    while k < mul:
-        _set_one(out, to + k, values, a + k, b + k, f, g)
-        k += 1
+def _make_row(wide, narrow, one):
+    """A function of rows of any length, from those of a panel, of half a panel and of one number."""
+
+    @njit(**OPTIONS)
+    def row(out, to, values, a, b, mul, f, g):
+        k = 0
+        while k + PANEL <= mul:
+            wide(out, to + k, values, a + k, b + k, f, g)
+            k += PANEL
+        while k + _NARROW <= mul:
+            narrow(out, to + k, values, a + k, b + k, f, g)
+            k += _NARROW
+        while k < mul:
+            one(out, to + k, values, a + k, b + k, f, g)
+            k += 1
+
+    return row
 
 
-@njit(**OPTIONS)
-def add_row(out, to, values, a, b, mul, f, g):
-    k = 0
-    while k + PANEL <= mul:
-        add_wide(out, to + k, values, a + k, b + k, f, g)
-        k += PANEL
-    while k + _NARROW <= mul:
-        _add_narrow(out, to + k, values, a + k, b + k, f, g)
-        k += _NARROW
-    while k < mul:
-        _add_one(out, to + k, values, a + k, b + k, f, g)
-        k += 1
+set_row = _make_row(set_wide, _set_narrow, _set_one)
+add_row = _make_row(add_wide, _add_narrow, _add_one)
 
 
 @njit(**OPTIONS)
