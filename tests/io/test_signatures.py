@@ -82,7 +82,7 @@ def test_inspect_of_damaged_files_is_never_a_traceback(tmp_path, capsys, kind):
 def test_inspect_of_every_pathology(tmp_path, capsys, name):
     case = cases()[name]
     if case.faces.shape[1] != 3 or not len(case.faces) or case.faces.min() < 0:
-        pytest.skip("no triangles, or ids below zero, which an OBJ file counts from the end: no such file says what this case says")
+        pytest.skip("no triangles, or ids below zero, which an OBJ file counts from the end")
     assert main(["inspect", str(obj(tmp_path / "a.obj", case))]) in (0, 1)
     assert "defect" not in capsys.readouterr().err
 
