@@ -30,8 +30,6 @@ EXCEPTIONS = {
 }  # fmt: skip
 #: networks and what else takes options: their defaults are their publications'
 PRESETS = (nn.BlockOptions, nn.ConvBlock, nn.ResidualBlock, models.EncoderOptions)
-#: being made equal with the defaults of training
-OPEN = ("radial", "norm")
 
 
 def defaults() -> dict[str, dict[str, list[str]]]:
@@ -41,7 +39,7 @@ def defaults() -> dict[str, dict[str, list[str]]]:
         if not callable(value) or value in PRESETS:
             continue
         for p in inspect.signature(value).parameters.values():
-            if p.default is not p.empty and p.name not in OPEN:
+            if p.default is not p.empty:
                 found.setdefault(p.name, {}).setdefault(repr(p.default), []).append(name)
     return found
 
@@ -61,5 +59,5 @@ def test_one_name_has_one_default():
 
 def test_networks_on_graphs_share_what_no_publication_says():
     graphs = [m for m in map(vars(models).get, models.__all__) if inspect.isclass(m) and issubclass(m, models.GaugeEncoder)]
-    for argument in ("activation", "dropout", "quadrature"):
+    for argument in ("activation", "dropout", "norm", "quadrature", "radial"):
         assert len({inspect.signature(m).parameters[argument].default for m in graphs}) == 1, argument

@@ -21,8 +21,6 @@ from .taps import TapBasis, hexagonal_taps, tap_permutation
 
 # Log maps within this of a tap, in lattice spacings, lie on it: records hold float32.
 TOLERANCE = 1e-3
-# Edges whose taps are looked up at a time.
-_EDGES = 1 << 17
 
 
 class TapColumns(Columns):
@@ -54,12 +52,19 @@ class TapColumns(Columns):
             raise ValueError(
                 f"{layer} has taps of dimension {self.taps.shape[1]} but the graph log maps of {graph.log.shape[1]}"
             )
-        edge, tap = self._taps_of(graph, layer)
-        self._check_alone(graph, edge, tap, layer)
+        tap, away, reached = self._nearest(graph)
         nodes, target = graph.radius.shape[0], graph.edge_index[1]
-        table = graph.log.new_zeros(target.numel(), self.size)
+        place = target * self.size + tap
+        if torch.compiler.is_compiling():  # which edges are wrong cannot be asked there
+            count = place.new_zeros(nodes * self.size).scatter_add(0, place, reached.to(place.dtype))
+            fits = ~(reached & (away > TOLERANCE)).any() & ~(count > 1).any()
+            torch._assert_async(fits, f"{layer}: log maps on none of its taps, or two of one node on one tap")
+        else:
+            self._check_on_taps(graph, away, reached, layer)
+            self._check_alone(graph, place, reached, layer)
         turns = full_turns(getattr(graph, "cone_angle", None))
-        table[edge, tap] = 1.0 if turns is None else turns[target[edge]].to(table)
+        value = reached.to(graph.log.dtype) if turns is None else reached * turns[target].to(graph.log.dtype)
+        table = graph.log.new_zeros(target.numel(), self.size).scatter(1, tap[:, None], value[:, None])
         node = table.new_zeros(nodes, self.size)
         if self.centre is not None:
             node[:, self.centre] = 1
@@ -68,33 +73,36 @@ class TapColumns(Columns):
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         return torch.zeros_like(table).scatter(1, self.moved.to(table.device)[element], table)
 
-    def _taps_of(self, graph: Any, layer: str) -> tuple[Tensor, Tensor]:
-        """Edges within reach of the taps, and the tap of each."""
+    def _nearest(self, graph: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """(E,) number of the nearest tap, distance to it in lattice spacings, and whether the edge is within reach of any."""
         target, length = graph.edge_index[1], graph.log.norm(dim=1)
         spacing = length.new_full((graph.radius.shape[0],), torch.inf).scatter_reduce(0, target, length, "amin")
         points = graph.log / spacing[target, None]
-        taps = torch.from_numpy(self.taps).to(points)
-        edge = (points.norm(dim=1) <= taps.norm(dim=1).max() + TOLERANCE).nonzero()[:, 0]
-        found = []
-        for part in edge.split(_EDGES):
-            away, tap = torch.linalg.vector_norm(points[part, None] - taps, dim=-1).min(1)
-            off = (away > TOLERANCE).nonzero()
-            if off.numel():
-                e = int(part[off[0, 0]])
-                q, p = graph.edge_index[:, e].tolist()
-                where = [round(c, 4) for c in points[e].tolist()]
-                raise ValueError(
-                    f"{layer}: edge {e} from node {q} to node {p} has the log map {where} in lattice spacings, on none of "
-                    f"the {self.size} taps: take taps of the graph's lattice, or GaugeConv with kernels.Polar"
-                )
-            found.append(tap)
-        return edge, torch.cat(found) if found else edge
+        reached = points.norm(dim=1) <= float(np.linalg.norm(self.taps, axis=1).max()) + TOLERANCE
+        tap, best = torch.zeros_like(target), torch.full_like(length, torch.inf)
+        for number, offset in enumerate(torch.from_numpy(self.taps).to(points)):
+            away = torch.linalg.vector_norm(points - offset, dim=1)
+            tap, best = torch.where(away < best, number, tap), torch.minimum(away, best)
+        return tap, best, reached
 
-    def _check_alone(self, graph: Any, edge: Tensor, tap: Tensor, layer: str) -> None:
+    def _check_on_taps(self, graph: Any, away: Tensor, reached: Tensor, layer: str) -> None:
+        """Raise when an edge within reach is on no tap."""
+        off = (reached & (away > TOLERANCE)).nonzero()
+        if off.numel():
+            e = int(off[0, 0])
+            q, p = graph.edge_index[:, e].tolist()
+            to_p = graph.edge_index[1] == p
+            where = [round(c, 4) for c in (graph.log[e] / graph.log[to_p].norm(dim=1).min()).tolist()]
+            raise ValueError(
+                f"{layer}: edge {e} from node {q} to node {p} has the log map {where} in lattice spacings, on none of "
+                f"the {self.size} taps: take taps of the graph's lattice, or GaugeConv with kernels.Polar"
+            )
+
+    def _check_alone(self, graph: Any, place: Tensor, reached: Tensor, layer: str) -> None:
         """Raise when two neighbours of a node are on one tap."""
-        place = graph.edge_index[1, edge] * self.size + tap
-        order = torch.argsort(place, stable=True)
-        twice = (place[order].diff() == 0).nonzero()
+        edge = reached.nonzero()[:, 0]
+        order = torch.argsort(place[edge], stable=True)
+        twice = (place[edge][order].diff() == 0).nonzero()
         if twice.numel():
             first, second = (int(edge[order[twice[0, 0] + k]]) for k in range(2))
             raise ValueError(

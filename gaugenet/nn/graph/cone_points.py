@@ -30,6 +30,8 @@ class ConePlan(NamedTuple):
     Attributes:
         node: (C,) ids. source: (K,) ids of nearest neighbours, place: (K,) which cone point they belong to, part: (K,) one over
             their number. num_nodes: N, an empty tensor of shape (N, 0).
+        mask: (N,) whether a node is one, where all nodes and edges stand in the other arrays (of edges that are not wanted,
+            part is 0): what a compiler makes, for which their number would be a shape that it cannot know. None otherwise.
     """
 
     node: Tensor
@@ -37,6 +39,7 @@ class ConePlan(NamedTuple):
     place: Tensor
     part: Tensor
     num_nodes: Tensor
+    mask: Tensor | None = None
 
     def repeated(self, rows: int) -> ConePlan:
         """The plan of as many fields, one under the other, as have these rows."""
@@ -47,7 +50,8 @@ class ConePlan(NamedTuple):
         field = torch.arange(copies, device=self.node.device)[:, None]
         node, source = ((field * nodes + ids).flatten() for ids in (self.node, self.source))
         place = (field * cones + self.place).flatten()
-        return ConePlan(node, source, place, self.part.repeat(copies), self.num_nodes.new_zeros(rows, 0))
+        mask = None if self.mask is None else self.mask.repeat(copies)
+        return ConePlan(node, source, place, self.part.repeat(copies), self.num_nodes.new_zeros(rows, 0), mask)
 
 
 def cone_plan(graph: GraphLike) -> ConePlan | None:
@@ -55,6 +59,8 @@ def cone_plan(graph: GraphLike) -> ConePlan | None:
     angle = getattr(graph, "cone_angle", None)
     if angle is None:
         return None
+    if torch.compiler.is_compiling():
+        return _masked_plan(graph, angle)
     node = is_cone(angle).nonzero()[:, 0]
     if not node.numel():
         return None
@@ -68,6 +74,16 @@ def cone_plan(graph: GraphLike) -> ConePlan | None:
     source, place = source[near], place[near]
     count = angle.new_zeros(node.numel()).index_add(0, place, angle.new_ones(place.numel()))
     return ConePlan(node, source, place, 1 / count[place], angle.new_zeros(angle.numel(), 0))
+
+
+def _masked_plan(graph: GraphLike, angle: Tensor) -> ConePlan:
+    """As :func:`cone_plan`, with shapes that do not depend on the numbers."""
+    source, target = graph.edge_index
+    distance, mask, node = graph.log.norm(dim=1), is_cone(angle), torch.arange(angle.numel(), device=angle.device)
+    shortest = distance.new_full((angle.numel(),), torch.inf).scatter_reduce(0, target, distance, "amin")
+    near = (mask[target] & (distance <= shortest[target] * (1 + _TIE))).to(angle.dtype)
+    count = sum_rows(near, target, angle.numel())
+    return ConePlan(node, source, target, near / count.clamp_min(1)[target], angle.new_zeros(angle.numel(), 0), mask)
 
 
 class ConePoints(KeepsSettings, ConstantModule):
@@ -120,7 +136,9 @@ class ConePoints(KeepsSettings, ConstantModule):
         if self.mode == "average":
             near = self.project(x[plan.source]) * plan.part.to(x.dtype)[:, None]
             new = sum_rows(near, plan.place, plan.node.numel())
-            return x.index_copy(0, plan.node, new)
+            return x.index_copy(0, plan.node, new) if plan.mask is None else torch.where(plan.mask[:, None], new, x)
+        if plan.mask is not None:
+            return torch.where(plan.mask[:, None], 0 if self.mode == "zero" else self.project(x), x)
         if self.mode == "zero":
             return map_rows(x, plan.node, x.new_zeros(x.shape[1], x.shape[1]))
         blocks = [self.constant(f"projector_{b}", x) for b in range(len(self.in_type.blocks))]

@@ -12,6 +12,7 @@ from ...checks import check_choice
 from ...fields import FieldType, check_field_types
 from ...kernels import CoefficientTable
 from ...kernels.constants import ConstantModule
+from ...kernels.quadrature.cone_angles import is_cone
 from ...kernels.tap_kernels import TapColumns
 from ...kernels.taps import hexagonal_taps
 from ...ops import Carrier, EdgePlan, carry_sum, kept_plan, make_sum_plan
@@ -137,7 +138,8 @@ class LatticePool(KeepsSettings, ConstantModule):
         source = element = there = conical = centre.new_zeros(0)
         if self.reduce == "max":
             source, element, there = self._by_tap(graph, table, centre, turn)
-            conical = torch.isin(centre, cone.node) if cone is not None else torch.zeros_like(centre, dtype=torch.bool)
+            angle = getattr(graph, "cone_angle", None)
+            conical = torch.zeros_like(centre, dtype=torch.bool) if angle is None else is_cone(angle)[centre]
         return PoolPlan(plan, source, element, there, conical, cone, cone_plan(coarse), sizes)
 
     def _edges(
@@ -147,28 +149,30 @@ class LatticePool(KeepsSettings, ConstantModule):
         coarse = torch.full_like(graph.radius, -1, dtype=torch.int64)
         coarse[centre] = torch.arange(centre.numel(), device=centre.device)
         factor, target = table.edge.sum(1), coarse[graph.edge_index[1]]
-        here = (factor > 0) & (target >= 0)
         own = table.node[centre].sum(1)
+        here = (factor > 0) & (target >= 0)
+        if torch.compiler.is_compiling():  # edges that are not wanted stay, with the weight 0
+            factor, target, here = factor * here, target.clamp_min(0), torch.ones_like(here)
         source = torch.cat([graph.edge_index[0, here], centre])
         transport = torch.cat([turn[target[here]] @ graph.transport[here], turn])
         target, factor = torch.cat([target[here], coarse[centre]]), torch.cat([factor[here], own])
         whole = sum_rows(factor, target, centre.numel())
-        used = factor > 0
+        used = slice(None) if torch.compiler.is_compiling() else factor > 0
         return source[used], target[used], transport[used], (factor / whole[target])[used]
 
     def _by_tap(
         self, graph: LatticeLike, table: CoefficientTable, centre: Tensor, turn: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Node, transporter and presence at every tap of the coarse points, (M, T)."""
+        edge = torch.arange(table.edge.shape[0], device=centre.device)[:, None]
+        target = graph.edge_index[1][:, None].expand(table.edge.shape)
         place = torch.full_like(table.node, -1, dtype=torch.int64)
-        edge, tap = table.edge.nonzero(as_tuple=True)
-        place[graph.edge_index[1, edge], tap] = edge
-        own = table.node.nonzero(as_tuple=True)
+        place = place.scatter_reduce(0, target, torch.where(table.edge > 0, edge, -1), "amax")
         place, there = place[centre], (place >= 0)[centre]
         transport = turn[:, None] @ graph.transport[place.clamp_min(0)]
         source = graph.edge_index[0][place.clamp_min(0)]
-        if own[0].numel():
-            transport[:, own[1][0]], source[:, own[1][0]], there[:, own[1][0]] = turn, centre, True
+        if (own := self.columns.centre) is not None:
+            transport[:, own], source[:, own], there[:, own] = turn, centre, True
         return source, self.in_type.group.nearest(transport, _NEAREST), there
 
     def _largest(self, x: Tensor, plan: PoolPlan, copies: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
 
 from gaugenet import FieldType, geometry, groups
 from gaugenet.models import MeshClassifier, MeshUNet
-from gaugenet.nn import GaugeConv, LatticeConv
+from gaugenet.nn import ConePoints, GaugeConv, LatticeConv, LatticePool
 from tests.helpers.graphs import random_graph, two_level_graph
 from tests.helpers.networks import randomise
 
@@ -127,3 +127,40 @@ def test_networks_compile_whole_on_a_graph_without_a_plan(group):
     expected = second(first(x, random_graph(group)), random_graph(group))
     compiled = torch.compile(lambda x, graph: second(first(x, graph), graph), fullgraph=True, backend="aot_eager")
     assert torch.allclose(compiled(x, random_graph(group)), expected, rtol=1e-12, atol=1e-12)
+
+
+_C6 = groups.Cyclic(6)
+
+
+@pytest.mark.parametrize("corners", ["cone", "zero", "average"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda corners: LatticeConv(FieldType(_C6, "1xregular + 1x1"), FieldType(_C6, "2x0"), corners=corners),
+        lambda corners: GaugeConv(FieldType(_C6, "1xregular + 1x1"), FieldType(_C6, "1xregular"), corners=corners),
+        lambda corners: LatticePool(FieldType(_C6, "1x0 + 1x1"), corners=corners),
+        lambda corners: LatticePool(FieldType(_C6, "2xregular"), "max", corners=corners),
+        lambda corners: LatticePool(FieldType(_C6, "1x1"), "stride", corners=corners),
+        lambda corners: ConePoints(FieldType(_C6, "1xregular + 1x1"), corners),
+    ],
+    ids=["lattice conv", "gauge conv", "mean", "max", "stride", "points"],
+)
+def test_lattices_compile_whole_without_a_plan(make, corners):
+    """Cone points and taps are found with shapes that do not depend on the numbers."""
+    layer = randomise(make(corners)).double()
+    graphs = [geometry.icosahedron(2, levels=1).to_graph() for _ in range(2)]
+    x = torch.randn(graphs[0].num_nodes, layer.in_type.dim, dtype=torch.float64)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x, graphs[0]), layer(x, graphs[1]), rtol=1e-12, atol=1e-13)
+    assert not graphs[0].plans
+    torch._dynamo.reset()
+
+
+def test_compiled_taps_refuse_other_lattices():
+    layer = LatticeConv(FieldType(_C6, "1xregular"), FieldType(_C6, "1x0"))
+    graph = geometry.icosphere(1).to_graph()
+    graph.log[0] *= 1.3
+    graph.log[0] @= torch.tensor([[0.9, 0.4], [-0.4, 0.9]], dtype=graph.log.dtype)
+    with pytest.raises(RuntimeError, match="on none of its taps"):
+        torch.compile(layer, fullgraph=True, backend="aot_eager")(torch.randn(graph.num_nodes, 6), graph)
+    torch._dynamo.reset()
