@@ -59,5 +59,5 @@ def test_one_name_has_one_default():
 
 def test_networks_on_graphs_share_what_no_publication_says():
     graphs = [m for m in map(vars(models).get, models.__all__) if inspect.isclass(m) and issubclass(m, models.GaugeEncoder)]
-    for argument in ("activation", "dropout", "norm", "quadrature", "radial"):
+    for argument in ("activation", "dropout", "norm", "quadrature"):
         assert len({inspect.signature(m).parameters[argument].default for m in graphs}) == 1, argument
