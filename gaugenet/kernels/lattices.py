@@ -125,8 +125,11 @@ class Lattice:
         near = np.abs(there - there.round()) < _TOLERANCE
         return (near & (there > -0.5) & (there < np.array(shape) - 0.5)).all((0, -1))
 
-    def taps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def taps(self, size: int, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The taps of a kernel of ``size`` pixels a side about its middle.
+
+        Args:
+            whole: all of the array, as on a torus of that size, instead of those that the symmetries keep in it.
 
         Returns:
             place (T,): where they lie in the weight of conv2d with its spatial axes flattened. taps (T, d): positions.
@@ -135,7 +138,7 @@ class Lattice:
             ValueError: sizes below 1; when the lattice has symmetries that leave no pixel in such an array.
         """
         size = check_int(self, "size", size)
-        inside = self.inside(size)
+        inside = np.ones((size,) * self.dim, bool) if whole else self.inside(size)
         if not inside.any():
             raise ValueError(f"the symmetries of the lattice keep no tap of a kernel of size {size}: take an odd size")
         indices = np.argwhere(inside) - (size - 1) / 2

@@ -121,17 +121,25 @@ class Taps:
         taps: (T, d) offsets in lattice spacings for graphs (:func:`hexagonal_taps`, :func:`square_taps`), by default the
             hexagonal one-ring with its centre. Arrays bring their own taps.
         rings: band-limited kernels on these rings, sampled at the taps, instead of complete ones.
+        period: (d, d), of kernels on arrays that have the size of a torus and are closed by "circular" padding: rows that lead
+            once round it, such as ``5 * np.array(Lattice.of("hexagonal").steps)`` for 5 x 5 pixels. Offsets that differ by a
+            whole combination of them are one tap, and all pixels of the array are taps.
     """
 
     taps: np.ndarray | None = None
     rings: Rings | None = None
+    period: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.rings is not None:
             check_instance(self, "rings", self.rings, Rings, "kernels.Rings, such as Rings.of(5)")
+            if self.period is not None:
+                raise ValueError("kernels.Taps with a period has a weight at every tap: it takes no rings")
 
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
         """One column for every tap."""
+        if self.period is not None:
+            raise ValueError("kernels.Taps with a period is for arrays: nn.GridConv with padding_mode='circular'")
         taps = np.array(hexagonal_taps() if self.taps is None else self.taps, dtype=np.float64)
         expansion = self.on_taps(in_type, out_type, taps)
         expansion.columns = TapColumns(in_type.group, taps)
@@ -150,14 +158,14 @@ class Taps:
             )
         if self.rings is not None:
             return self.rings.on_taps(in_type, out_type, taps)
-        return KernelExpansion(in_type, out_type, partial(TapBasis, taps=taps), dense=True)
+        return KernelExpansion(in_type, out_type, partial(TapBasis, taps=taps, period=self.period), dense=True)
+
+    def _arrays(self) -> tuple:
+        arrays = (None if a is None else np.asarray(a, float).tobytes() for a in (self.taps, self.period))
+        return *arrays, self.rings
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Taps):
-            return NotImplemented
-        if self.taps is None or other.taps is None:
-            return self.taps is other.taps and self.rings == other.rings
-        return np.array_equal(self.taps, other.taps) and self.rings == other.rings
+        return self._arrays() == other._arrays() if isinstance(other, Taps) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((None if self.taps is None else np.asarray(self.taps, float).tobytes(), self.rings))
+        return hash(self._arrays())

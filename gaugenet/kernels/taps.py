@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +62,7 @@ class TapBasis:
     Args:
         rep_in, rep_out: representations of one finite group.
         taps: (T, d) offsets, mapped onto themselves by G.
+        period: (d, d), of kernels on a torus: offsets that differ by a whole combination of its rows are one tap.
 
     Attributes:
         coefficients: (K, dim_out, dim_in, T) float64, orthonormal over the last three axes.
@@ -73,18 +75,25 @@ class TapBasis:
     rep_in: Representation
     rep_out: Representation
     taps: np.ndarray
+    period: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_pair(self.rep_in, self.rep_out, self)
         object.__setattr__(self, "taps", constant_array(self.taps))
+        object.__setattr__(self, "period", None if self.period is None else constant_array(self.period))
         _ = self.entries or self._solution  # taps that the group does not map onto themselves are refused here
 
     def __reduce__(self) -> tuple:
-        return TapBasis, (self.rep_in, self.rep_out, self.taps)
+        return TapBasis, (self.rep_in, self.rep_out, self.taps, self.period)
+
+    @cached_property
+    def _places(self) -> _Places:
+        period = None if self.period is None else self.period.tobytes()
+        return _Places(self.rep_in.group, self.taps.shape, self.taps.tobytes(), period)
 
     @cached_property
     def _solution(self) -> np.ndarray:
-        return _solve(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes())
+        return _solve(self.rep_in, self.rep_out, self._places)
 
     @property
     def coefficients(self) -> torch.Tensor:
@@ -98,7 +107,7 @@ class TapBasis:
         """
         if not (self.rep_in.is_permutation and self.rep_out.is_permutation):
             return None
-        return _orbits(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes())
+        return _orbits(self.rep_in, self.rep_out, self._places)
 
     def __len__(self) -> int:
         return len(self._solution) if self.entries is None else self.entries.number
@@ -107,8 +116,24 @@ class TapBasis:
         return f"TapBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
 
 
-def tap_permutation(group: Group, taps: np.ndarray) -> np.ndarray:
+class _Places(NamedTuple):
+    """Taps and a group that moves them, as the key of what is made of them."""
+
+    group: Group
+    shape: tuple[int, ...]
+    taps: bytes
+    period: bytes | None
+
+    def permutation(self) -> np.ndarray:
+        taps, d = np.frombuffer(self.taps).reshape(self.shape), self.shape[1]
+        return tap_permutation(self.group, taps, None if self.period is None else np.frombuffer(self.period).reshape(d, d))
+
+
+def tap_permutation(group: Group, taps: np.ndarray, period: np.ndarray | None = None) -> np.ndarray:
     """Where each element of a group moves each tap: (order, T) int64, taps[out[g, t]] = g taps[t].
+
+    Args:
+        period: (d, d), of taps on a torus: those that differ by a whole combination of its rows are one.
 
     Raises:
         TypeError: an infinite group.
@@ -121,10 +146,11 @@ def tap_permutation(group: Group, taps: np.ndarray) -> np.ndarray:
         )
     if taps.ndim != 2 or taps.shape[1] != group.dim or not np.isfinite(taps).all():
         raise ValueError(f"taps of {group} are finite numbers of shape (T, {group.dim}), got shape {taps.shape}")
-    if len(taps) > 1 and np.linalg.norm(taps[:, None] - taps, axis=-1)[~np.eye(len(taps), dtype=bool)].min() <= _TOLERANCE:
+    apart = _distance(taps[:, None] - taps, period)
+    if len(taps) > 1 and apart[~np.eye(len(taps), dtype=bool)].min() <= _TOLERANCE:
         raise ValueError("taps must differ from each other, got one of them twice")
     moved = np.einsum("gij,tj->gti", group.elements.numpy(), taps)
-    far = np.linalg.norm(moved[:, :, None] - taps, axis=-1)  # (order, T, T)
+    far = _distance(moved[:, :, None] - taps, period)  # (order, T, T)
     place = far.argmin(-1)
     off = np.take_along_axis(far, place[..., None], -1)[..., 0] > _TOLERANCE
     if off.any():
@@ -136,14 +162,22 @@ def tap_permutation(group: Group, taps: np.ndarray) -> np.ndarray:
     return place
 
 
+def _distance(offsets: np.ndarray, period: np.ndarray | None) -> np.ndarray:
+    """Lengths of offsets (..., d), on a torus of their remainders: zero where the torus brings them together."""
+    if period is not None:
+        steps = offsets @ np.linalg.inv(period)
+        offsets = (steps - steps.round()) @ period
+    return np.linalg.norm(offsets, axis=-1)
+
+
 @lru_cache(maxsize=64)
-def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ...], raw: bytes) -> np.ndarray:
+def _solve(rep_in: Representation, rep_out: Representation, places: _Places) -> np.ndarray:
     """One orbit of taps at a time: the kernel at its first tap commutes with the stabiliser, the group moves it to the rest."""
-    group, taps = rep_in.group, np.frombuffer(raw).reshape(shape)
-    place = tap_permutation(group, taps)
+    group, place = rep_in.group, places.permutation()
+    count = place.shape[1]
     matrices_in, matrices_out = (rep(group.elements).numpy() for rep in (rep_in, rep_out))
-    solutions, done = [], np.zeros(len(taps), bool)
-    for first in range(len(taps)):
+    solutions, done = [], np.zeros(count, bool)
+    for first in range(count):
         if done[first]:
             continue
         fixing = np.flatnonzero(place[:, first] == first)
@@ -151,7 +185,7 @@ def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ..
         at_first = invariant_basis([matrices_out[fixing], matrices_in[fixing]], weights)
         orbit, movers = np.unique(place[:, first], return_index=True)
         done[orbit] = True
-        kernels = np.zeros((len(at_first), rep_out.dim, rep_in.dim, len(taps)))
+        kernels = np.zeros((len(at_first), rep_out.dim, rep_in.dim, count))
         for tap, g in zip(orbit, movers):
             kernels[..., tap] = matrices_out[g] @ at_first @ matrices_in[g].T
         solutions.append(kernels / np.sqrt(len(orbit)))
@@ -161,15 +195,14 @@ def _solve(rep_in: Representation, rep_out: Representation, shape: tuple[int, ..
 
 
 @lru_cache(maxsize=64)
-def _orbits(rep_in: Representation, rep_out: Representation, shape: tuple[int, ...], raw: bytes) -> Entries:
+def _orbits(rep_in: Representation, rep_out: Representation, places: _Places) -> Entries:
     """The same kernels in the same order, in closed form: an orbit's indicator, divided by the root of its size."""
-    group, taps = rep_in.group, np.frombuffer(raw).reshape(shape)
-    place = tap_permutation(group, taps)
+    group, place = rep_in.group, places.permutation()
     # images[g, i]: where g moves component i
     images_in, images_out = (rep(group.elements).numpy().argmax(1) for rep in (rep_in, rep_out))
-    kernel = np.full((rep_out.dim, rep_in.dim, len(taps)), -1)
+    kernel = np.full((rep_out.dim, rep_in.dim, place.shape[1]), -1)
     factor, count = np.zeros(kernel.shape), 0
-    for first in range(len(taps)):
+    for first in range(place.shape[1]):
         if kernel[0, 0, first] >= 0:
             continue
         fixing = np.flatnonzero(place[:, first] == first)

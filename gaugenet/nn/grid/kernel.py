@@ -49,7 +49,8 @@ class GridKernel(ConstantModule, Exportable):
         self.in_type, self.out_type, self.family = in_type, out_type, family
         self.spatial = spatial_axes(in_type)
         self.lattice = Lattice.of(lattice, self.spatial)
-        place, self.taps = self.lattice.taps(kernel_size)
+        whole = getattr(family, "period", None) is not None
+        place, self.taps = self.lattice.taps(kernel_size, whole)
         self.kernel_size, self.groups = int(kernel_size), _check_groups(groups, in_type, out_type)
         self.stride = per_axis("stride", stride, self.spatial, least=1)
         self.dilation = per_axis("dilation", dilation, self.spatial, least=1)
