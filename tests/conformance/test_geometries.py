@@ -53,6 +53,7 @@ MAKERS = {
     "icosahedron": [(lambda: geometry.icosahedron(1, levels=1), C6)],
     "cyclic_structure": [(_crossed, C4)],
     "point_cloud": [(lambda: geometry.point_cloud(_points(), k=12), SO2)],
+    "hyperbolic_plane": [(lambda: geometry.hyperbolic_plane(geometry.hyperbolic_points(60, 1.5)), SO2)],
     "grid": [
         (lambda: geometry.grid((3, 4), 3), C4),
         (lambda: geometry.grid((3, 3, 3), 3), groups.SO3()),
@@ -68,6 +69,7 @@ MAKERS = {
 OTHERS = {
     "Feature", "LocalGeometry", "Pooling", "ProcessParams", "DirectionField",
     "load_mesh", "check_mesh", "inspect_mesh", "repair_mesh", "find_meshes", "preprocess", "process_one",
+    "hyperbolic_points",
     "fibonacci_points", "healpix_centers", "healpix_neighbours", "healpix_parents", "nest_to_ring", "ring_to_nest",
     "latlon_nodes", "latlon_rings", "icosahedron_symmetries", "moebius_symmetries",
     "build_hierarchy", "compute_features", "smooth_field", "TriangleMesh", "mirror",
