@@ -46,7 +46,8 @@ CASES = {
     ),
     kernels.TapBasis: (
         {"rep_in": C4.regular, "rep_out": C4.regular, "taps": TAPS},
-        {"rep_in": (1, SO2.trivial), "rep_out": (1,), "taps": (np.zeros((2, 2)), np.zeros(3))},
+        {"rep_in": (1, SO2.trivial), "rep_out": (1,), "taps": (np.zeros((2, 2)), np.zeros(3))}
+        | {"period": (np.zeros((2, 2)), np.eye(3), np.ones(2))},
     ),
     kernels.RingBasis: (
         {"rep_in": C4.regular, "rep_out": C4.regular, "taps": TAPS, "rings": RINGS},
@@ -56,7 +57,7 @@ CASES = {
     kernels.Interpolated: ({}, {}),
     kernels.HermiteGaussian: ({}, {"effective_size": COUNTS, "scale_size": COUNTS}),
     kernels.CircularHarmonic: ({}, {"rings": COUNTS}),
-    kernels.Taps: ({}, {"rings": (3, "x")}),
+    kernels.Taps: ({}, {"rings": (3, "x"), "period": (3, np.zeros((2, 2)), "x")}),
     kernels.FreeBasis: (
         {"rep_in": groups.Trivial().trivial, "rep_out": groups.Trivial().trivial, "size": 3},
         {"rep_in": (1, C4.trivial), "rep_out": (1,), "size": COUNTS},
@@ -105,6 +106,14 @@ CASES = {
         {"in_type1": TYPES, "in_type2": (3, REGULAR), "out_type": TYPES, "mode": NAMES},
     ),
     nn.TensorNonlinearity: ({"type": IRREPS}, {"type": TYPES, "eps": NUMBERS}),
+    nn.FrechetMean: (
+        {"space": nn.UnitSphere(), "in_points": 3, "out_points": 2},
+        {"space": ("S2", 3), "in_points": COUNTS, "out_points": COUNTS},
+    ),
+    nn.FrechetDistances: ({"space": nn.Rotations()}, {"space": ("SO3", None)}),
+    nn.UnitSphere: ({}, {}),
+    nn.Rotations: ({}, {}),
+    nn.PositiveDefinite: ({"n": 3}, {"n": COUNTS}),
     nn.GridConv: (
         {"in_type": REGULAR, "out_type": REGULAR, "kernel_size": 3},
         {"in_type": TYPES, "out_type": (*TYPES, IRREPS), "kernel_size": COUNTS, "groups": (*COUNTS, 3), "basis": NAMES}

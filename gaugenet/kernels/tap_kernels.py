@@ -17,7 +17,7 @@ from .expansion import KernelExpansion
 from .kernel import CoefficientTable, Columns
 from .quadrature.cone_angles import full_turns
 from .rings import Rings
-from .taps import TapBasis, hexagonal_taps, tap_permutation
+from .taps import TapBasis, check_period, hexagonal_taps, tap_permutation
 
 # Log maps within this of a tap, in lattice spacings, lie on it: records hold float32.
 TOLERANCE = 1e-3
@@ -131,6 +131,8 @@ class Taps:
     period: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.period is not None:
+            object.__setattr__(self, "period", check_period(self.period))
         if self.rings is not None:
             check_instance(self, "rings", self.rings, Rings, "kernels.Rings, such as Rings.of(5)")
             if self.period is not None:

@@ -80,7 +80,7 @@ class TapBasis:
     def __post_init__(self) -> None:
         check_pair(self.rep_in, self.rep_out, self)
         object.__setattr__(self, "taps", constant_array(self.taps))
-        object.__setattr__(self, "period", None if self.period is None else constant_array(self.period))
+        object.__setattr__(self, "period", None if self.period is None else check_period(self.period, self.rep_in.group.dim))
         _ = self.entries or self._solution  # taps that the group does not map onto themselves are refused here
 
     def __reduce__(self) -> tuple:
@@ -125,8 +125,21 @@ class _Places(NamedTuple):
     period: bytes | None
 
     def permutation(self) -> np.ndarray:
-        taps, d = np.frombuffer(self.taps).reshape(self.shape), self.shape[1]
+        taps, d = np.frombuffer(self.taps).reshape(self.shape), self.group.dim
         return tap_permutation(self.group, taps, None if self.period is None else np.frombuffer(self.period).reshape(d, d))
+
+
+def check_period(period: np.ndarray, dim: int | None = None) -> np.ndarray:
+    """The rows that lead once round a torus: (d, d) float64, read-only. ValueError for others."""
+    try:
+        array = constant_array(period)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    shape = array.shape if dim is None else (dim, dim)
+    fits = array.shape == shape and shape in ((2, 2), (3, 3)) and np.isfinite(array).all()
+    if not fits or abs(np.linalg.det(array)) <= _TOLERANCE:
+        raise ValueError(f"period expected independent rows (d, d) that lead once round a torus, got {period!r}")
+    return array
 
 
 def tap_permutation(group: Group, taps: np.ndarray, period: np.ndarray | None = None) -> np.ndarray:

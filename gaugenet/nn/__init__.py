@@ -15,6 +15,8 @@ from .fields.regular import PolynomialNonlinearity, RegularNonlinearity
 from .fields.restriction import Restrict
 from .fields.running import refresh_norms
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
+from .frechet.mean import FrechetDistances, FrechetMean, frechet_mean
+from .frechet.spaces import PositiveDefinite, Rotations, UnitSphere
 from .graph.blocks import BlockOptions, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
 from .graph.gauge_conv import GaugeConv
@@ -41,6 +43,8 @@ __all__ = [
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
+    "FrechetDistances",
+    "FrechetMean",
     "GatedNonlinearity",
     "GaugeConv",
     "GaugeLinear",
@@ -65,16 +69,20 @@ __all__ = [
     "NormNonlinearity",
     "OnGrid",
     "PolynomialNonlinearity",
+    "PositiveDefinite",
     "RegularNonlinearity",
     "ResidualBlock",
     "Restrict",
+    "Rotations",
     "ScaleConv",
     "Scattering",
     "TensorNonlinearity",
     "TensorProduct",
     "ToScalars",
+    "UnitSphere",
     "dynamic_shapes",
     "export",
+    "frechet_mean",
     "global_mean",
     "graph_inputs",
     "make_nonlinearity",

@@ -167,6 +167,11 @@ OTHERS = {
     nn.LatticePlan: "what a plan holds",
     nn.BlockOptions: "the options of the blocks",
     models.EncoderOptions: "the options of the encoder: tests/test_options.py",
+    nn.FrechetMean: "values on manifolds: tests/nn/frechet",
+    nn.FrechetDistances: "values on manifolds: tests/nn/frechet",
+    nn.UnitSphere: "a manifold of values",
+    nn.Rotations: "a manifold of values",
+    nn.PositiveDefinite: "a manifold of values",
     nn.KernelTables: "a transform of graphs: tests/nn/graph/test_tables.py",
     models.GaugeEncoder: "the base of the networks; has no forward",
 }
