@@ -30,7 +30,8 @@ class EncoderOptions(BlockOptions):
 
     Args:
         channels: copies of every order: one number, or one for each stage.
-        order: largest order of the hidden fields; 0 makes the network isotropic (over SO(2) and O(2)).
+        order: largest order of the hidden fields, or all that the group has; 0 makes the network isotropic (over SO(2) and
+            O(2)).
         blocks: blocks per stage, finest first; as many levels as entries must be in the graph.
         block: "residual" (:class:`gaugenet.nn.ResidualBlock`) or "plain" (:class:`gaugenet.nn.ConvBlock`).
         lift: begin with a linear map at every node to the hidden fields; without it the first convolution reads the input.
@@ -57,11 +58,15 @@ class EncoderKeywords(BlockKeywords, total=False):
 
 
 def hidden_type(group: Group, channels: int, order: int) -> FieldType:
-    """``channels`` copies of every irrep of orders 0..order that is a function on the circle.
+    """``channels`` copies of every irrep of orders 0..order that is a function on the circle, as far as the group has them.
 
-    Those of one-dimensional sign type ("0-") are left out, so that the regular nonlinearity applies.
+    Those of one-dimensional sign type ("0-") are left out, so that the regular nonlinearity applies, but where a vector is
+    nothing else: over the reflections.
     """
-    return FieldType(group, [(channels, group.irrep(str(l))) for l in range(order + 1)])
+    names = [name for name in map(str, range(order + 1)) if group.canonical_name(name) is not None]
+    if order and names == ["0"] and group.canonical_name("0-") is not None:
+        names.append("0-")
+    return FieldType(group, [(channels, group.irrep(name)) for name in names])
 
 
 class GaugeEncoder(TakesOptions, KeepsSettings):
