@@ -81,7 +81,7 @@ def main() -> None:
         graph, net = geom.to_graph(), network(group)
         error = equivariance_error(net, graph, net.in_type)
         weights = sum(p.numel() for p in net.parameters())
-        print(f"{name:15} {geom.num_nodes:6} {geom.num_edges:7}  {str(net.types[0]):14} {weights:8}  {error:.1e}")
+        print(f"{name:15} {geom.num_nodes:6} {geom.num_edges:7}  {net.types[0]!s:14} {weights:8}  {error:.1e}")
         at = place(geom, name)
         signal = torch.from_numpy(np.sin(3 * at[:, :1]) * np.cos(2 * at[:, 1:2]))
         with torch.no_grad():

@@ -19,6 +19,7 @@ _SUBMODULES = (
     "groups",
     "io",
     "kernels",
+    "metrics",
     "models",
     "nn",
     "ops",

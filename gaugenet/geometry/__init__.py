@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from ..pipeline.process import ProcessParams as ProcessParams
     from ..pipeline.process import process_one as process_one
     from ..pipeline.sources import find_meshes as find_meshes
+    from .ambient import from_frames as from_frames
+    from .ambient import to_frames as to_frames
     from .clouds.point_surface import point_cloud as point_cloud
     from .homogeneous import hyperbolic_plane as hyperbolic_plane
     from .homogeneous import hyperbolic_points as hyperbolic_points
@@ -84,6 +86,8 @@ _LATE = {
     "DirectionField": "meshes.direction_fields",
     "cyclic_structure": "meshes.cyclic_structures",
     "point_cloud": "clouds.point_surface",
+    "to_frames": "ambient",
+    "from_frames": "ambient",
     "hyperbolic_plane": "homogeneous",
     "hyperbolic_points": "homogeneous",
     "grid": "lattices.grids",

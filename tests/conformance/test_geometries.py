@@ -69,7 +69,7 @@ MAKERS = {
 OTHERS = {
     "Feature", "LocalGeometry", "Pooling", "ProcessParams", "DirectionField",
     "load_mesh", "check_mesh", "inspect_mesh", "repair_mesh", "find_meshes", "preprocess", "process_one",
-    "hyperbolic_points",
+    "hyperbolic_points", "to_frames", "from_frames",
     "fibonacci_points", "healpix_centers", "healpix_neighbours", "healpix_parents", "nest_to_ring", "ring_to_nest",
     "latlon_nodes", "latlon_rings", "icosahedron_symmetries", "moebius_symmetries",
     "build_hierarchy", "compute_features", "smooth_field", "TriangleMesh", "mirror",

@@ -26,7 +26,9 @@ def test_lines_run(name, lines):
 
 
 def test_all_systems_are_there():
-    assert [int(number) for number, _ in NAMES] == list(range(1, 28)) == [int(n) for n in re.findall(r"^\| (\d+) \|", TEXT, re.M)]
+    assert (
+        [int(number) for number, _ in NAMES] == list(range(1, 28)) == [int(n) for n in re.findall(r"^\| (\d+) \|", TEXT, re.M)]
+    )
     assert len(SYSTEMS) == len(NAMES)
 
 
