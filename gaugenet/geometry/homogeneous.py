@@ -120,7 +120,7 @@ def _checked(points: Any) -> np.ndarray:
         raise ValueError(f"hyperbolic_plane expected points of the Poincare disc, (N, 2) with N >= 1, got shape {z.shape}")
     bad = np.flatnonzero(~(np.linalg.norm(z, axis=1) < 1))
     if bad.size:
-        raise GeometryError(f"points that are not within the unit disc: {listed(bad)}")
+        raise GeometryError(f"points that are not within the unit disc: {listed(bad.tolist())}")
     return z
 
 
