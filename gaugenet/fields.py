@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from .checks import check_instance, check_int, owner_name
-from .groups import Group, Representation
+from .groups import BandLimited, Group, Representation
 from .groups.representation import block_diagonal
 
 
@@ -130,6 +130,13 @@ class FieldType:
         for mul, rep in self.blocks:
             copies[rep] = copies.get(rep, 0) + mul
         return FieldType(self.group, [(mul, rep) for rep, mul in copies.items()])
+
+    def irreducible(self) -> FieldType:
+        """The same features with a block for every irrep of the band-limited functions among the fields; the layout stays."""
+        parts: list[tuple[int, Representation]] = []
+        for mul, rep in self.blocks:
+            parts += [(mul, part) for part in rep.parts] if isinstance(rep, BandLimited) else [(mul, rep)]
+        return FieldType(self.group, parts)
 
     def permutation(self, other: FieldType) -> torch.Tensor:
         """Index (dim,) that brings features of this type into the layout of another with the same fields in other blocks.

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from .band_limited import BandLimited
 from .group import FiniteGroup, Group
 from .induced import Induced, induced
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
 from .representation import DirectSum, Irrep, Permutation, Representation, TensorProduct
 from .scaling import Scaling, TruncatedRegular
-from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, PointGroup, Tetrahedral
+from .spatial import (
+    O3,
+    SO3,
+    AxialGroup,
+    Axisymmetric,
+    FullIcosahedral,
+    FullOctahedral,
+    FullTetrahedral,
+    Icosahedral,
+    Klein,
+    Octahedral,
+    PointGroup,
+    Pyritohedral,
+    Tetrahedral,
+    point_group,
+    turned,
+)
 from .structures import group_of, name_of
 
 __all__ = [
@@ -15,11 +32,16 @@ __all__ = [
     "O3",
     "SO2",
     "SO3",
+    "AxialGroup",
+    "Axisymmetric",
+    "BandLimited",
     "Cyclic",
     "Dihedral",
     "DirectSum",
     "FiniteGroup",
+    "FullIcosahedral",
     "FullOctahedral",
+    "FullTetrahedral",
     "Group",
     "Icosahedral",
     "Induced",
@@ -28,6 +50,7 @@ __all__ = [
     "Octahedral",
     "Permutation",
     "PointGroup",
+    "Pyritohedral",
     "Reflection",
     "Representation",
     "Scaling",
@@ -38,4 +61,6 @@ __all__ = [
     "group_of",
     "induced",
     "name_of",
+    "point_group",
+    "turned",
 ]

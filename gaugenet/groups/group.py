@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from functools import lru_cache
 from numbers import Integral
@@ -9,6 +10,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
+from ..checks import check_int
 from .constants import constant_of
 from .representation import Induced, Irrep, Permutation, Representation, Standard
 
@@ -106,10 +108,12 @@ class Group:
         return tuple(Irrep(self, name) for name in self.irrep_names(max_order))
 
     def representation(self, name: str | int) -> Representation:
-        """By name: "regular", "trivial", "standard", or an irrep."""
+        """By name: "regular", "trivial", "standard", "regular(2)" (of an infinite group, up to that order), or an irrep."""
         special = name.strip() if isinstance(name, str) else name
         if special in ("regular", "trivial", "standard"):
             return getattr(self, special)
+        if isinstance(special, str) and self.order is None and (match := re.fullmatch(r"regular\((\d+)\)", special)):
+            return self._functions(None, int(match[1]))
         return self.irrep(name)
 
     @property
@@ -126,13 +130,31 @@ class Group:
     def regular(self) -> Representation:
         """G permuting its own elements; basis in the order of `elements`. ValueError when G is infinite."""
         raise ValueError(
-            f"the regular representation of {self} is infinite-dimensional: take a sum of irreps up to an order (its "
-            "band-limited form, which regular nonlinearities sample), or a finite subgroup such as Cyclic(n)"
+            f"the regular representation of {self} is infinite-dimensional: take its band-limited form, "
+            'representation("regular(2)"), which regular nonlinearities sample, or a finite subgroup such as Cyclic(n)'
         )
 
-    def quotient(self, subgroup: Group) -> Representation:
-        """G permuting the cosets gH of a subgroup H; in the order of their first elements. ValueError when H is not in G."""
-        raise ValueError(f"{self} is infinite: quotient representations exist here for finite groups only")
+    def quotient(self, subgroup: Group, max_order: int | None = None) -> Representation:
+        """The functions on the cosets gH of a closed subgroup H.
+
+        Of a finite group: G permuting the cosets, in the order of their first elements. Of an infinite one: those with
+        frequencies up to ``max_order``, :class:`gaugenet.groups.BandLimited` (SO(3)/SO(2): functions on the sphere).
+
+        Raises:
+            ValueError: H is not in G; an infinite group without ``max_order``, a finite one with it.
+        """
+        self.check_subgroup(subgroup)
+        if max_order is None:
+            raise ValueError(
+                f"{self} is infinite: permutations of cosets exist for finite groups only; give max_order, for the functions "
+                "on the cosets up to an order"
+            )
+        return self._functions(None if subgroup.order == 1 else subgroup, check_int(self, "max_order", max_order, 0))
+
+    def _functions(self, subgroup: Group | None, max_order: int) -> Representation:
+        from .band_limited import BandLimited  # which is made of groups
+
+        return BandLimited(self, subgroup, max_order)
 
     # Checks.
 
@@ -212,8 +234,10 @@ class FiniteGroup(Group):
     def regular(self) -> Representation:
         return Permutation(self)
 
-    def quotient(self, subgroup: Group) -> Representation:
+    def quotient(self, subgroup: Group, max_order: int | None = None) -> Representation:
         self.check_subgroup(subgroup)
+        if max_order is not None:
+            raise ValueError(f"{self} is finite: max_order is for infinite groups, got {max_order!r}")
         return Permutation(self, subgroup)
 
     def induced(self, rep: Representation) -> Representation:
@@ -263,17 +287,20 @@ def closure(generators: np.ndarray, dim: int, limit: int = 10_000) -> np.ndarray
 
     ValueError when there are more than `limit`: the matrices do not generate a finite group.
     """
-    elements = [np.eye(dim)]
-    for element in elements:  # grows while we go through it
-        for generator in generators:
-            product = generator @ element
+    elements = np.eye(dim)[None].repeat(limit + 1, 0)
+    count = done = 1
+    new = elements[:1]
+    while len(new):
+        for product in (generators @ new[:, None]).reshape(-1, dim, dim):
             product = 1.5 * product - 0.5 * product @ product.T @ product  # back to orthogonal: rounding must not pile up
             product[np.abs(product) < 1e-12] = 0.0
-            if all(np.abs(product - other).max() > 1e-6 for other in elements):
-                elements.append(product)
-                if len(elements) > limit:
+            if np.abs(elements[:count] - product).max((1, 2)).min() > 1e-6:
+                if count == limit:
                     raise ValueError(f"the generators make more than {limit} elements: not a finite group")
-    return np.stack(elements)
+                elements[count] = product
+                count += 1
+        new, done = elements[done:count], count
+    return elements[:count].copy()
 
 
 @torch.compiler.assume_constant_result  # torch.compile must not trace how the elements were found

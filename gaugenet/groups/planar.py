@@ -116,17 +116,32 @@ class Trivial(_Planar, FiniteGroup):
 
 @dataclass(frozen=True, repr=False)
 class Reflection(_Planar, FiniteGroup):
-    """{1, diag(1, -1)}: reflections of the plane in the first frame vector. Irreps "0" and the sign "0-"."""
+    """{1, s}: the reflection s = diag(1, -1) of the plane in the first frame vector. Irreps "0" and the sign "0-".
 
-    dim = 2
+    Args:
+        dim: 2, or 3 for the reflection diag(1, 1, -1) of space, z to -z.
+    """
+
+    dim: int = 2
+
     reflects = True
+
+    def __post_init__(self) -> None:
+        _check_dim(self)
 
     def _max_order(self) -> int:
         return 0
 
     @property
     def generators(self) -> torch.Tensor:
-        return torch.tensor([_FLIP], dtype=torch.float64, device="cpu")
+        flip = torch.eye(self.dim, dtype=torch.float64, device="cpu")
+        flip[-1, -1] = -1.0
+        return flip[None]
+
+    def irrep_matrix(self, name: str, g: torch.Tensor) -> torch.Tensor:
+        if self.dim == 3 and name == "0-":
+            return g[..., 2:, 2:]
+        return super().irrep_matrix(name, g)
 
 
 @dataclass(frozen=True, repr=False)
@@ -221,29 +236,43 @@ class SO2(_Planar):
 @dataclass(frozen=True, repr=False)
 class O2(_Planar):
     """All rotations and reflections of the plane. Irreps "0", the determinant "0-", and "1", "2", ... with diag(1, -1) as
-    itself."""
+    itself.
 
-    dim = 2
+    Args:
+        dim: 2, or 3 for the rotations of space that keep the z axis, or turn it over: by any angle about z, and by pi about
+            horizontal axes (D_inf; with mirrors that contain the axis: ``Axisymmetric("Cinfv")``).
+    """
+
+    dim: int = 2
+
     reflects = True
+
+    def __post_init__(self) -> None:
+        _check_dim(self)
 
     @property
     def generators(self) -> torch.Tensor:
-        return torch.tensor([_FLIP], dtype=torch.float64, device="cpu")
+        return _embed(torch.tensor([_FLIP], dtype=torch.float64, device="cpu"), self.dim)
 
     @property
     def lie_generators(self) -> torch.Tensor:
-        return torch.tensor([[[0.0, -1.0], [1.0, 0.0]]], dtype=torch.float64, device="cpu")
+        return SO2(self.dim).lie_generators
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         angles = torch.rand(n, generator=generator, dtype=torch.float64, device="cpu") * (2 * torch.pi)
         sign = torch.randint(2, (n,), generator=generator, device="cpu") * 2.0 - 1.0
-        return (rotations(angles) * torch.stack([torch.ones_like(sign), sign], -1)[:, None, :]).to(dtype)
+        block = rotations(angles) * torch.stack([torch.ones_like(sign), sign], -1)[:, None, :]
+        return _embed(block, self.dim).to(dtype)
 
     def contains(self, g: torch.Tensor, tol: float = 1e-6) -> torch.Tensor:
-        return is_orthogonal(g, tol)
+        inside = is_orthogonal(g, tol)
+        if self.dim == 2:
+            return inside
+        height = g[..., 2, 2]
+        return inside & ((height.abs() - 1).abs() <= tol) & (height * block_determinant(g) > 0)
 
     def quadrature(self, degree: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return Dihedral(degree + 1).quadrature(degree)
+        return Dihedral(degree + 1, dim=self.dim).quadrature(degree)
 
 
 def is_orthogonal(g: torch.Tensor, tol: float) -> torch.Tensor:

@@ -99,6 +99,9 @@ class Scaling(Group):
     def irrep_matrix(self, name: str, g: torch.Tensor) -> torch.Tensor:
         return torch.ones(*g.shape[:-2], 1, 1, dtype=g.dtype, device=g.device)
 
+    def _functions(self, subgroup: Group | None, max_order: int) -> Representation:
+        raise ValueError(f"{self} is not compact: its fields keep the values at the sampled scales, regular")
+
     @property
     def regular(self) -> Representation:
         """Functions on the sampled scales, the smallest first: :class:`TruncatedRegular`."""

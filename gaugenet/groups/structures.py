@@ -7,21 +7,14 @@ from collections.abc import Callable
 
 from .group import Group
 from .planar import O2, SO2, Cyclic, Dihedral, Reflection, Trivial
-from .spatial import O3, SO3, FullOctahedral, Icosahedral, Klein, Octahedral, Tetrahedral
+from .spatial import O3, SO3, point_group
+from .spatial.schoenflies import KNOWN, schoenflies
+from .spatial.turned import axis_of, turned
 
-# What acts on the plane, and what acts on space; "C", "D" are followed by the number of rotations.
+# What acts on the plane, and what acts on space beside the Schoenflies symbols; the number of rotations follows "C" and "D".
 _GROUPS: dict[int, dict[str, Callable[[], Group]]] = {
     2: {"Z2": Reflection, "SO2": SO2, "O2": O2},
-    3: {
-        "SO2": lambda: SO2(dim=3),
-        "SO3": SO3,
-        "O3": O3,
-        "V": Klein,
-        "T": Tetrahedral,
-        "O": Octahedral,
-        "Oh": FullOctahedral,
-        "I": Icosahedral,
-    },
+    3: {"SO2": lambda: SO2(dim=3), "O2": lambda: O2(dim=3), "SO3": SO3, "O3": O3},
 }
 _FAMILIES: dict[str, type[Cyclic] | type[Dihedral]] = {"C": Cyclic, "D": Dihedral}
 
@@ -31,8 +24,9 @@ def group_of(name: str, dim: int = 2) -> Group:
 
     Args:
         name: "e" (no symmetry), "C4" (rotations by multiples of 2 pi / 4), "D4" (with reflections; in space, turns about
-            horizontal axes), and in the plane "Z2" (the reflection diag(1, -1)), "SO2", "O2"; in space "SO2" (about the z
-            axis), "SO3", "O3", and the point groups "V", "T", "O", "Oh", "I".
+            horizontal axes), and in the plane "Z2" (the reflection diag(1, -1)), "SO2", "O2"; in space "SO2" and "O2" (about
+            the z axis), "SO3", "O3", and all Schoenflies symbols, see :func:`point_group`: "V", "T", "Oh", "D4h", "Cs", ...
+            A group about another axis has it behind: "C4(x)", "D4h(0.6, 0.0, 0.8)".
         dim: d, the dimension of the space that it acts on.
 
     Raises:
@@ -46,11 +40,28 @@ def group_of(name: str, dim: int = 2) -> Group:
     groups = _GROUPS.get(dim, {})
     if name in groups:
         return groups[name]()
+    if dim == 3:
+        about = re.fullmatch(r"(\w+)\((.+)\)", name)
+        if about is not None:
+            return turned(group_of(about[1], 3), _axis(about[2]))
+        try:
+            return point_group(name)
+        except ValueError as error:
+            raise ValueError(
+                f"unknown group {name!r} in dimension 3: expected one of e, {', '.join(groups)}, {KNOWN}"
+            ) from error
     match = re.fullmatch(r"([CD])([1-9]\d*)", name) if groups else None
     if match is None:
         known = ", ".join(["e", *(f"{family}1, {family}2, ..." for family in _FAMILIES if groups), *groups])
         raise ValueError(f"unknown group {name!r} in dimension {dim}: expected one of {known}")
     return _FAMILIES[match[1]](int(match[2]), dim)
+
+
+def _axis(text: str) -> str | list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return text  # "x", "y", "z"
 
 
 def name_of(group: Group) -> str:
@@ -69,4 +80,10 @@ def name_of(group: Group) -> str:
     for name, make in _GROUPS.get(group.dim, {}).items():
         if make() == group:
             return name
-    raise ValueError(f"{group} has no short name")
+    about = axis_of(group)
+    if about is not None:
+        return f"{name_of(about[0])}({about[1]})"
+    symbol = schoenflies(group)
+    if symbol is None:
+        raise ValueError(f"{group} has no short name")
+    return symbol

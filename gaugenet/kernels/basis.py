@@ -12,8 +12,9 @@ from ..checks import check_instance, check_int, owner_name
 from ..groups import Representation
 from ..groups.constants import constant_tensor
 from ..groups.harmonic_action import harmonic_action
-from ..groups.invariants import invariant_basis
+from ..groups.invariants import invariant_basis, orbit_invariants
 from .harmonics import harmonic_frequencies, harmonic_size, harmonics
+from .kernel import OrbitKernels
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,7 +45,7 @@ class SteerableBasis:
     def __post_init__(self) -> None:
         check_pair(self.rep_in, self.rep_out, self)
         check_int(self, "max_frequency", self.max_frequency, 0)
-        _ = self._solution  # what has none is refused here
+        _ = self.frequencies  # what has none is refused here
 
     def __reduce__(self) -> tuple:
         return SteerableBasis, (self.rep_in, self.rep_out, self.max_frequency)
@@ -58,11 +59,28 @@ class SteerableBasis:
         return _coefficients(self)
 
     @property
+    def orbits(self) -> OrbitKernels | None:
+        """Of representations that permute their components; None of others.
+
+        The coefficients of a regular representation of 60 elements up to frequency 2 are 17 million numbers, of which one in 60
+        is not zero.
+        """
+        found = self._orbits
+        return None if found is None else found[0]
+
+    @cached_property
+    def _orbits(self) -> tuple[OrbitKernels, np.ndarray] | None:
+        reps = self.rep_in, self.rep_out
+        if self.rep_in.group.order is None or not all(rep.is_permutation for rep in reps):
+            return None
+        return _solve_orbits(*reps, int(self.max_frequency))
+
+    @property
     def frequencies(self) -> torch.Tensor:
-        return torch.from_numpy(self._solution[1].copy())
+        return torch.from_numpy((self._solution if self._orbits is None else self._orbits)[1].copy())
 
     def __len__(self) -> int:
-        return len(self._solution[1])
+        return len(self.frequencies)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The angular kernels at vectors x (..., d): (..., K, dim_out, dim_in), in x's dtype. At x = 0 only frequency 0
@@ -80,7 +98,7 @@ class SteerableBasis:
 
 @torch.compiler.assume_constant_result
 def _coefficients(basis: SteerableBasis) -> torch.Tensor:
-    return constant_tensor(basis._solution[0])
+    return constant_tensor(basis._solution[0] if basis.orbits is None else basis.orbits.dense().numpy())
 
 
 @dataclass(frozen=True)
@@ -156,6 +174,33 @@ def _solve(rep_in: Representation, rep_out: Representation, max_frequency: int) 
     coefficients.setflags(write=False)
     frequencies.setflags(write=False)
     return coefficients, frequencies
+
+
+@lru_cache(maxsize=64)
+def _solve_orbits(rep_in: Representation, rep_out: Representation, max_frequency: int) -> tuple[OrbitKernels, np.ndarray]:
+    """The kernels and their order of :func:`_solve`, for representations that permute their components."""
+    group = rep_in.group
+    images_in, images_out = (rep.permutation_table().numpy() for rep in (rep_in, rep_out))
+    images = (images_out[:, :, None] * rep_in.dim + images_in[:, None, :]).reshape(len(images_in), -1)
+    parts = []
+    for frequency in range(max_frequency + 1):
+        if frequency:
+            harmonic_size(group.dim, frequency)
+        parts.append(orbit_invariants(images, harmonic_action(group.dim, frequency, group.elements).numpy()))
+    number, slots = 0, []
+    for part in parts:
+        slots.append(np.where(part.slots < 0, -1, part.slots + number))
+        number += part.slots.max(initial=-1) + 1
+    kernels, columns = (sum(part.values.shape[axis] for part in parts) for axis in (1, 2))
+    values = np.zeros((images.shape[1], kernels, columns))
+    k = y = 0
+    for part in parts:
+        values[:, k : k + part.values.shape[1], y : y + part.values.shape[2]] = part.values
+        k, y = k + part.values.shape[1], y + part.values.shape[2]
+    frequencies = np.repeat(np.arange(max_frequency + 1), [part.slots.max(initial=-1) + 1 for part in parts])
+    shape = rep_out.dim, rep_in.dim
+    orbit, joined = torch.from_numpy(parts[0].orbit.reshape(shape)), torch.from_numpy(np.concatenate(slots, 1))
+    return OrbitKernels(int(number), orbit, joined, torch.from_numpy(values.reshape(*shape, kernels, columns))), frequencies
 
 
 @lru_cache(maxsize=256)

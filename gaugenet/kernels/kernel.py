@@ -41,12 +41,37 @@ class Entries(NamedTuple):
     factor: Tensor
 
 
+class OrbitKernels(NamedTuple):
+    """A basis whose kernels each live on one orbit of entries (rows and columns), with few kernels on every orbit.
+
+    Attributes:
+        number: K.
+        orbit: (dim_out, dim_in) int64, the orbit of every entry.
+        slots: (orbits, k) int64, the numbers of the kernels on an orbit, -1 where it has fewer.
+        values: (dim_out, dim_in, k, Y) float64, of those kernels at an entry.
+    """
+
+    number: int
+    orbit: Tensor
+    slots: Tensor
+    values: Tensor
+
+    def dense(self) -> Tensor:
+        """The coefficients (K, dim_out, dim_in, Y)."""
+        found = self.values.new_zeros(self.number + 1, *self.orbit.shape, self.values.shape[-1])
+        rows, columns = (torch.arange(n, device="cpu") for n in self.orbit.shape)
+        for numbers, values in zip(self.slots.unbind(1), self.values.unbind(2)):
+            found[numbers[self.orbit], rows[:, None], columns] = values  # of no kernel: into the last one, which is left out
+        return found[: self.number]
+
+
 class KernelBasis(Protocol):
     """A basis of the kernels between two representations; hashable, so that what is derived from it is made once.
 
     Attributes:
         coefficients: (K, dim_out, dim_in, Y) float64, every kernel of unit norm; Y columns per radial function.
-            A basis may have ``entries`` beside them, :class:`Entries` or None, from which layers are made without them.
+            A basis may have ``entries`` or ``orbits`` beside them, :class:`Entries` or :class:`OrbitKernels` or None, of which
+            layers are made without them.
     """
 
     @property

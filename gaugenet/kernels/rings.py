@@ -17,6 +17,7 @@ from ..groups.constants import constant_array, constant_tensor
 from .basis import SteerableBasis, check_pair
 from .expansion import KernelExpansion
 from .harmonics import harmonic_frequencies, harmonics
+from .kernel import OrbitKernels
 
 # Widths in pixels: of the ring at the centre (that tap alone), of the outermost one, of those between.
 _CENTRE, _OUTER, _INNER = 0.005, 0.4, 0.6
@@ -148,16 +149,25 @@ class RingBasis:
     def _solution(self) -> tuple[np.ndarray, np.ndarray]:
         return _solve(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes(), self.rings)
 
+    @cached_property
+    def _orbits(self) -> tuple[OrbitKernels, np.ndarray] | None:
+        return _solve_orbits(self.rep_in, self.rep_out, self.taps.shape, self.taps.tobytes(), self.rings)
+
     @property
     def coefficients(self) -> torch.Tensor:
-        return constant_tensor(self._solution[0])
+        return constant_tensor(self._solution[0]) if self.orbits is None else self.orbits.dense()
+
+    @property
+    def orbits(self) -> OrbitKernels | None:
+        """Of representations that permute their components, see :class:`SteerableBasis`; None of others."""
+        return None if self._orbits is None else self._orbits[0]
 
     @property
     def frequencies(self) -> torch.Tensor:
-        return torch.from_numpy(self._solution[1].copy())
+        return torch.from_numpy((self._solution if self._orbits is None else self._orbits)[1].copy())
 
     def __len__(self) -> int:
-        return len(self._solution[0])
+        return len(self._solution[0]) if self.orbits is None else self.orbits.number
 
     def __repr__(self) -> str:
         return f"RingBasis({self.rep_in!r} -> {self.rep_out!r}, {len(self.taps)} taps, {len(self)} kernels)"
@@ -165,18 +175,14 @@ class RingBasis:
 
 @lru_cache(maxsize=256)
 def _solve(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) -> tuple[np.ndarray, np.ndarray]:
-    taps: np.ndarray = np.frombuffer(raw).reshape(shape)
     basis = SteerableBasis(rep_in, rep_out, max(rings.max_frequency))
     ring_of, kernel_of = _in_order(basis.frequencies.numpy(), rings)
-    radius = np.linalg.norm(taps, axis=1)
-    profile = np.exp(-0.5 * ((radius - np.array(rings.radii)[:, None]) / np.array(rings.sigma)[:, None]) ** 2)  # (R, T)
-    angular = harmonics(torch.from_numpy(taps.copy()), basis.max_frequency).numpy().T  # (Y, T)
+    profile, angular = _sampled(shape, raw, rings)
     kernels = (basis.coefficients.numpy() @ angular)[kernel_of] * profile[ring_of, None, None]
     norm = np.sqrt((kernels**2).sum((1, 2, 3)))
-    # A kernel of coefficients of unit norm has on average the norm of its ring: much less is a harmonic that no tap sees.
-    kept = np.flatnonzero(norm > _DEPENDENT * np.linalg.norm(profile, axis=1)[ring_of])
+    kept = np.flatnonzero(_seen(norm, profile, ring_of))
     kernels = kernels[kept] / norm[kept, None, None, None]
-    if len(kept) == len(norm) and _apart(profile, angular, rings, taps.shape[1]):
+    if len(kept) == len(norm) and _apart(profile, angular, rings, shape[1]):
         chosen = np.arange(len(kept))
     else:
         chosen = _independent(kernels.reshape(len(kernels), int(np.prod(kernels.shape[1:]))))
@@ -185,6 +191,63 @@ def _solve(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) ->
     for array in (kernels, frequencies):
         array.setflags(write=False)
     return kernels, frequencies
+
+
+@lru_cache(maxsize=64)
+def _solve_orbits(rep_in, rep_out, shape: tuple[int, ...], raw: bytes, rings: Rings) -> tuple[OrbitKernels, np.ndarray] | None:
+    """The same, orbit by orbit: kernels of different orbits have no entry in common, hence are independent."""
+    basis = SteerableBasis(rep_in, rep_out, max(rings.max_frequency))
+    if basis.orbits is None:
+        return None
+    orbit, slots, coefficients = (part.numpy() for part in (basis.orbits.orbit, basis.orbits.slots, basis.orbits.values))
+    ring_of, kernel_of = _in_order(basis.frequencies.numpy(), rings)
+    profile, angular = _sampled(shape, raw, rings)
+    # Of every kernel its orbit and its place there; of every orbit the products of its kernels and the rings, in their order.
+    orbit_of, place_of = np.zeros(len(basis), np.int64), np.zeros(len(basis), np.int64)
+    there, place = np.nonzero(slots >= 0)
+    orbit_of[slots[there, place]], place_of[slots[there, place]] = there, place
+    products = [np.flatnonzero(orbit_of[kernel_of] == o) for o in range(len(slots))]
+    numbers = np.full((len(slots), max(map(len, products))), -1)
+    for o, found in enumerate(products):
+        numbers[o, : len(found)] = found
+    values = coefficients.reshape(-1, *coefficients.shape[2:]) @ angular  # (P, k, T)
+    flat = orbit.reshape(-1)
+    sampled = np.take_along_axis(values, place_of[kernel_of[numbers]][flat][..., None], 1) * profile[ring_of[numbers][flat]]
+    square = np.zeros(numbers.shape)
+    np.add.at(square, flat, (sampled**2).sum(-1))
+    norm = np.ones(len(ring_of))
+    norm[numbers[numbers >= 0]] = np.sqrt(square[numbers >= 0])
+    kept = _seen(norm, profile, ring_of)
+    if not (kept.all() and _apart(profile, angular, rings, shape[1])):
+        for o, found in enumerate(products):
+            inside = np.flatnonzero(kept[found])
+            rows = (sampled[flat == o][:, inside] / norm[found[inside], None]).swapaxes(0, 1).reshape(len(inside), -1)
+            kept[found] = np.isin(np.arange(len(found)), inside[_independent(rows)])
+    norm[~kept] = 1.0
+    count, number = np.cumsum(kept) - 1, int(kept.sum())
+    order = np.argsort(~(kept[numbers] & (numbers >= 0)), 1, kind="stable")  # the kernels that are kept first
+    numbers = np.take_along_axis(numbers, order, 1)
+    sampled = np.take_along_axis(sampled, order[flat][..., None], 1) / norm[numbers][flat][..., None]
+    there = kept[numbers] & (numbers >= 0)
+    most = int(there.sum(1).max())
+    sampled[~there[flat]] = 0.0
+    sampled[np.abs(sampled) < 1e-15] = 0.0
+    slots = np.where(there, count[numbers], -1)[:, :most]
+    tensors = (torch.from_numpy(part) for part in (orbit, slots, sampled[:, :most].reshape(*orbit.shape, most, -1)))
+    return OrbitKernels(number, *tensors), basis.frequencies.numpy()[kernel_of][kept]
+
+
+def _sampled(shape: tuple[int, ...], raw: bytes, rings: Rings) -> tuple[np.ndarray, np.ndarray]:
+    """Profiles of the rings (R, T) and harmonics (Y, T) at the taps."""
+    taps: np.ndarray = np.frombuffer(raw).reshape(shape)
+    radius = np.linalg.norm(taps, axis=1)
+    profile = np.exp(-0.5 * ((radius - np.array(rings.radii)[:, None]) / np.array(rings.sigma)[:, None]) ** 2)
+    return profile, harmonics(torch.from_numpy(taps.copy()), max(rings.max_frequency)).numpy().T
+
+
+def _seen(norm: np.ndarray, profile: np.ndarray, ring_of: np.ndarray) -> np.ndarray:
+    """A kernel of coefficients of unit norm has on average the norm of its ring: much less is a harmonic that no tap sees."""
+    return norm > _DEPENDENT * np.linalg.norm(profile, axis=1)[ring_of]
 
 
 def _in_order(frequencies: np.ndarray, rings: Rings) -> tuple[np.ndarray, np.ndarray]:

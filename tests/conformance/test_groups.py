@@ -22,10 +22,14 @@ REPRESENTATIONS = {
     groups.TensorProduct: [SO2.irrep("1") * SO2.irrep("2"), groups.SO3().irrep("1") * groups.SO3().irrep("1")],
     groups.Induced: [groups.induced(SO2.irrep("1"), groups.O2()), groups.induced(C4.irrep("1"), D4)],
     groups.TruncatedRegular: [SCALES.regular],
-}
+    groups.BandLimited: [
+        groups.SO3().quotient(groups.SO2(dim=3), 2), groups.O2().representation("regular(2)"),
+        groups.O3().quotient(groups.Octahedral(), 4),
+    ],
+}  # fmt: skip
 #: public names that are no group or representation to make: bases, and functions
 OTHERS = {groups.Group, groups.FiniteGroup, groups.PointGroup, groups.Representation}
-OTHERS |= {groups.induced, groups.group_of, groups.name_of}
+OTHERS |= {groups.induced, groups.group_of, groups.name_of, groups.point_group, groups.turned}
 REPS = [rep for reps in REPRESENTATIONS.values() for rep in reps]
 NAMES = [f"{rep.group}-{rep.name}" for rep in REPS]
 on_groups = pytest.mark.parametrize("group", GROUPS, ids=str)

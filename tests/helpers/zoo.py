@@ -10,6 +10,7 @@ FINITE = (
     groups.Trivial(),
     groups.Trivial(3),
     groups.Reflection(),
+    groups.Reflection(3),
     groups.Cyclic(1),
     groups.Cyclic(2),
     groups.Cyclic(3),
@@ -25,8 +26,15 @@ FINITE = (
     groups.Octahedral(),
     groups.FullOctahedral(),
     groups.Icosahedral(),
+    groups.FullTetrahedral(),
+    groups.Pyritohedral(),
+    groups.FullIcosahedral(),
+    groups.AxialGroup("C3v"),
+    groups.AxialGroup("S4"),
+    groups.AxialGroup("D4h"),
 )
 INFINITE = (groups.SO2(), groups.SO2(dim=3), groups.O2(), groups.SO3(), groups.O3())
+INFINITE += (groups.O2(dim=3), *(groups.Axisymmetric(symbol) for symbol in ("Cinfv", "Cinfh", "Dinfh")))
 ALL = FINITE + INFINITE
 #: planar groups of the escnn oracles
 PLANAR_KEYS = ["C1", "C2", "C3", "C4", "C6", "C8", "C16", "Flip", "D2", "D3", "D4", "D6", "D8", "SO2", "O2"]

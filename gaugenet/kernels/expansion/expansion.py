@@ -13,12 +13,14 @@ from ...fields import FieldType, check_field_types
 from ...groups import Representation
 from ..basis import IntertwinerBasis
 from ..constants import ConstantModule
-from ..kernel import Columns, Entries, KernelBasis
+from ..kernel import Columns, Entries, KernelBasis, OrbitKernels
 from .reduction import reduction
 
 _ZERO = 1e-12
 # Blocks of as many copies are expanded as one up to this dimension: fewer products, and hardly larger ones.
 _TOGETHER = 8
+# Coefficients above this number are not formed where every kernel lives on one orbit of entries.
+_MANY = 2_000_000
 
 
 class KernelExpansion(ConstantModule):
@@ -56,7 +58,8 @@ class KernelExpansion(ConstantModule):
     ) -> None:
         super().__init__()
         check_field_types(self, in_type=in_type, out_type=out_type)
-        self.in_type, self.out_type = in_type, out_type
+        # Between functions the kernels are those between their irreps.
+        self.in_type, self.out_type = in_type, out_type = in_type.irreducible(), out_type.irreducible()
         self.columns, self.num_radial, self.dense = columns, num_radial, dense
         self._bases = {
             (i, o): basis(rep_in, rep_out)
@@ -64,13 +67,14 @@ class KernelExpansion(ConstantModule):
             for o, (_, rep_out) in enumerate(out_type.blocks)
         }
         entries: dict[tuple[int, int], Entries | None] = {p: getattr(b, "entries", None) for p, b in self._bases.items()}
-        kernels = {pair: found.coefficients for pair, found in self._bases.items() if entries[pair] is None}
-        shapes = [kernels[pair] if found is None else found.place for pair, found in entries.items()]
+        orbits = {pair: _large_orbits(found) if dense else None for pair, found in self._bases.items()}
+        kernels = {pair: b.coefficients for pair, b in self._bases.items() if entries[pair] is None and orbits[pair] is None}
+        sizes = {pair: _size(kernels.get(pair), entries[pair], orbits[pair]) for pair in self._bases}
         #: Y, the number of columns per radial function
-        self.num_angular = next((kernel.shape[-1] for kernel in shapes), 1)
+        self.num_angular = next((columns for _, columns in sizes.values()), 1)
         #: (in block, out block, start, stop) in the flat vector
         self.paths: list[tuple[int, int, int, int]] = []
-        counts = {pair: len(kernels[pair]) if found is None else found.number for pair, found in entries.items()}
+        counts = {pair: number for pair, (number, _) in sizes.items()}
         self._counts = list(counts.values())
         start = 0
         for (i, o), count in counts.items():
@@ -83,7 +87,10 @@ class KernelExpansion(ConstantModule):
             for b, run_out in enumerate(self._runs_out):
                 pairs = [[(i, o) for o in run_out.blocks] for i in run_in.blocks]
                 single = [[entries[pair] for pair in row] for row in pairs]
-                if all(found is not None for row in single for found in row):
+                several = orbits[pairs[0][0]]  # of large representations, whose runs are single blocks
+                if several is not None:
+                    self._register_orbits(f"{a}_{b}", several)
+                elif all(found is not None for row in single for found in row):
                     self._register_entries(f"{a}_{b}", cast("list[list[Entries]]", single))
                 else:
                     self._register(f"{a}_{b}", [[self._bases[pair].coefficients for pair in row] for row in pairs])
@@ -109,6 +116,24 @@ class KernelExpansion(ConstantModule):
         place, factor = (torch.cat(parts, 1).transpose(1, 2).flatten() for parts in (places, factors))
         self.register_constant(f"factor_{name}", factor.unsqueeze(-1))
         self.register_constant(f"place_{name}", place)
+
+    def _register_orbits(self, name: str, found: OrbitKernels) -> None:
+        """The same of kernels that live on one orbit each: a small matrix for every orbit, and where its rows belong."""
+        orbits, most = found.slots.shape
+        flat = found.orbit.flatten()
+        members = torch.bincount(flat, minlength=orbits)
+        order = torch.argsort(flat, stable=True)
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(flat)) - (members.cumsum(0) - members)[flat[order]]
+        width = int(members.max())
+        blocks = torch.zeros(orbits, width, self.num_angular, most, dtype=torch.float64, device="cpu")
+        blocks[flat, rank] = found.values.flatten(0, 1).transpose(1, 2)
+        rows, columns = found.orbit.shape
+        angular = torch.arange(self.num_angular, device="cpu")
+        place = (flat * width + rank).view(rows, 1, columns) * self.num_angular + angular[:, None]
+        self.register_constant(f"blocks_{name}", blocks.flatten(1, 2))
+        self.register_constant(f"slots_{name}", found.slots.clamp_min(0).flatten())  # of no kernel the values are zero
+        self.register_constant(f"place_{name}", place.flatten())
 
     def _register(self, name: str, kernels: list[list[Tensor]]) -> None:
         """What spreads the weights of two runs over the columns: (dim_out Y dim_in, K), K over all pairs of their blocks."""
@@ -182,8 +207,12 @@ class KernelExpansion(ConstantModule):
         """(K, mul_in, mul_out) -> (out, Y, in) between two runs."""
         # The copies of the input last, as in the result: long runs to copy.
         path = path.transpose(1, 2).flatten(1)
-        spread, place, factor = (getattr(self, f"{kind}_{name}", None) for kind in ("spread", "place", "factor"))
+        kinds = "spread", "place", "factor", "blocks"
+        spread, place, factor, blocks = (getattr(self, f"{kind}_{name}", None) for kind in kinds)
         entries = path if spread is None else spread @ path
+        if blocks is not None:
+            weights = path.index_select(0, getattr(self, f"slots_{name}")).unflatten(0, (blocks.shape[0], -1))
+            entries = torch.bmm(blocks, weights).flatten(0, 1)
         entries = entries if place is None else entries.index_select(0, place)
         entries = entries if factor is None else entries * factor
         entries = entries.view(run_out.dim, self.num_angular, run_in.dim, run_out.mul, run_in.mul)
@@ -251,6 +280,24 @@ def _runs(type: FieldType) -> list[_Run]:
         else:
             runs.append(_Run((b,), mul, rep.dim))
     return runs
+
+
+def _large_orbits(basis: KernelBasis) -> OrbitKernels | None:
+    """The kernels orbit by orbit, where there are many coefficients."""
+    found: OrbitKernels | None = getattr(basis, "orbits", None)
+    if found is None or min(found.orbit.shape) <= _TOGETHER:  # smaller ones may share a run
+        return None
+    return found if found.number * found.orbit.numel() * found.values.shape[-1] > _MANY else None
+
+
+def _size(kernels: Tensor | None, entries: Entries | None, orbits: OrbitKernels | None) -> tuple[int, int]:
+    """K and Y."""
+    if orbits is not None:
+        return orbits.number, orbits.values.shape[-1]
+    if entries is not None:
+        return entries.number, entries.place.shape[-1]
+    assert kernels is not None
+    return len(kernels), kernels.shape[-1]
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -45,8 +45,9 @@ class GaugeLinear(Pixelwise):
         check_features(x, self.in_type, self.weight, "GaugeLinear")
         # Intertwiners join few pairs of blocks: products of those, not with a matrix that is mostly zeros.
         matrix, blocks = self.expansion(self.weight)[0], []
-        for o, columns in enumerate(self.out_type.slices):
-            rows = [self.in_type.slices[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
+        inputs, outputs = self.expansion.in_type.slices, self.expansion.out_type.slices
+        for o, columns in enumerate(outputs):
+            rows = [inputs[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
             parts = [x[:, r] @ matrix[r, columns] for r in rows]
             blocks.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
         out = torch.cat(blocks, 1)

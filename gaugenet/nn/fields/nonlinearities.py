@@ -58,7 +58,8 @@ class NormNonlinearity(Pixelwise):
 
     with a learnt b per copy, at first -0.1 (at 0 a ReLU would do nothing, norms being positive). Representations that
     permute their components (trivial, regular, quotient) get the activation pointwise; induced ones, which permute parts, the
-    norm of every part (Weiler & Cesa 2019, arXiv 1911.08251, appendix G).
+    norm of every part (Weiler & Cesa 2019, arXiv 1911.08251, appendix G); band-limited functions
+    (:class:`gaugenet.groups.BandLimited`) the norm of each of their irreps, with a b for it.
 
     Args:
         type: field type of input and output.
@@ -85,6 +86,7 @@ class NormNonlinearity(Pixelwise):
         check_number(self, "eps", eps)
         super().__init__()
         self.in_type = self.out_type = type
+        self._type = type = type.irreducible()
         self.activation, self.act, self.eps, self.smooth = activation, activation_function(activation), eps, smooth
         self._pointwise = [is_pointwise(rep) for _, rep in type.blocks]
         count = sum(mul for (mul, _), pointwise in zip(type.blocks, self._pointwise) if not pointwise)
@@ -101,7 +103,7 @@ class NormNonlinearity(Pixelwise):
             return self.act(x)
         dtype, x = x.dtype, room_for_squares(x)
         parts, start = [], 0
-        for (mul, rep), pointwise, block in zip(self.in_type.blocks, self._pointwise, self.in_type.split(x)):
+        for (mul, rep), pointwise, block in zip(self._type.blocks, self._pointwise, self._type.split(x)):
             if pointwise:
                 parts.append(self.act(block))
                 continue
@@ -114,7 +116,7 @@ class NormNonlinearity(Pixelwise):
             shifted = norm if self.bias is None else norm + self.bias[start : start + mul]
             parts.append((self.act(shifted) / floor * block).flatten(1, 2))
             start += mul
-        out = self.in_type.join(parts)
+        out = self._type.join(parts)
         return out.to(dtype) if dtype == torch.float16 else out
 
     def pixelwise(self) -> nn.Module:
@@ -122,7 +124,7 @@ class NormNonlinearity(Pixelwise):
         if all(self._pointwise):
             return act
         bias = None if self.bias is None else self.bias.detach().clone()
-        return traced(Norms(blocks_of(self.in_type), act, bias, self.eps, self.smooth, self.in_type.group.dim))
+        return traced(Norms(blocks_of(self._type), act, bias, self.eps, self.smooth, self.in_type.group.dim))
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, activation={self.activation!r}, bias={self.bias is not None}, smooth={self.smooth}"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from .harmonic_action import space_determinant, spherical_action
-from .invariants import projector_basis
+from ..harmonic_action import space_determinant, spherical_action
+from ..invariants import projector_basis
 
 if TYPE_CHECKING:
-    from .group import FiniteGroup
+    from ..group import FiniteGroup
 
 _LETTERS = {1: "A", 2: "E", 3: "T", 4: "G", 5: "H"}
 
