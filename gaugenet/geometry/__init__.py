@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from ..pipeline.process import process_one as process_one
     from ..pipeline.sources import find_meshes as find_meshes
     from .clouds.point_surface import point_cloud as point_cloud
+    from .euclidean import point as point
+    from .euclidean import points as points
     from .lattices.grids import cylinder as cylinder
     from .lattices.grids import flat_torus as flat_torus
     from .lattices.grids import grid as grid
@@ -82,6 +84,8 @@ _LATE = {
     "DirectionField": "meshes.direction_fields",
     "cyclic_structure": "meshes.cyclic_structures",
     "point_cloud": "clouds.point_surface",
+    "points": "euclidean",
+    "point": "euclidean",
     "grid": "lattices.grids",
     "hexagonal": "lattices.grids",
     "cylinder": "lattices.grids",
