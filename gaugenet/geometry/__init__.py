@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .clouds.point_surface import point_cloud as point_cloud
     from .homogeneous import hyperbolic_plane as hyperbolic_plane
     from .homogeneous import hyperbolic_points as hyperbolic_points
+    from .euclidean import point as point
+    from .euclidean import points as points
     from .lattices.grids import cylinder as cylinder
     from .lattices.grids import flat_torus as flat_torus
     from .lattices.grids import grid as grid
@@ -90,6 +92,8 @@ _LATE = {
     "from_frames": "ambient",
     "hyperbolic_plane": "homogeneous",
     "hyperbolic_points": "homogeneous",
+    "points": "euclidean",
+    "point": "euclidean",
     "grid": "lattices.grids",
     "hexagonal": "lattices.grids",
     "cylinder": "lattices.grids",

@@ -25,6 +25,10 @@ def _points() -> np.ndarray:
     return geometry.fibonacci_points(60)
 
 
+def _cloud(d: int) -> np.ndarray:
+    return np.random.default_rng(0).random((40, d))
+
+
 def _crossed() -> LocalGeometry:
     geom = geometry.mesh(*torus(12, 8), rings=1)
     return geometry.cyclic_structure(geom, geometry.smooth_field(geom, n=4))
@@ -54,6 +58,12 @@ MAKERS = {
     "cyclic_structure": [(_crossed, C4)],
     "point_cloud": [(lambda: geometry.point_cloud(_points(), k=12), SO2)],
     "hyperbolic_plane": [(lambda: geometry.hyperbolic_plane(geometry.hyperbolic_points(60, 1.5)), SO2)],
+    "points": [
+        (lambda: geometry.points(_points(), neighbours=8), groups.SO3()),
+        (lambda: geometry.points(_cloud(3), radius=0.4, box=1.0, weight="sum"), groups.O3()),
+        (lambda: geometry.points(_cloud(2), radius=0.4, area=np.full(40, 1 / 40)), O2),
+    ],
+    "point": [(lambda: geometry.point(4), groups.SO3())],
     "grid": [
         (lambda: geometry.grid((3, 4), 3), C4),
         (lambda: geometry.grid((3, 3, 3), 3), groups.SO3()),
@@ -183,6 +193,8 @@ def test_rotations_of_the_icosahedron(layer):
         lambda: geometry.latlon(0, 4, count=3),
         lambda: geometry.icosahedron(-1),
         lambda: geometry.point_cloud(np.full((10, 3), np.nan)),
+        lambda: geometry.points(np.zeros((3, 4)), radius=1.0),
+        lambda: geometry.point(0),
         lambda: geometry.grid((3, 4), 2),
         lambda: geometry.grid((3, 4), 3, spacing=0.0),
         lambda: geometry.hexagonal((0, 3)),
