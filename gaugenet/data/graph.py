@@ -115,11 +115,11 @@ class GaugeGraph(Data):
     """Graph with log maps, transporters and quadrature weights, and its coarser levels (suffix ``_1``, ``_2``, ...).
 
     Attributes (level 0): pos (N, D), frame (N, D, d), edge_index (2, E), log (E, d), transport (E, d, d), weight (E,),
-    radius (N,), area (N,), curvature (N,), cone_angle (N,), face (3, F); ``feature_<name>`` (N, C) stored feature fields with
-    their types in ``feature_types``; ``vertex_<name>`` (N, ...) and ``face_<name>`` (F, ...), of a mesh what its file says of
-    vertices and faces, among them ``vertex_ids`` and ``face_ids``, their numbers there; ``vertex_nodes`` (V,), the node of
-    every vertex that came, see :meth:`on_input_vertices`; level k adds ``cluster_k``, ``cluster_transport_k`` from level k - 1.
-    Conventions: docs/conventions.md.
+    radius (N,), area (N,), curvature (N,), cone_angle (N,), orbit (N, Q), face (3, F);
+    ``feature_<name>`` (N, C) stored feature fields with their types in ``feature_types``; ``vertex_<name>`` (N, ...) and
+    ``face_<name>`` (F, ...), of a mesh what its file says of vertices and faces, among them ``vertex_ids`` and ``face_ids``,
+    their numbers there; ``vertex_nodes`` (V,), the node of every vertex that came, see :meth:`on_input_vertices`; level k adds
+    ``cluster_k``, ``cluster_transport_k`` from level k - 1. Conventions: docs/conventions.md.
 
     What layers make of a graph (kernel tables, sorted edges) is made once and kept in :attr:`plans`. It is made anew when an
     array of the graph was exchanged or changed in place. A batch joins the plans of its graphs; the first time, these get

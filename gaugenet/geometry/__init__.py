@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .lattices.grids import klein_bottle as klein_bottle
     from .lattices.grids import moebius as moebius
     from .lattices.grids import moebius_symmetries as moebius_symmetries
+    from .lie.groups import LieGroup as LieGroup
+    from .lie.lifts import Lift as Lift
+    from .lie.lifts import lift_image as lift_image
+    from .lie.lifts import lift_points as lift_points
+    from .lie.manifold import lie_group as lie_group
     from .meshes.cyclic_structures import cyclic_structure as cyclic_structure
     from .meshes.direction_fields import DirectionField as DirectionField
     from .meshes.direction_fields import smooth_field as smooth_field
@@ -101,6 +106,11 @@ _LATE = {
     "moebius": "lattices.grids",
     "klein_bottle": "lattices.grids",
     "moebius_symmetries": "lattices.grids",
+    "LieGroup": "lie.groups",
+    "Lift": "lie.lifts",
+    "lie_group": "lie.manifold",
+    "lift_image": "lie.lifts",
+    "lift_points": "lie.lifts",
 }
 
 __all__ = ["Feature", "LocalGeometry", "Pooling", *_LATE]

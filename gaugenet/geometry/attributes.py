@@ -3,7 +3,8 @@
 What validation, records, graphs and batching know of an array stands here and only here. A new one needs a line here, and a
 field of :class:`LocalGeometry` or :class:`Pooling`.
 
-Letters of shapes: N nodes, E edges, F faces, V vertices of the input, d intrinsic dimension, D ambient dimension.
+Letters of shapes: N nodes, E edges, F faces, V vertices of the input, d intrinsic dimension, D ambient dimension,
+Q coordinates of an orbit.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("curvature", ("N",)),
         Attribute("faces", ("F", 3), graph_name="face", indexes="nodes", axis=1),
         Attribute("cone_angle", ("N",)),
+        Attribute("orbit", ("N", "Q")),
         Attribute("vertex_nodes", ("V",), indexes="nodes", partial=True),
         Attribute("cluster", ("N",), holder="pooling", required=True, indexes="coarse"),
         Attribute(

@@ -79,6 +79,7 @@ class LocalGeometry:
         cone_angle: (N,) or None, total angle round each node; not 2 pi at cone points, where log maps are those of a cut cone.
         vertex_nodes: (V,) int64 or None, of each of the V vertices of a mesh that came its node: its own, that of the vertex it
             was welded to, one of those it was split into; -1 where no face uses the vertex.
+        orbit: (N, Q) or None, of points lifted to a group what tells their orbits apart; kernels may see it.
         features: name -> Feature.
         coarse: the Pooling to the next level, or None.
         vertex_data: name -> array with a row for every node: of a mesh what the file or the caller says of the vertices, such
@@ -108,6 +109,7 @@ class LocalGeometry:
     vertex_data: Arrays = field(default_factory=dict)
     face_data: Arrays = field(default_factory=dict)
     vertex_nodes: np.ndarray | None = None
+    orbit: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.structure:

@@ -13,7 +13,7 @@ def validate_geometry(geometry: LocalGeometry, tolerance: float | None = None) -
     """Check shapes, dtypes, order, ranges, finiteness and the conventions, on every level.
 
     Args:
-        geometry: of any manifold; d = 2 or 3, with or without positions and frames.
+        geometry: of any manifold and dimension d, with or without positions and frames.
         tolerance: relative, by default 1e-9 in float64 and 1e-4 in float32.
 
     Raises:

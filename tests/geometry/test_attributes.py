@@ -24,7 +24,8 @@ def with_angles(geom: LocalGeometry) -> LocalGeometry:
     coarse = geom.coarse and dataclasses.replace(geom.coarse, geometry=with_angles(geom.coarse.geometry))
     faces = np.arange(6).reshape(2, 3) if geom.faces is None else geom.faces
     nodes = np.arange(geom.num_nodes) if geom.vertex_nodes is None else geom.vertex_nodes
-    return geom.replace(cone_angle=np.linspace(5, 6, geom.num_nodes), faces=faces, vertex_nodes=nodes, coarse=coarse)
+    angle, orbit = np.linspace(5, 6, geom.num_nodes), np.linspace(1, 2, 2 * geom.num_nodes).reshape(-1, 2)
+    return geom.replace(cone_angle=angle, faces=faces, vertex_nodes=nodes, orbit=orbit, coarse=coarse)
 
 
 @pytest.fixture(scope="module")
