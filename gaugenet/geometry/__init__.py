@@ -16,10 +16,10 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .ambient import from_frames as from_frames
     from .ambient import to_frames as to_frames
     from .clouds.point_surface import point_cloud as point_cloud
-    from .homogeneous import hyperbolic_plane as hyperbolic_plane
-    from .homogeneous import hyperbolic_points as hyperbolic_points
     from .euclidean import point as point
     from .euclidean import points as points
+    from .homogeneous import hyperbolic_plane as hyperbolic_plane
+    from .homogeneous import hyperbolic_points as hyperbolic_points
     from .lattices.grids import cylinder as cylinder
     from .lattices.grids import flat_torus as flat_torus
     from .lattices.grids import grid as grid

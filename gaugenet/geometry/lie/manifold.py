@@ -41,13 +41,14 @@ def lie_group(
         group: "T2", "T3" (any "Td"), "SO2", "RxSO2", "SE2", "SO3", "SE3", "R2xR+", see :class:`LieGroup`.
         elements: (N, n, n) matrices, or a :class:`Lift`, which brings orbit and area.
         radius: of the neighbourhoods, in the :meth:`LieGroup.distance` of ``alpha``: one, which grows from level to level as
-            the spacing does, by ratio^(-1/d), or one for each level. Kernels see log / radius; with alpha they see it divided by
-            the largest norm of a log in reach.
+            the spacing does, by ratio^(-1/d), or one for each level. Kernels see log / radius; with alpha they see it divided
+            by the largest norm of a log in reach.
         neighbours: number of the nearest; all that tie with the last are in. With a radius those within it. 32 where neither is
             given. Without a radius each neighbourhood has the radius of its longest log.
         orbit: (N, Q) what tells orbits apart, seen by ``kernels.MLP(orbit=Q)``.
         area: (N,) Haar measure of the cell of each element. With a radius, sums over neighbourhoods are integrals by it,
-            divided by their volume; without, they are weighted means over the neighbours and the centre. By default plain means.
+            divided by their volume; without, they are weighted means over the neighbours and the centre. By default plain
+            means.
         alpha: None for the norm of the log, or the weight of turns in the distance of Finzi et al. (there 0.2).
         levels: coarser levels, each of ``ratio`` times as many elements, the farthest from each other.
 
