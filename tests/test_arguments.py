@@ -106,6 +106,11 @@ CASES = {
         {"in_type1": TYPES, "in_type2": (3, REGULAR), "out_type": TYPES, "mode": NAMES},
     ),
     nn.TensorNonlinearity: ({"type": IRREPS}, {"type": TYPES, "eps": NUMBERS}),
+    kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
+    nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
+    nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),
+    nn.Curl: ({"type": IRREPS}, {"type": TYPES, "degree": (1, 4), "backend": NAMES}),
+    nn.Laplacian: ({"type": IRREPS}, {"type": TYPES, "degree": (1, 4), "backend": NAMES}),
     nn.FrechetMean: (
         {"space": nn.UnitSphere(), "in_points": 3, "out_points": 2},
         {"space": ("S2", 3), "in_points": COUNTS, "out_points": COUNTS},

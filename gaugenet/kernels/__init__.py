@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .basis import FreeBasis, SteerableBasis, self_basis
 from .clebsch_gordan import clebsch_gordan
+from .derivatives import Derivatives
 from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
 from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
@@ -22,6 +23,7 @@ __all__ = [
     "CircularHarmonic",
     "CoefficientTable",
     "Columns",
+    "Derivatives",
     "FixedColumns",
     "FreeBasis",
     "GaussianRings",

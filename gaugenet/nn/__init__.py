@@ -22,6 +22,7 @@ from .graph.cone_points import ConePoints
 from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
 from .graph.lattice_pool import LatticePool
+from .graph.operators import Curl, Divergence, Gradient, Laplacian
 from .graph.pooling import GaugePool, GaugeUnpool
 from .graph.tables import KernelTables
 from .grid.conv import GridConv
@@ -40,6 +41,8 @@ __all__ = [
     "CoefficientTable",
     "ConePoints",
     "ConvBlock",
+    "Curl",
+    "Divergence",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",
@@ -50,6 +53,7 @@ __all__ = [
     "GaugeLinear",
     "GaugePool",
     "GaugeUnpool",
+    "Gradient",
     "GridBlur",
     "GridConv",
     "GridConvTranspose",
@@ -62,6 +66,7 @@ __all__ = [
     "HarmonicConv",
     "InterpolatedConv",
     "KernelTables",
+    "Laplacian",
     "LatticeConv",
     "LatticePlan",
     "LatticePool",

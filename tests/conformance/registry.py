@@ -70,6 +70,15 @@ _GRAPH = [
     _on_graph(
         nn.GaugeConv, (t(SO2, "1x0 + 1x1"), t(SO2, "1x0 + 1x1"), kernels.RadialMLP(2, 6, 4)), "sphere", note="learnt profile",
     ),
+    _on_graph(nn.Gradient, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
+    _on_graph(nn.Gradient, (t(O2, "1x0 + 2x1"),), "sphere", note="O2"),
+    _on_graph(nn.Divergence, (t(SO2, "2x1 + 1x2"),), "sphere"),
+    _on_graph(nn.Curl, (t(O2, "2x1 + 1x0-"),), "sphere"),
+    _on_graph(nn.Laplacian, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
+    _on_graph(
+        nn.GaugeConv, (t(O2, "2x0 + 1x1"), t(O2, "1x0 + 1x0- + 1x1 + 1x2")), "sphere",
+        options={"kernel": kernels.Derivatives()}, note="derivatives",
+    ),
     _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron"),
     _on_graph(nn.LatticeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), kernels.square_taps(3)), "plane", note="D4"),
     _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron"),
