@@ -92,8 +92,8 @@ class DifferentialOperator(KeepsSettings, ConstantModule):
         name = rep.name
         if name not in rep.group.irrep_names(rep.degree) or rep.dim != (1 if rep.degree == 0 else 2):
             raise TypeError(
-                f"{self._name} expected a type of irreps of orders 0, 1, 2, ... with two components from 1 on, got {rep!r} over "
-                f"{rep.group}"
+                f"{self._name} expected a type of irreps of orders 0, 1, 2, ... with two components from 1 on, got {rep!r} "
+                f"over {rep.group}"
             )
         return rep.degree
 
@@ -191,7 +191,7 @@ class Divergence(DifferentialOperator):
 
 
 class Curl(DifferentialOperator):
-    r"""Vectors to :math:`\partial_x v_y - \partial_y v_x`, scalars to the turned gradient :math:`(-\partial_y f, \partial_x f)`.
+    r"""Vectors to :math:`\partial_x v_y - \partial_y v_x`, scalars to :math:`(-\partial_y f, \partial_x f)`.
 
     Reflections change the sign of a curl: over O(2) and D_N it leads from order 1 to "0-" and back; scalars "0" have none.
     """
