@@ -3,7 +3,7 @@
     python benchmarks/run.py                    # everything but the largest sizes, one and two threads
     python benchmarks/run.py --sections layer   # the table of one layer alone
     python benchmarks/run.py --large            # up to a million nodes
-    python benchmarks/run.py --device cuda --sections layer scaling gpu --out benchmarks/results/gpu.md
+    python benchmarks/run.py --device cuda --sections layer scaling --out benchmarks/results/hot_loop_gpu.md
 
 Times are medians of interleaved runs of forward + backward, float32, SO(2) orders 0..2 with C copies each.
 """
@@ -16,7 +16,6 @@ import json
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -186,33 +185,6 @@ def scaling(rounds: int, large: bool, device: str) -> list[dict]:
     return rows
 
 
-def gpu(rounds: int, device: str, size: int = 1_000_000) -> list[dict]:
-    """Both loops of a GPU at degree 30 and 64 channels, and the published algorithm where it fits in memory; milliseconds."""
-    rows = []
-    for dtype, radial in ((torch.float32, 1), (torch.bfloat16, 1), (torch.float32, 4)):
-        x, graph, conv, plan, _, gem = ours_and_gem(size, 30, 64, radial, device)
-        conv, x = conv.to(dtype), x.detach().to(dtype).requires_grad_()
-        functions = {}
-        for backend in ("cuda", "cuda-on-chip"):
-
-            def forward(y, conv=conv, graph=graph, plan=plan, backend=backend):
-                conv.backend = backend
-                return conv(y, graph, plan)
-
-            functions[f"{backend}, forward"] = torch.no_grad()(partial(forward, x))
-            functions[backend] = step(forward, x)
-        times = interleaved(functions, rounds)
-        if dtype == torch.float32:
-            try:
-                times |= interleaved({"gem": step(gem, x)}, rounds)
-            except torch.OutOfMemoryError:
-                times["gem"] = float("nan")
-        name = str(dtype).removeprefix("torch.")
-        rows.append({"nodes": x.shape[0], "radial": radial, "dtype": name, **{k: 1e3 * t for k, t in times.items()}})
-        print(_line(rows[-1]), flush=True)
-    return rows
-
-
 def first_call() -> list[dict]:
     """Seconds of the first forward + backward of a fresh process with a warm cache, after the imports of torch and PyG."""
     code = (
@@ -278,7 +250,7 @@ def draw(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    sections = ["layer", "others", "network", "scaling", "first_call", "million", "gpu"]
+    sections = ["layer", "others", "network", "scaling", "first_call", "million"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", choices=sections, default=sections)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
@@ -296,9 +268,9 @@ def main() -> None:
     for threads in args.threads:
         torch.set_num_threads(threads)
         for name in args.sections:
-            if name in ("first_call", "scaling", "million", "gpu") and threads != args.threads[-1]:
+            if name in ("first_call", "scaling", "million") and threads != args.threads[-1]:
                 continue
-            if (name == "million" and not args.large) or (name == "gpu" and not args.device.startswith("cuda")):
+            if name == "million" and not args.large:
                 continue
             print(f"-- {name}, {threads} threads", flush=True)
             rows = {
@@ -308,7 +280,6 @@ def main() -> None:
                 "scaling": lambda: scaling(max(3, args.rounds // 2), args.large, args.device),
                 "first_call": first_call,
                 "million": million,
-                "gpu": lambda: gpu(args.rounds, args.device),
             }[name]()
             data[f"{name}, {threads} threads"] = rows
             parts.append(markdown(f"{name}, {threads} threads", rows))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ..fields import FieldType
 
@@ -48,6 +49,7 @@ class Layout(NamedTuple):
             the matrix in the concatenated matrices; one row for each block of the result.
         columns: (3, Z') the entries one channel at a time: column z, places a and b in the flat aggregate.
         column_factors: (2, Z') f and g of them.
+        whole: (1, 5) the blocks where transporters are all the identity: one that is copied, whatever its representation.
         shapes: of the matrix of each group.
         special: whether every block has a path in the fused loops.
 
@@ -61,6 +63,7 @@ class Layout(NamedTuple):
     groups: Tensor
     columns: Tensor
     column_factors: Tensor
+    whole: Tensor
     shapes: tuple[tuple[int, int], ...]
     special: bool
 
@@ -72,9 +75,9 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, tensors: list[Tensor]) -> Layout:
         """The inverse of :attr:`tensors`, of a special layout."""
-        blocks, permutations, entries, factors, groups, columns, column_factors = tensors
+        blocks, permutations, entries, factors, groups, columns, column_factors, whole = tensors
         shapes = _shapes(groups)
-        return cls(blocks, permutations, entries, factors, groups, columns, column_factors, shapes, True)
+        return cls(blocks, permutations, entries, factors, groups, columns, column_factors, whole, shapes, True)
 
     @property
     def sizes(self) -> list[int]:
@@ -88,10 +91,8 @@ class Layout(NamedTuple):
 
     @property
     def standing(self) -> Layout:
-        """The same for transporters that are all the identity: one block that is copied, whatever its representation."""
-        _, _, mul, first, dim = self.blocks[-1].tolist() if self.blocks.numel() else (COPY, 0, 0, 0, 1)
-        blocks = torch.tensor([[COPY, 0, first + mul * dim, 0, 1]], device="cpu")
-        return self._replace(blocks=blocks, permutations=self.permutations[:0], special=True)
+        """The same for transporters that are all the identity."""
+        return self._replace(blocks=self.whole, permutations=self.permutations[:0], special=True)
 
     def matrices(self, weight: Tensor) -> list[Tensor]:
         """Views of the matrices of the groups in one vector of them all."""
@@ -157,9 +158,32 @@ def _layout(source: FieldType, entries: list, factors: list, groups: list) -> La
         group,
         torch.stack([torch.repeat_interleave(place, mul) + step for place in places]),
         torch.repeat_interleave(factor, mul, 0).T.contiguous(),
+        torch.tensor([[COPY, 0, source.dim, 0, 1]], device="cpu"),
         _shapes(group),
         bool((blocks[:, 0] != OTHER).all()),
     )
+
+
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def kept_with(constant: Tensor, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, made once and kept as long as a constant that nobody changes, such as the blocks of a layout.
+
+    So the tables of the loops on a GPU are copied there once, and not at every call.
+    """
+    found = _kept.setdefault(constant, {})
+    if key not in found:
+        with torch.inference_mode(False):  # what is made in evaluation must serve training
+            found[key] = make()
+    return found[key]
+
+
+def there(constant: Tensor, device: torch.device) -> Tensor:
+    """A constant on a device, copied there once. A compiler keeps it itself."""
+    if constant.device == device or torch.compiler.is_compiling():
+        return constant.to(device)
+    return kept_with(constant, device, lambda: constant.to(device))
 
 
 def _shapes(groups: Tensor) -> tuple[tuple[int, int], ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .mixing import FLIP, PERMUTE, ROTATE, SIGN, Layout
+from .mixing import FLIP, PERMUTE, ROTATE, SIGN, Layout, there
 from .plan import EdgeList
 from .rows import sum_rows
 
@@ -22,11 +22,12 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
     """rho(g_e) x[e] for blocks that the fused loops know: (E, D)."""
     cos, sin = (edges.turn[:, k : k + 1].to(x.dtype) for k in range(2))
     det = edges.det[:, None].to(x.dtype) if edges.det.numel() else torch.ones_like(cos)
+    permutations = there(layout.permutations, x.device) if layout.permutations.numel() else layout.permutations
     parts = []
     for kind, order, mul, first, dim in layout.blocks.tolist():
         if kind == PERMUTE:
             count = edges.element.max().item() + 1 if edges.element.numel() else 0
-            rows = layout.permutations[order : order + count * dim].view(-1, dim).to(x.device)[edges.element]
+            rows = permutations[order : order + count * dim].view(-1, dim)[edges.element]
             block = x[:, first : first + dim * mul].view(-1, dim, mul)
             parts.append(torch.zeros_like(block).scatter(1, rows.unsqueeze(2).expand_as(block), block).flatten(1))
             continue
@@ -34,7 +35,7 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
         if kind == SIGN:
             parts.append(det * a)
         elif kind == FLIP:
-            parts.append(layout.permutations[order:].to(x)[edges.element][:, None] * a)
+            parts.append(permutations[order:][edges.element][:, None].to(x.dtype) * a)
         elif kind == ROTATE:
             b = det * x[:, first + mul : first + 2 * mul]
             c, s = cos, sin
@@ -77,8 +78,8 @@ def _mix(aggregate: Tensor, x: Tensor, node_table: Tensor, matrices: list[Tensor
 
 def combine(flat: Tensor, layout: Layout) -> Tensor:
     """What the kernels use of the aggregate and its centre, (N, (J + 1) D): (N, Z)."""
-    z, a, b = layout.columns.to(flat.device)
-    f, g = layout.column_factors.to(flat)
+    z, a, b = there(layout.columns, flat.device)
+    f, g = there(layout.column_factors, flat.device).to(flat.dtype)
     reduced = flat[:, a] * f + flat[:, b] * g
     width = sum(layout.sizes)
     if width != z.shape[0]:  # some combinations have more than two terms

@@ -67,6 +67,6 @@ def test_the_operator_is_well_formed():
     x = torch.randn(40, type.dim, requires_grad=True)
     torch.library.opcheck(
         torch.ops.gaugenet.carry_sum.default,
-        (x, 1, list(plan.forward), list(plan.backward), carrier.blocks, carrier.permutations),
+        (x, 1, list(plan.forward), list(plan.backward), carrier.blocks, carrier.permutations, "cpu"),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )

@@ -146,7 +146,7 @@ def test_half_precision_sums_in_float32(dtype, loop):
 @pytest.mark.parametrize("loop", BACKENDS)
 def test_more_channels_than_a_program_takes(monkeypatch, loop):
     monkeypatch.setattr(cuda, "_CHANNELS", 4)
-    monkeypatch.setattr(cuda, "_CHUNK_BYTES", 1)  # and more than one chunk
+    monkeypatch.setenv("GAUGENET_CHUNK_BYTES", "1")  # and more than one chunk
     for name, value in (("_COMBINATIONS", 2), ("_COLUMNS", 16), ("_PARTS", 2)):  # runs, parts, and programs for a node
         monkeypatch.setattr(on_chip, name, value)
     a = FieldType(groups.SO2(), "5x0 + 3x1 + 17x2")
@@ -165,11 +165,16 @@ from triton.compiler import ASTSource
 from gaugenet.ops.cuda import kernels as cuda_kernels
 for x, out, ids in (("*fp32", "*fp32", "*i64"), ("*bf16", "*fp32", "*i32"), ("*fp64", "*fp64", "*i64")):
     signature = dict(x=x, rowptr="*i64", source=ids, turn="*fp32", det="*fp32", element="*i64")
-    signature |= dict(table="*fp32", node_table="*fp32", pieces="*i64", inverses="*i64")
-    signature |= dict(out=out, start="i32", nodes="i32", width="i32", columns="i32")
-    signature |= dict(ROWS="constexpr", CHANNELS="constexpr", REFLECTS="constexpr")
-    source = ASTSource(cuda_kernels.aggregate, signature, dict(ROWS=16, CHANNELS=64, REFLECTS=ids == "*i64"))
+    signature |= dict(table="*fp32", node_table="*fp32", pieces="*i32", inverses="*i32", out=out)
+    signature |= dict.fromkeys(("start", "nodes", "sources", "width", "columns"), "i32")
+    working = tl.float64 if x == "*fp64" else tl.float32
+    options = dict(FIRST=8, REST=int(x != "*fp64"), CHANNELS=64, REFLECTS=ids == "*i64", CENTRES=x != "*bf16", WORKING=working)
+    source = ASTSource(cuda_kernels.aggregate, signature | dict.fromkeys(options, "constexpr"), options)
     print(len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]) > 0)
+signature = dict(sums="*fp32", places="*i32", factors="*fp32", out="*bf16", nodes="i32", width="i32", results="i32")
+options = dict(TERMS=2, NODES=8, RESULTS=128, WORKING=tl.float32)
+source = ASTSource(cuda_kernels.combine, signature | dict.fromkeys(options, "constexpr"), options)
+print(len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]) > 0)
 fixed = dict(NODES=16, CHANNELS=32, COMBINATIONS=4, COLUMNS=128, PARTS=3, PRECISION="tf32x3")
 for x, product, reflects in (("*fp32", tl.float32, True), ("*bf16", tl.bfloat16, False)):
     signature = dict(x=x, rowptr="*i64", source="*i64", turn="*fp32", det="*fp32", table="*fp32", node_table="*fp32")
@@ -181,7 +186,7 @@ for x, product, reflects in (("*fp32", tl.float32, True), ("*bf16", tl.bfloat16,
 """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
-    assert run.stdout.split() == ["True"] * 5, run.stderr
+    assert run.stdout.split() == ["True"] * 6, run.stderr
 
 
 def test_needs_a_gpu(monkeypatch):

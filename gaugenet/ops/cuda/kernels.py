@@ -28,64 +28,123 @@ def aggregate(
     out,
     start,
     nodes,
+    sources,
     width,
     columns,
-    ROWS: tl.constexpr,
+    FIRST: tl.constexpr,
+    REST: tl.constexpr,
     CHANNELS: tl.constexpr,
     REFLECTS: tl.constexpr,
+    CENTRES: tl.constexpr,
+    WORKING: tl.constexpr,
 ):
-    """out[p - start, j, :] = sum over e -> p of table[e, j] (rho(g_e) x[q])[:] + node_table[p, j] x[p, :], and x[p] as row J.
+    """out[p - start, j, :] = sum over e -> p of table[e, j] (rho(g_e) x[q])[:], with CENTRES + node_table[p, j] x[p, :].
+
+    A program makes two pieces of a row at once, the two components of what is rotated among them, so that a neighbour is read
+    once. The columns of the table are taken in two parts, since lengths are powers of two: 9 as 8 + 1, and not as 16.
 
     Args:
-        x: (B N, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see EdgeList.
-        pieces: (P, 8) kind, order, first column of the components a and b, number of channels, column of the result, place
-            in ``inverses``, dim; see :func:`gaugenet.ops.cuda.driver.pieces`.
+        x: (B sources, width) features. rowptr, source, turn (E, 2), det, element, table (E, J), node_table (N, J): see
+            EdgeList.
+        pieces: (P, 12) see :func:`gaugenet.ops.cuda.driver.pieces`.
         inverses: for permutations: the column that each element moves to each row; for signs: those of the elements.
-        out: (nodes of the launch, J + 1, width).
-        start: first node of the B N; nodes: N; columns: J; ROWS: a power of two of at least J; CHANNELS: one of at least the
-            widest piece; REFLECTS: whether there are determinants.
+        out: (nodes of the launch, J + 1, width) with the centre x[p] as row J, without CENTRES (nodes of the launch, J, width).
+        start: first node of the B N; nodes: N; columns: J; FIRST, REST: powers of two, J <= FIRST + REST and FIRST <= J, REST 0
+            where FIRST is J; CHANNELS: one of at least the widest piece; REFLECTS: whether there are determinants; WORKING: the
+            dtype of the sums.
     """
     p = start + tl.program_id(0).to(tl.int64)
     local = p % nodes  # in its field, whose features begin at `field`
-    field = x + (p - local) * width
-    piece = pieces + tl.program_id(1) * 8
+    field = x + (p // nodes) * sources * width
+    piece = pieces + tl.program_id(1) * 12
     kind, order = tl.load(piece), tl.load(piece + 1)
-    a, b, count, to = tl.load(piece + 2), tl.load(piece + 3), tl.load(piece + 4), tl.load(piece + 5)
-    place, dim = tl.load(piece + 6), tl.load(piece + 7)
-    j, k = tl.arange(0, ROWS), tl.arange(0, CHANNELS)
-    row, channel = j < columns, k < count
-    centre = tl.load(x + p * width + to + k, channel, other=0.0).to(out.dtype.element_ty)
-    weight = tl.load(node_table + local * columns + j, row, other=0.0).to(out.dtype.element_ty)
-    total = weight[:, None] * centre[None, :]
+    a, b, to_a, to_b = tl.load(piece + 2), tl.load(piece + 3), tl.load(piece + 4), tl.load(piece + 5)
+    count_a, count_b = tl.load(piece + 6), tl.load(piece + 7)
+    place_a, place_b = tl.load(piece + 8), tl.load(piece + 9)
+    stride, dim = tl.load(piece + 10), tl.load(piece + 11)
+    k, j = tl.arange(0, CHANNELS), tl.arange(0, FIRST)
+    row, on_a, on_b = j < columns, k < count_a, k < count_b
+    total_a, total_b = tl.full([FIRST, CHANNELS], 0.0, WORKING), tl.full([FIRST, CHANNELS], 0.0, WORKING)
+    if CENTRES:
+        own_a = tl.load(x + p * width + to_a + k, on_a, other=0.0).to(WORKING)
+        own_b = tl.load(x + p * width + to_b + k, on_b, other=0.0).to(WORKING)
+        u = tl.load(node_table + local * columns + j, row, other=0.0).to(WORKING)
+        total_a, total_b = u[:, None] * own_a[None, :], u[:, None] * own_b[None, :]
+    if REST:
+        i = FIRST + tl.arange(0, REST)
+        more_a, more_b = tl.full([REST, CHANNELS], 0.0, WORKING), tl.full([REST, CHANNELS], 0.0, WORKING)
+        if CENTRES:
+            v = tl.load(node_table + local * columns + i, i < columns, other=0.0).to(WORKING)
+            more_a, more_b = v[:, None] * own_a[None, :], v[:, None] * own_b[None, :]
     for e in range(tl.load(rowptr + local), tl.load(rowptr + local + 1)):
         q = field + tl.load(source + e).to(tl.int64) * width
-        u = tl.load(table + e * columns + j, row, other=0.0).to(out.dtype.element_ty)
+        u = tl.load(table + e * columns + j, row, other=0.0).to(WORKING)
         if kind == PERMUTE:
-            moved = tl.load(inverses + place + tl.load(element + e) * dim)
-            y = tl.load(q + a + moved * b + k, channel, other=0.0).to(out.dtype.element_ty)
+            rows = inverses + tl.load(element + e) * dim
+            y = tl.load(q + a + tl.load(rows + place_a) * stride + k, on_a, other=0.0).to(WORKING)
+            z = tl.load(q + b + tl.load(rows + place_b) * stride + k, on_b, other=0.0).to(WORKING)
         else:
-            y = tl.load(q + a + k, channel, other=0.0).to(out.dtype.element_ty)
-            if REFLECTS and kind == SIGN:
-                y = y * tl.load(det + e).to(out.dtype.element_ty)
+            y = tl.load(q + a + k, on_a, other=0.0).to(WORKING)
+            z = tl.load(q + b + k, on_b, other=0.0).to(WORKING)
+            if REFLECTS:
+                flip = tl.load(det + e).to(WORKING)
+                if kind == SIGN:
+                    y, z = flip * y, flip * z
+                if kind == ROTATE:
+                    z = flip * z
             if kind == FLIP:
-                y = y * tl.load(inverses + place + tl.load(element + e)).to(out.dtype.element_ty)
+                sign = tl.load(inverses + place_a + tl.load(element + e)).to(WORKING)
+                y, z = sign * y, sign * z
             if kind == ROTATE:
-                cos = tl.load(turn + 2 * e).to(out.dtype.element_ty)
-                sin = tl.load(turn + 2 * e + 1).to(out.dtype.element_ty)
+                cos, sin = tl.load(turn + 2 * e).to(WORKING), tl.load(turn + 2 * e + 1).to(WORKING)
                 c, s = cos, sin
                 for _ in range(order - 1):
                     c, s = c * cos - s * sin, c * sin + s * cos
-                z = tl.load(q + b + k, channel, other=0.0).to(out.dtype.element_ty)
-                if REFLECTS:
-                    z = z * tl.load(det + e).to(out.dtype.element_ty)
-                if place == 0:
-                    y = c * y - s * z
-                else:
-                    y = s * y + c * z
-        total += u[:, None] * y[None, :]
-    base = out + tl.program_id(0).to(tl.int64) * (columns + 1) * width + to
-    tl.store(base + j[:, None] * width + k[None, :], total, row[:, None] & channel[None, :])
-    tl.store(base + columns * width + k, centre, channel)
+                y, z = c * y - s * z, s * y + c * z
+        total_a += u[:, None] * y[None, :]
+        total_b += u[:, None] * z[None, :]
+        if REST:
+            v = tl.load(table + e * columns + i, i < columns, other=0.0).to(WORKING)
+            more_a += v[:, None] * y[None, :]
+            more_b += v[:, None] * z[None, :]
+    base = out + tl.program_id(0).to(tl.int64) * (columns + CENTRES) * width
+    to = base + j[:, None] * width + k[None, :]
+    tl.store(to + to_a, total_a.to(out.dtype.element_ty), on_a[None, :] & row[:, None])
+    tl.store(to + to_b, total_b.to(out.dtype.element_ty), on_b[None, :] & row[:, None])
+    if REST:
+        to = base + i[:, None] * width + k[None, :]
+        tl.store(to + to_a, more_a.to(out.dtype.element_ty), on_a[None, :] & (i < columns)[:, None])
+        tl.store(to + to_b, more_b.to(out.dtype.element_ty), on_b[None, :] & (i < columns)[:, None])
+    if CENTRES:
+        tl.store(base + columns * width + to_a + k, own_a.to(out.dtype.element_ty), on_a)
+        tl.store(base + columns * width + to_b + k, own_b.to(out.dtype.element_ty), on_b)
+
+
+# Times every number of warps at the first call of a kind, where GAUGENET_AUTOTUNE=1 asks for it (not under the interpreter).
+tuned_aggregate = triton.autotune(
+    [triton.Config({}, num_warps=warps) for warps in (1, 2, 4, 8)], key=["width", "columns", "FIRST", "CHANNELS", "CENTRES"]
+)(aggregate)
+
+
+@triton.jit
+def combine(
+    sums, places, factors, out, nodes, width, results, TERMS: tl.constexpr, NODES: tl.constexpr, RESULTS: tl.constexpr,
+    WORKING: tl.constexpr,
+):  # fmt: skip
+    """out[n, z] = sum over t of factors[t, z] sums[n, places[t, z]].
+
+    Args:
+        sums: (nodes, width). places, factors: (TERMS, results). out: (nodes, results); a program makes NODES x RESULTS of it.
+    """
+    n = tl.program_id(0).to(tl.int64) * NODES + tl.arange(0, NODES)
+    z = tl.program_id(1) * RESULTS + tl.arange(0, RESULTS)
+    inside = (n < nodes)[:, None] & (z < results)[None, :]
+    total = tl.full([NODES, RESULTS], 0.0, WORKING)
+    for t in range(TERMS):
+        place = tl.load(places + t * results + z, z < results, other=0)
+        factor = tl.load(factors + t * results + z, z < results, other=0.0)
+        total += factor[None, :] * tl.load(sums + n[:, None] * width + place[None, :], inside, other=0.0)
+    tl.store(out + n[:, None] * results + z[None, :], total.to(out.dtype.element_ty), inside)
 
 
 # Functions of our own: those of tl (max, sum, zeros) are compiled ones where Triton was imported before its interpreter was on.

@@ -10,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ..mixing import Layout
+from ..mixing import Layout, kept_with
 from ..plan import EdgeList
 from ..precision import WORKING
 from . import driver as cuda
@@ -35,10 +35,9 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
     from . import kernels as cuda_kernels
 
     x, columns = x.contiguous(), edges.node_table.shape[1]
-    runs, parts, terms, factors, channels = tables(layout, columns)
+    runs, parts, terms, factors, channels, wide = _tables(layout, columns, x.device)
     count = min(_PARTS, len(parts))
     out = x.new_empty(x.shape[0], bias.shape[0])
-    whole = torch.tensor([*sum(runs, ()), *sum(parts, ())], dtype=torch.int64, device=x.device)
     turn, det, table, node_table = (t.contiguous() for t in (edges.turn, edges.det, edges.table, edges.node_table))
     cuda_kernels.mix_on_chip[(triton.cdiv(x.shape[0], _NODES), len(parts) // count)](
         x,
@@ -48,10 +47,10 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
         det,
         table,
         node_table,
-        whole,
-        whole[6 * len(runs) :],
-        terms.to(x.device),
-        factors.to(x.device),
+        runs,
+        parts,
+        terms,
+        factors,
         weight.to(x.dtype).contiguous(),
         bias.contiguous(),
         out,
@@ -64,7 +63,7 @@ def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: L
         NODES=_NODES,
         CHANNELS=channels,
         COMBINATIONS=terms.shape[2],
-        COLUMNS=max(16, min(_COLUMNS, triton.next_power_of_2(max(part[1] for part in parts)))),
+        COLUMNS=wide,
         PARTS=count,
         REFLECTS=det.numel() > 0,
         # Triton's interpreter takes the bits of a bfloat16 for an integer.
@@ -83,6 +82,20 @@ def convolve_backward(
     if need_w or not need_x:
         return cuda.convolve_backward(grad, x, weight, edges, layout, need_x, need_w)
     return convolve(grad, grad.new_zeros(layout.width), weight, edges, layout), x.new_empty(0, dtype=WORKING[x.dtype])
+
+
+def _tables(layout: Layout, columns: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int]:
+    """Runs (S, 6), parts (P, 5), terms, factors, channels to a run and columns to a part: made once, and kept on the device."""
+
+    def make() -> tuple[Tensor, Tensor, Tensor, Tensor, int, int]:
+        import triton
+
+        runs, parts, terms, factors, channels = tables(layout, columns)
+        wide = max(16, min(_COLUMNS, triton.next_power_of_2(max(part[1] for part in parts))))
+        rows = (torch.tensor(r, dtype=torch.int64, device="cpu").reshape(-1, n) for r, n in ((runs, 6), (parts, 5)))
+        return *(t.to(device) for t in (*rows, terms, factors)), channels, wide
+
+    return kept_with(layout.blocks, ("on chip", columns, device, _NODES, _COMBINATIONS, _INNER, _COLUMNS, _PARTS), make)
 
 
 def tables(layout: Layout, columns: int) -> tuple[list, list, Tensor, Tensor, int]:
