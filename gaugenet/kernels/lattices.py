@@ -67,6 +67,12 @@ class Lattice:
         return self.steps in (_SQUARE, _CUBIC)
 
     @property
+    def is_box(self) -> bool:
+        """Whether its pixels are boxes along the axes: a square lattice, or one with another spacing on every axis."""
+        steps, unit = np.array(self.steps), np.array(_SQUARE if self.dim == 2 else _CUBIC)
+        return bool(np.array_equal(steps, np.linalg.norm(steps, axis=1)[:, None] * unit))
+
+    @property
     def metric(self) -> np.ndarray:
         """G (d, d)."""
         return np.array(self.steps) @ np.array(self.steps).T
