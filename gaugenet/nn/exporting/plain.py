@@ -173,7 +173,7 @@ class _Pool(nn.Module):
         self.whole = len(taps) == size**self.axes
         self.register_buffer("select", torch.zeros(len(taps), 1, *[size] * self.axes))
         for n, tap in enumerate(taps):
-            self.select[(n, 0, *tap)] = 1.0
+            self.select[n, 0][tap] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.pooled(x, ends) for ends in self.ends]

@@ -65,7 +65,7 @@ def function_spaces(type: FieldType, samples: int, name: str) -> list[FunctionSp
         TypeError: fields that are neither permuted by the group nor functions.
     """
     irreps: dict[Representation, list[tuple[int, int]]] = {}
-    limited: dict[Representation, dict[int, list[tuple[int, int]]]] = {}
+    limited: dict[BandLimited, dict[int, list[tuple[int, int]]]] = {}
     block = 0
     for mul, rep in type.blocks:
         if isinstance(rep, BandLimited):
