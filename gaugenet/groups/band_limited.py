@@ -80,12 +80,14 @@ def _parts(rep: BandLimited) -> tuple[tuple[Representation, np.ndarray], ...]:
     """(irrep, unit vector that H keeps) for every part."""
     found = []
     for irrep in rep.group.irreps(rep.max_order):
-        if rep.subgroup is None:
-            kept = np.eye(irrep.dim)
-        else:
-            kept = irrep.restrict(rep.subgroup).invariant_vectors().numpy()
-        found += [(irrep, vector) for vector in _independent(irrep, kept)]
+        found += [(irrep, vector) for vector in kept_vectors(irrep, rep.subgroup)]
     return tuple(found)
+
+
+def kept_vectors(irrep: Representation, subgroup: Group | None) -> list[np.ndarray]:
+    """Unit vectors (d,) of an irrep that a subgroup (None: {e}) keeps, one for every copy of the irrep among the functions."""
+    kept = np.eye(irrep.dim) if subgroup is None else irrep.restrict(subgroup).invariant_vectors().numpy()
+    return _independent(irrep, kept)
 
 
 def _independent(irrep: Representation, vectors: np.ndarray) -> list[np.ndarray]:

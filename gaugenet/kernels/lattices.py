@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -58,13 +59,42 @@ class Lattice:
             raise ValueError(f"the lattice has {lattice.dim} axes, expected {dim}")
         return lattice
 
+    @classmethod
+    def box(cls, spacing: Sequence[float]) -> Lattice:
+        """Pixels that are boxes, with their spacing along every array axis: (z, y, x) of volumes, (y, x) of images.
+
+        Raises:
+            ValueError: spacings that are not 2 or 3 positive numbers.
+        """
+        values = np.array(spacing, dtype=np.float64) if isinstance(spacing, Sequence | np.ndarray) else np.zeros(0)
+        if values.shape not in ((2,), (3,)) or not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"spacing is a positive number for every axis, (z, y, x) or (y, x), got {spacing!r}")
+        unit = np.array(_SQUARE if len(values) == 2 else _CUBIC)
+        return cls((values[:, None] * unit + 0.0).tolist())
+
     @property
     def dim(self) -> int:
         return len(self.steps)
 
+    def check_kept(self, group: Group, layer: str) -> None:
+        """Raise ValueError where a finite group has symmetries of a square lattice that this one does not have."""
+        square = Lattice.of("square", self.dim)
+        if isinstance(group, FiniteGroup) and len(self.symmetries(group)[0]) < len(square.symmetries(group)[0]):
+            spacing = tuple(float(s) for s in np.linalg.norm(self.steps, axis=1))
+            raise ValueError(
+                f"{layer}: {group} turns axes into each other whose spacing {spacing} differs: take a group that keeps them, "
+                'such as groups.point_group("D4h") for another spacing along z, or SO(3) and O(3), whose kernels are sampled'
+            )
+
     @property
     def is_square(self) -> bool:
         return self.steps in (_SQUARE, _CUBIC)
+
+    @property
+    def is_box(self) -> bool:
+        """Whether its pixels are boxes along the axes: a square lattice, or one with another spacing on every axis."""
+        steps, unit = np.array(self.steps), np.array(_SQUARE if self.dim == 2 else _CUBIC)
+        return bool(np.array_equal(steps, np.linalg.norm(steps, axis=1)[:, None] * unit))
 
     @property
     def metric(self) -> np.ndarray:

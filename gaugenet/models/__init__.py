@@ -15,10 +15,13 @@ from .planar import (
 )
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .unet import GaugeUNet, MeshUNet
+from .voxels import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
 
 __all__ = [
+    "GCNN3D",
     "UGSCNN",
     "ClebschGordanCNN",
+    "CubeNet",
     "DeepSphere",
     "EncoderOptions",
     "GaugeClassifier",
@@ -38,6 +41,8 @@ __all__ = [
     "SphericalCNN",
     "SphericalUNet",
     "SpinCNN",
+    "SteerableCNN3D",
     "StripCNN",
+    "VoxelCNN",
     "ZonalCNN",
 ]

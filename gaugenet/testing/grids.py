@@ -61,7 +61,7 @@ def grid_symmetry_error(
     x = x.to(like)
     options: dict[str, Any] = {"lattice": lattice, "periodic": periodic, "centre": centre}
     elements = grid_symmetries(in_type, shape, **options)
-    whole = periodic or lattice.is_square
+    whole = periodic or lattice.is_box
     x = x if whole else x * torch.from_numpy(lattice.inside(tuple(shape))).to(x)
     training = module.training
     module.eval()
@@ -147,7 +147,7 @@ def _sources(
         there %= np.array(shape)
     inside = ((there >= 0) & (there < shape)).all(-1)
     if not inside.all():
-        if lattice.is_square:
+        if lattice.is_box:
             return None
         inside &= lattice.inside(shape)
     there = np.where(inside[..., None], there, 0)

@@ -13,6 +13,7 @@ ONE, FLIP, C4, C6, C8, D4, D6 = (
     groups.Dihedral(6),
 )  # fmt: skip
 SO2, O2, SO3, OCTA = groups.SO2(), groups.O2(), groups.SO3(), groups.Octahedral()
+D4H = groups.point_group("D4h")
 SCALES = groups.Scaling((1.0, 2.0), 2)
 SAMPLED = (1e-1, "the nonlinearity acts on samples of the circle: equivariant up to aliasing, see docs/nonlinearities.md")
 BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the mean only")
@@ -46,6 +47,11 @@ _FIELDS = [
     Recipe(nn.GatedNonlinearity, (t(SO3, "2x0 + 2x1"), "silu"), "space", note="SO3"),
     Recipe(nn.RegularNonlinearity, (t(SO2, "2x0 + 2x1"), "silu", 16), symmetric=SAMPLED),
     Recipe(nn.RegularNonlinearity, (t(C6, "2x0 + 2x1 + 1xregular"),), note="C6"),
+    Recipe(
+        nn.RegularNonlinearity, (t(SO3, "1xregular(1) + 2x0 + 2x1"), "silu"), "space", note="space",
+        symmetric=(2e-2, "the nonlinearity acts on samples of the sphere and of SO(3): equivariant up to aliasing"),
+    ),
+    Recipe(nn.RegularNonlinearity, (t(groups.O3(), "2x0 + 2x1"), "silu"), "volume", wrap=nn.OnGrid, note="volume"),
     Recipe(nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(nn.TensorNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(
@@ -105,9 +111,14 @@ _GRID = [
     ),
     Recipe(nn.GridConv, (t(OCTA, "1x0"), t(OCTA, "1xregular"), 3, 1), "volume", note="volume"),
     Recipe(nn.GridConv, (t(SO3, "1x0 + 1x1"), t(SO3, "1x0 + 1x1"), 3, 1), "volume", _LIMITED, note="SO3"),
+    Recipe(
+        nn.GridConv, (t(D4H, "1xregular"), t(D4H, "1xA2u + 1xEu"), 3, 1), "volume",
+        {**_LIMITED, "spacing": (2.0, 1.0, 1.0)}, note="spacing", lattice=((0, 0, 2.0), (0, -1.0, 0), (1.0, 0, 0)),
+    ),
     Recipe(nn.GridConvTranspose, (t(C4, "1xregular"), t(C4, "1x0 + 1x1"), 4, 1), "image", {"stride": 2}),
     Recipe(nn.GridPadding, (t(FLIP, "1x0 + 1x0-"), 1, "moebius"), "rectangle"),
     Recipe(nn.GridPool, (t(D4, "1x0 + 1x1"), 2, "max"), "even image"),
+    Recipe(nn.GridPool, (t(OCTA, "1xT1 + 1xregular"), 3, "max"), "volume", {"stride": 2}, note="volume"),
     Recipe(nn.GridBlur, (t(D4, "1x0 + 1x1"), 2), "even image"),
     Recipe(nn.GridUpsample, (t(D4, "1x0 + 1x1"), 2), "image"),
     Recipe(nn.GridDropout, (t(D4, "2x0 + 2x1"), 0.4), "image"),
@@ -166,6 +177,11 @@ NETWORKS = [
     Recipe(
         models.PlanarCNN, (C6,), "large image", {**_IMAGES, "lattice": "hexagonal"}, lattice="hexagonal", note="hexagons",
     ),
+    Recipe(models.VoxelCNN, (OCTA, "1xregular"), "volume", _IMAGES),
+    Recipe(models.VoxelCNN, (SO3,), "volume", {**_IMAGES, "nonlinearity": "regular", "norm": "layer"}, note="SO3"),
+    Recipe(models.CubeNet, (groups.Klein(), 3), "volume", {"widths": (1, 2)}),
+    Recipe(models.GCNN3D, (D4H, 3), "volume", {"widths": (1, 1)}),
+    Recipe(models.SteerableCNN3D, ("1x0 + 1x1", 3), "volume", {"widths": (2, 2), "kernel_size": 3}),
     Recipe(models.HarmonicNetwork, (3,), "image", {"channels": (1, 2, 2), "kernel_size": 3}),
 ]  # fmt: skip
 

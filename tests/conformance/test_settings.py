@@ -43,10 +43,10 @@ OTHERS = {
     "nonlinearity": ("regular", "gated", "norm", "tensor"), "norm": ("layer", None), "num_classes": (4,), "options": (),
     "order": (2,), "out_channels": (3,), "out_order": (2,), "p": (0.1,), "padding": (0, 1, 2),
     "padding_mode": ("circular", "reflect"), "phase": (False,), "pool": ("max", "stride", 1, 3), "quadrature": (None, 1),
-    "radial": (kernels.BSpline(2, 2), kernels.GaussianRings(2, 1.0)), "readout": ("max",), "reduce": ("mean", "max"),
+    "radial": (kernels.BSpline(2, 2), kernels.GaussianRings(2, 1.0)), "readout": ("max",), "reduce": ("mean", "max", "blur"),
     "region": ("disc",), "rings": (3, _RINGS), "samples": (24,), "scale": (3,), "scale_size": (2,),
     "self_interaction": (False,), "shape": ((10, 10),), "shrink": (1.6,), "sigma": (0.4, 2.0), "size": (3,),
-    "smooth": (False,), "stride": (2, 1), "subgroup": (groups.Cyclic(2),),
+    "smooth": (False,), "spacing": ((2.0, 1.0, 1.0), (3.0, 1.0, 1.0)), "stride": (2, 1), "subgroup": (groups.Cyclic(2),),
     "taps": (np.roll(kernels.hexagonal_taps(1), 1, 0), kernels.hexagonal_taps(1)[::-1]), "weights": (False,),
     "widths": ((2, 3, 2),),
 }  # fmt: skip

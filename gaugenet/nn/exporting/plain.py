@@ -21,6 +21,7 @@ from ...groups import Representation
 CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, Any] = {2: F.max_pool2d, 3: F.max_pool3d}
 #: as in the nonlinearities: keeps the square root of a power differentiable at zero
 _TINY = 1e-6
 
@@ -161,17 +162,18 @@ class Narrow(nn.Module):
 
 
 class _Pool(nn.Module):
-    """Windows of pixels to one: every ``stride`` pixels, the pixels ``taps`` of ``size`` x ``size``, all ways to lay them
-    (``ends``, as for F.pad) averaged."""
+    """Windows of pixels to one: every ``stride`` pixels, the pixels ``taps`` (place on every axis) of ``size`` a side, all ways
+    to lay them (``ends``, as for F.pad) averaged."""
 
     select: Tensor
 
-    def __init__(self, size: int, taps: Sequence[tuple[int, int]], stride: int, ends: Sequence[Sequence[int]]) -> None:
+    def __init__(self, size: int, taps: Sequence[tuple[int, ...]], stride: int, ends: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.size, self.stride, self.ends, self.whole = size, stride, [list(e) for e in ends], len(taps) == size**2
-        self.register_buffer("select", torch.zeros(len(taps), 1, size, size))
-        for n, (i, j) in enumerate(taps):
-            self.select[n, 0, i, j] = 1.0
+        self.size, self.stride, self.ends, self.axes = size, stride, [list(e) for e in ends], len(taps[0])
+        self.whole = len(taps) == size**self.axes
+        self.register_buffer("select", torch.zeros(len(taps), 1, *[size] * self.axes))
+        for n, tap in enumerate(taps):
+            self.select[n, 0][tap] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.pooled(x, ends) for ends in self.ends]
@@ -182,9 +184,8 @@ class _Pool(nn.Module):
 
     def seen(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, T, H', W'): one operation, so that graphs stay small."""
-        return F.conv2d(x.reshape(-1, 1, x.shape[2], x.shape[3]), self.select, stride=self.stride).unflatten(
-            0, (-1, x.shape[1])
-        )
+        conv = F.conv2d if self.axes == 2 else F.conv3d
+        return conv(x.flatten(0, 1).unsqueeze(1), self.select, stride=self.stride).unflatten(0, (-1, x.shape[1]))
 
 
 class MeanPool(_Pool):
@@ -213,7 +214,7 @@ class LargestPool(_Pool):
         for block in self.blocks:
             part = block.of(x).flatten(1, 2)
             if block.pointwise and self.whole:
-                parts.append(F.max_pool2d(F.pad(part, ends, value=-torch.inf), self.size, self.stride))
+                parts.append(MAX_POOL[self.axes](F.pad(part, ends, value=-torch.inf), self.size, self.stride))
                 continue
             part = F.pad(part, ends)
             members = self.seen(part)
@@ -291,41 +292,47 @@ class Gates(nn.Module):
         return torch.cat(parts, 1)
 
 
-class Circle(nn.Module):
+class Functions(nn.Module):
     """:class:`RegularNonlinearity`, or with ``scaled`` :class:`PolynomialNonlinearity`.
 
-    ``place`` (n, width) is the channel of every coefficient, ``channels`` where there is none; ``back`` (channels,) where each
-    channel lies among the n * width results, followed by the channels that are acted on pointwise.
+    ``places`` have for every function space (n, width) the channel of every coefficient, ``channels`` where there is none;
+    ``back`` (channels,) where each channel lies among the n * width results of all of them, followed by the channels that are
+    acted on pointwise. ``transforms``: (S, n) and (n, S), to the samples and back.
     """
 
-    place: Tensor
     back: Tensor
-    synthesis: Tensor
 
     def __init__(
-        self, place: Tensor, back: Tensor, synthesis: Tensor, act: Callable, pointwise: Callable, scaled: bool
+        self,
+        places: Sequence[Tensor],
+        back: Tensor,
+        transforms: Sequence[tuple[Tensor, Tensor]],
+        act: Callable,
+        pointwise: Callable,
+        scaled: bool,
     ) -> None:
         super().__init__()
-        self.n, self.width = place.shape
+        self.sizes = [(int(n), int(width)) for n, width in (place.shape for place in places)]
         self.act, self.pointwise, self.scaled = act, pointwise, scaled
-        self.register_buffer("place", place.flatten())
         self.register_buffer("back", back)
-        self.register_buffer("synthesis", synthesis.clone())
+        for k, (place, (synthesis, analysis)) in enumerate(zip(places, transforms)):
+            self.register_buffer(f"place_{k}", place.flatten())
+            self.register_buffer(f"synthesis_{k}", synthesis.clone())
+            self.register_buffer(f"analysis_{k}", analysis.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.pointwise(x)
-        if self.n:
-            padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
-            f = padded.index_select(1, self.place).unflatten(1, (self.n, self.width)).flatten(2)  # (B, n, width * pixels)
+        flat = x.flatten(2)  # (B, channels, pixels)
+        padded, results = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1), []
+        for k, (n, width) in enumerate(self.sizes):
+            f = padded.index_select(1, getattr(self, f"place_{k}")).unflatten(1, (n, width)).flatten(2)
+            synthesis, analysis = getattr(self, f"synthesis_{k}"), getattr(self, f"analysis_{k}")
             if self.scaled:
                 norm = smooth_norm(f.square().sum(1, keepdim=True), _TINY)
-                values = self.act(torch.matmul(self.synthesis, f / norm)) * norm
+                values = self.act(torch.matmul(synthesis, f / norm)) * norm
             else:
-                values = self.act(torch.matmul(self.synthesis, f))
-            f = torch.matmul(self.synthesis.t() / self.synthesis.shape[0], values)
-            results = f.reshape(x.shape[0], self.n * self.width, x.shape[2], x.shape[3])
-            out = torch.cat([results, out], 1).index_select(1, self.back)
-        return out
+                values = self.act(torch.matmul(synthesis, f))
+            results.append(torch.matmul(analysis, values).reshape(x.shape[0], n * width, -1))
+        return torch.cat([*results, self.pointwise(flat)], 1).index_select(1, self.back).reshape(x.shape)
 
 
 class Polynomial(nn.Module):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ...fields import FieldType
+from .function_spaces import serves_functions
 from .nonlinearities import GatedNonlinearity, NormNonlinearity
-from .regular import PolynomialNonlinearity, RegularNonlinearity, serves_on_circle
+from .regular import PolynomialNonlinearity, RegularNonlinearity
 from .tensor_product import TensorNonlinearity
 
 NONLINEARITIES = ("auto", "polynomial", "regular", "gated", "norm", "tensor")
@@ -27,7 +28,7 @@ def make_nonlinearity(
     if callable(kind):
         return kind(type)
     if kind == "auto":
-        kind = "polynomial" if serves_on_circle(type) else "gated"
+        kind = "polynomial" if serves_functions(type) else "gated"
     if kind == "polynomial":
         return PolynomialNonlinearity(type, activation)
     if kind == "regular":

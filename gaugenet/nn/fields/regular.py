@@ -1,4 +1,4 @@
-"""Pointwise nonlinearities on functions over the circle: Fourier to samples, pointwise, back."""
+"""Pointwise nonlinearities on functions over a circle, a sphere or a group: Fourier to samples, pointwise, back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from ...checks import check_int
 from ...fields import FieldType, check_field_types
-from ...groups import Representation
+from ...groups import BandLimited
 from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
 from ..exporting.exportable import Pixelwise
-from ..exporting.plain import Circle, Polynomial, traced
+from ..exporting.plain import Functions, Polynomial, traced
 from ..precision import no_autocast, room_for_squares
 from ..tensor_checks import check_features
-from .nonlinearities import activation_function, activation_module, is_pointwise
+from .function_spaces import function_spaces, is_sphere, largest_order, rotations_of, sphere_rule
+from .nonlinearities import activation_function, activation_module
 
 # Bytes of samples held at a time: they should stay in the cache between the transforms.
 _CHUNK_BYTES = 1 << 20
@@ -26,8 +27,8 @@ _CHUNK_BYTES = 1 << 20
 _TINY = 1e-12
 
 
-class _CircleNonlinearity(ConstantModule, Pixelwise):
-    """Shared part: which blocks are functions on the circle, and the isometric transform to S samples and back."""
+class _FunctionNonlinearity(ConstantModule, Pixelwise):
+    """Shared part: which blocks are functions, and the isometric transform to their values at S samples and back."""
 
     #: whether it acts on functions of norm one
     _scaled = False
@@ -35,70 +36,78 @@ class _CircleNonlinearity(ConstantModule, Pixelwise):
     def __init__(self, type: FieldType, activation: str | Callable, samples: int | None, name: str) -> None:
         super().__init__()
         check_field_types(self, type=type)
-        if type.group.dim != 2:
-            raise TypeError(f"{name} samples functions on the circle: expected a planar group, got {type.group}")
         self.in_type = self.out_type = type
+        self._type = type.irreducible()
         self.activation, self.act, self.name = activation, activation_function(activation), name
-        # [(rep, [(block, mul), ...]), ...]: copies of one irrep may stand in several blocks.
-        self._irreps = _functions_on_circle(type)
-        self._width = max((sum(mul for _, mul in blocks) for _, blocks in self._irreps), default=0)
-        self.samples = self._default_samples() if samples is None else check_int(self, "samples", samples)
-        self.register_constant("synthesis", _synthesis([rep for rep, _ in self._irreps], self.samples))
+        samples = None if samples is None else check_int(self, "samples", samples)
+        self.samples = self._number_of_samples(samples)
+        spaces = function_spaces(type, self.samples, name)
+        for k, space in enumerate(spaces):
+            self.register_constant(f"synthesis_{k}", space.synthesis)
+            self.register_constant(f"analysis_{k}", None if space.weights is None else space.analysis())
+        #: (rows, width) of every function space
+        self._spaces = [(space.rows, space.width) for space in spaces]
         # One block for every irrep, all as wide, and nothing else: then x is the array of coefficients as it lies.
-        self._plain = len(self._irreps) == len(type.blocks) and all(
-            merged == [(b, self._width)] for b, (_, merged) in enumerate(self._irreps)
-        )
+        self._plain = len(spaces) == 1 and [blocks for _, blocks in spaces[0].rows] == [
+            [(b, spaces[0].width)] for b in range(len(self._type.blocks))
+        ]
 
-    def _default_samples(self) -> int:
+    def _number_of_samples(self, samples: int | None) -> int:
         raise NotImplementedError
 
-    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
-        """(N, n, width) Fourier coefficients -> the same shape."""
+    def _act_on_coefficients(self, coefficients: Tensor, k: int) -> Tensor:
+        """(N, n, width) Fourier coefficients of the k-th function space -> the same shape."""
         raise NotImplementedError
 
-    def _largest_order(self) -> int:
-        return max((rep.degree for rep, _ in self._irreps), default=0)
+    def _transforms(self, k: int) -> tuple[Tensor, Tensor]:
+        """(S, n) and (n, S): to the samples and back."""
+        synthesis, analysis = getattr(self, f"synthesis_{k}"), getattr(self, f"analysis_{k}")
+        return synthesis, synthesis.t() / synthesis.shape[0] if analysis is None else analysis
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, self.name)
         if self._plain:
-            return self._act_on_coefficients(x.reshape(x.shape[0], -1, self._width)).flatten(1)
-        blocks = self.in_type.split(x)
+            return self._act_on_coefficients(x.reshape(x.shape[0], -1, self._spaces[0][1]), 0).flatten(1)
+        blocks = self._type.split(x)
         out = list(blocks)
-        in_functions = {b for _, merged in self._irreps for b, _ in merged}
+        in_functions = {b for rows, _ in self._spaces for _, merged in rows for b, _ in merged}
         for b, block in enumerate(blocks):
             if b not in in_functions:
                 out[b] = self.act(block)
-        if self._width:
-            rows = []
-            for _, merged in self._irreps:
-                row = torch.cat([blocks[b] for b, _ in merged], -1)
-                rows.append(torch.nn.functional.pad(row, (0, self._width - row.shape[-1])))
-            coefficients = self._act_on_coefficients(torch.cat(rows, 1))
+        for k, (rows, width) in enumerate(self._spaces):
+            parts = []
+            for _, merged in rows:
+                part = torch.cat([blocks[b] for b, _ in merged], -1)
+                parts.append(torch.nn.functional.pad(part, (0, width - part.shape[-1])))
+            coefficients = self._act_on_coefficients(torch.cat(parts, 1), k)
             start = 0
-            for rep, merged in self._irreps:
+            for rep, merged in rows:
                 channel = 0
                 for b, mul in merged:
                     out[b] = coefficients[:, start : start + rep.dim, channel : channel + mul]
                     channel += mul
                 start += rep.dim
-        return self.in_type.join(out)
+        return self._type.join(out)
 
     def pixelwise(self) -> nn.Module:
         pointwise = activation_module(self.activation)
-        if not self._width:
+        if not self._spaces:
             return pointwise
-        type, dim = self.in_type, self.in_type.dim
+        type, dim = self._type, self.in_type.dim
         columns = [torch.arange(s.start, s.stop).view(rep.dim, mul) for s, (mul, rep) in zip(type.slices, type.blocks)]
-        rows = []
-        for _, merged in self._irreps:
-            row = torch.cat([columns[b] for b, _ in merged], 1)
-            rows.append(torch.nn.functional.pad(row, (0, self._width - row.shape[1]), value=dim))
-        place = torch.cat(rows)
+        places = []
+        for rows, width in self._spaces:
+            parts = []
+            for _, merged in rows:
+                part = torch.cat([columns[b] for b, _ in merged], 1)
+                parts.append(torch.nn.functional.pad(part, (0, width - part.shape[1]), value=dim))
+            places.append(torch.cat(parts))
+        place = torch.cat([p.flatten() for p in places])
         back = place.numel() + torch.arange(dim)  # where nothing else is said: what the activation made of the channel
-        there = place.flatten() < dim
-        back[place.flatten()[there]] = torch.arange(place.numel())[there]
-        return traced(Circle(place, back, self.synthesis, self._on_samples(), pointwise, self._scaled))
+        there = place < dim
+        back[place[there]] = torch.arange(place.numel())[there]
+        transforms = [self._transforms(k) for k in range(len(self._spaces))]
+        return traced(Functions(places, back, transforms, self._on_samples(), pointwise, self._scaled))
 
     def _on_samples(self) -> nn.Module:
         """What acts on the values of the functions, as a plain module."""
@@ -108,65 +117,81 @@ class _CircleNonlinearity(ConstantModule, Pixelwise):
         return f"{self.in_type}, activation={self.activation!r}, samples={self.samples}"
 
 
-class RegularNonlinearity(_CircleNonlinearity):
-    r"""Reads irreps as Fourier coefficients of functions on the circle and applies a pointwise function to their values.
+class RegularNonlinearity(_FunctionNonlinearity):
+    r"""Reads irreps as Fourier coefficients of functions and applies a pointwise function to their values.
 
-    .. math:: F(\varphi_s) = \sum_\psi \sqrt{d_\psi}\, \langle \psi(\varphi_s) e_1, f_\psi\rangle, \qquad
-              f_\psi \mapsto \frac{\sqrt{d_\psi}}{S} \sum_s \sigma(F(\varphi_s))\, \psi(\varphi_s) e_1
+    .. math:: F(x_s) = \sum_\psi \sqrt{d_\psi}\, \langle \psi(g_s) v_\psi, f_\psi\rangle, \qquad
+              f_\psi \mapsto \sqrt{d_\psi} \sum_s w_s\, \sigma(F(x_s))\, \psi(g_s) v_\psi
 
-    (de Haan et al. 2021, arXiv 2003.05425, section 4; the transform is isometric). Copy c of every order makes one
-    function; orders of lower multiplicity are missing from the last ones. Representations that permute their components
-    (regular, quotient) are acted on pointwise.
+    (de Haan et al. 2021, arXiv 2003.05425, section 4, on the circle; Cesa, Lang & Weiler 2022 in space; the transform is
+    isometric). Copy c of every order makes one function; orders of lower multiplicity are missing from the last ones.
+    Representations that permute their components (regular, quotient) are acted on pointwise, and
+    :class:`gaugenet.groups.BandLimited` ones, functions on a group or on its cosets, at samples of those.
 
-    Exact under C_N and D_N, whose functions have N values. Under SO(2) and O(2) exact for turns by multiples of 2 pi / S, and
-    for others equivariant up to aliasing, which falls with S; docs/nonlinearities.md has the measured error against S.
-    :class:`PolynomialNonlinearity` is exact for them.
+    **In the plane** the functions are on the circle, at S equal steps. Exact under C_N and D_N, whose functions have N values.
+    Under SO(2) and O(2) exact for turns by multiples of 2 pi / S, and for others equivariant up to aliasing, which falls with
+    S; docs/nonlinearities.md has the measured error against S. :class:`PolynomialNonlinearity` is exact for them.
+
+    **In space** finite groups have the pointwise case alone. The irreps of SO(3) and O(3) are functions on the sphere
+    (spherical harmonics), at the S nodes of a Lebedev rule; functions on the group are sampled at every node with 12, 24, ...
+    turns about it. The symmetries of the cube permute the nodes, so that the layer is exact under them; under other rotations
+    the aliasing is below 1e-2 of the output with ReLU, the hardest of the named activations, for the default S: 50, 110, 194,
+    302 for orders up to L = 1, 2, 3, 4; twice as many halve it. Of groups about an axis (SO(2), O(2), C_inf v, ...) the irreps
+    are functions on the circle about it, as in the plane.
 
     Args:
-        type: field type of input and output over a planar group.
+        type: field type of input and output.
         activation: name or callable.
         samples: number S of samples; by default N for C_N and D_N, and for SO(2) and O(2) with orders up to L the multiple
             48 L + 12 of 12: exact for the quarter turns of square pixels and turns by 60 degrees of hexagons, and for
-            others a relative equivariance error below 1e-3 with ReLU, the hardest of the named activations.
+            others a relative equivariance error below 1e-3 with ReLU. Of SO(3) and O(3) the number of directions: that of the
+            smallest Lebedev rule with as many, by default of the rule of degree 6 L + 5.
 
     Shapes:
         (N, type.dim) -> (N, type.dim).
 
     Raises:
-        TypeError: for an irrep that is no function on the circle (the sign representation "0-").
-        ValueError: samples that the rotations of C_N or D_N do not permute, or fewer than 2 L + 1 of SO(2) and O(2).
+        TypeError: for an irrep that is no function on the circle or sphere (the sign representation "0-", the twisted "0o" and
+            "1e" of O(3)), or of a finite group of space.
+        ValueError: samples that the rotations of C_N or D_N do not permute, or too few for the orders.
     """
 
     def __init__(self, type: FieldType, activation: str | Callable = "relu", samples: int | None = None) -> None:
         super().__init__(type, activation, samples, "RegularNonlinearity")
-        rotations, least = _rotations(type.group), 2 * self._largest_order() + 1
-        if rotations and self.samples % rotations and self._irreps:
+        if is_sphere(type.group):
+            return
+        rotations, least = rotations_of(type.group), 2 * largest_order(type) + 1
+        if rotations and self.samples % rotations and self._spaces:
             raise ValueError(
                 f"RegularNonlinearity over {type.group} expected samples to be a multiple of its {rotations} rotations, which "
                 f"then permute them, got {self.samples}: with others it is not equivariant"
             )
-        if not rotations and self.samples < least and self._irreps:
+        if not rotations and self.samples < least and self._spaces:
             raise ValueError(
                 f"RegularNonlinearity expected at least 2 L + 1 = {least} samples for orders up to L = {(least - 1) // 2}, "
                 f"got {self.samples}: fewer do not tell the functions apart"
             )
 
-    def _default_samples(self) -> int:
-        return _rotations(self.in_type.group) or 48 * self._largest_order() + 12
+    def _number_of_samples(self, samples: int | None) -> int:
+        group, order = self.in_type.group, largest_order(self.in_type)
+        if is_sphere(group):
+            return sphere_rule(samples, order)[1]
+        return samples or rotations_of(group) or 48 * order + 12
 
-    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
-        node = self.samples * max(self._width, 1) * coefficients.element_size()
+    def _act_on_coefficients(self, coefficients: Tensor, k: int) -> Tensor:
+        synthesis, analysis = self._transforms(k)
+        node = synthesis.shape[0] * max(coefficients.shape[2], 1) * coefficients.element_size()
         step = max(16, _CHUNK_BYTES // node)
         learnt = isinstance(self.act, nn.Module) and any(p.requires_grad for p in self.act.parameters())
+
+        def through_samples(coefficients: Tensor) -> Tensor:
+            # Few long products instead of a small one for each node; the mean before the sum, which float16 may not hold.
+            return _nodes(analysis @ self.act(synthesis @ _rows(coefficients)), coefficients)
+
         # In this order: sizes may be symbols.
         if torch.compiler.is_compiling() or learnt or transformed() or coefficients.shape[0] <= step:
-            return self._through_samples(coefficients)
-        return _Chunked.apply(coefficients, self._through_samples, step)
-
-    def _through_samples(self, coefficients: Tensor) -> Tensor:
-        # Few long products instead of a small one for each node; the mean before the sum, which float16 may not hold.
-        rows = (self.synthesis.t() / self.samples) @ self.act(self.synthesis @ _rows(coefficients))
-        return _nodes(rows, coefficients)
+            return through_samples(coefficients)
+        return _Chunked.apply(coefficients, through_samples, step)
 
 
 class _Chunked(torch.autograd.Function):
@@ -249,7 +274,7 @@ def _square(f: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor) -> Ten
     return out + (constant * norm) * unit
 
 
-class PolynomialNonlinearity(_CircleNonlinearity):
+class PolynomialNonlinearity(_FunctionNonlinearity):
     r"""The regular nonlinearity with the activation's Hermite polynomial: *exactly* equivariant under SO(2) and O(2).
 
     .. math:: F \mapsto \|F\|\, p(F / \|F\|), \qquad p = \sum_{k \le D} \mathbb{E}[\sigma\, He_k]\, He_k / k!
@@ -274,31 +299,37 @@ class PolynomialNonlinearity(_CircleNonlinearity):
 
     def __init__(self, type: FieldType, activation: str | Callable = "relu", degree: int = 2) -> None:
         self.degree = degree = check_int(self, "degree", degree)
+        check_field_types(self, type=type)
+        if type.group.dim != 2 or any(isinstance(rep, BandLimited) for _, rep in type.blocks):
+            found = type.group if type.group.dim != 2 else type
+            raise TypeError(
+                f"PolynomialNonlinearity samples functions on the circle: expected irreps of a planar group, got {found}"
+            )
         super().__init__(type, activation, None, "PolynomialNonlinearity")
         self.register_constant("polynomial", hermite_projection(self.act, degree))
         # What a constant function becomes: 1 at the trivial irrep.
-        exact = _synthesis([rep for rep, _ in self._irreps], self.samples)
+        exact = self._exact["synthesis_0"] if self._spaces else torch.zeros(self.samples, 0, dtype=torch.float64)
         self.register_constant("unit", exact.mean(0)[:, None])
         gram = exact.t() @ exact / self.samples
         # With orthogonal samples the constant and the linear term need none.
         self._orthogonal = bool((gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max() < 1e-12) if len(gram) else False
 
-    def _default_samples(self) -> int:
-        return _rotations(self.in_type.group) or (self.degree + 1) * self._largest_order() + 1
+    def _number_of_samples(self, samples: int | None) -> int:
+        return rotations_of(self.in_type.group) or (self.degree + 1) * largest_order(self.in_type) + 1
 
-    def _act_on_coefficients(self, coefficients: Tensor) -> Tensor:
+    def _act_on_coefficients(self, coefficients: Tensor, k: int) -> Tensor:
         if coefficients.dtype == torch.float16:
-            return self._act_on_coefficients(room_for_squares(coefficients)).to(coefficients.dtype)
+            return self._act_on_coefficients(room_for_squares(coefficients), k).to(coefficients.dtype)
         if self._orthogonal and self.degree == 2:
-            node = self.samples * max(self._width, 1) * coefficients.element_size()
+            node = self.samples * max(coefficients.shape[2], 1) * coefficients.element_size()
             step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
-            constants = (t.to(coefficients.dtype) for t in (self.synthesis, self.polynomial, self.unit))
+            constants = (t.to(coefficients.dtype) for t in (self.synthesis_0, self.polynomial, self.unit))
             with no_autocast(coefficients):  # as the backward pass, which knows of none
                 if transformed():
                     return _nodes(_square(_rows(coefficients), *constants), coefficients)
                 return _Square.apply(coefficients, *constants, max(step, 1))
         norm = (coefficients.square().sum(1, keepdim=True) + _TINY).sqrt()
-        synthesis = self.synthesis.to(coefficients.dtype)
+        synthesis = self.synthesis_0.to(coefficients.dtype)
         values = _horner(synthesis @ (coefficients / norm), self.polynomial) * norm
         return synthesis.t() @ values / self.samples
 
@@ -321,58 +352,6 @@ def hermite_projection(act: Callable[[Tensor], Tensor], degree: int) -> Tensor:
         series.append(float((weights * values * basis).sum() / factorial))
     monomials = np.polynomial.hermite_e.herme2poly(series)
     return torch.from_numpy(np.pad(monomials, (0, degree + 1 - len(monomials))))
-
-
-def _functions_on_circle(type: FieldType) -> list:
-    irreps: dict = {}
-    for b, (mul, rep) in enumerate(type.blocks):
-        if is_pointwise(rep) and rep.dim > 1:
-            continue
-        _check_circle(rep)
-        irreps.setdefault(rep, []).append((b, mul))
-    # Scalars alone are constant functions: pointwise is the same and cheaper.
-    return [] if all(is_pointwise(rep) for rep in irreps) else list(irreps.items())
-
-
-def serves_on_circle(type: FieldType) -> bool:
-    """Whether the nonlinearities on the circle serve all fields of a type."""
-    planar = type.group.dim == 2
-    return planar and all((is_pointwise(rep) and rep.dim > 1) or _on_circle(rep) for _, rep in type.blocks)
-
-
-def _check_circle(rep: Representation) -> None:
-    if not _on_circle(rep):
-        raise TypeError(f"{rep} is no function on the circle: use NormNonlinearity or GatedNonlinearity for it")
-
-
-def _on_circle(rep: Representation) -> bool:
-    """Whether the sampled vector e_1 is fixed by every element that fixes the point 0 of the circle."""
-    if not rep.group.reflects:
-        return True
-    first = rep(_reflection())[:, 0]
-    expected = torch.zeros_like(first)
-    expected[0] = 1.0
-    return torch.allclose(first, expected)
-
-
-def _reflection() -> Tensor:
-    return torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
-
-
-def _rotations(group: Any) -> int:
-    """How many rotations a finite group has; 0 for SO(2) and O(2)."""
-    if group.order is None:
-        return 0
-    return max(group.order // 2, 1) if group.reflects else group.order
-
-
-def _synthesis(reps: list, samples: int) -> Tensor:
-    """(S, n): values at S rotations from the coefficients of the irreps."""
-    angle = 2 * torch.pi * torch.arange(samples, dtype=torch.float64) / samples
-    cos, sin = angle.cos(), angle.sin()
-    rotation = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-    columns = [rep.dim**0.5 * rep(rotation)[:, :, 0] for rep in reps]
-    return torch.cat(columns, 1) if columns else rotation.new_zeros(samples, 0)
 
 
 def _horner(x: Tensor, coefficients: Tensor) -> Tensor:

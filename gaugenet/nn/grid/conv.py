@@ -16,7 +16,7 @@ from ..exporting.exportable import Seen
 from ..exporting.plain import CONV, Reorder, loaded, traced
 from ..precision import autocast
 from ..tensor_checks import check_features
-from .kernel import GridKernel, grid_family
+from .kernel import GridKernel, grid_family, spaced
 from .padding import CLOSED, GridPadding, check_closed, check_modes, per_axis
 
 _CONV = {2: F.conv2d, 3: F.conv3d}
@@ -59,6 +59,9 @@ class GridConv(GridKernel):
         lattice: "square", "hexagonal" (axial coordinates: columns to the right, rows down and half a pixel to the right), or
             :class:`gaugenet.kernels.Lattice`. Taps whose images under the symmetries of the lattice leave the array of the
             kernel are left out: of a hexagonal kernel the hexagon is used.
+        spacing: of the pixels along every axis, (z, y, x) or (y, x), where it is not the same, instead of ``lattice``. Kernels
+            are sampled where the pixels are; the unit of the rings is that of the spacing, with rings one unit apart out to the
+            farthest tap on an axis. Finite groups that turn such axes into each other are refused.
         rings, sigma, max_frequency: of the band-limited basis, see :meth:`gaugenet.kernels.Rings.of`.
         kernel: a kernel family, instead of its short form ``basis``, ``rings``, ``sigma``, ``max_frequency``:
             ``kernel=Taps()`` or ``kernel=Rings.of(kernel_size, rings, sigma, max_frequency)``. A layer has the parameters that
@@ -90,11 +93,14 @@ class GridConv(GridKernel):
         bias: bool = True,
         groups: int = 1,
         lattice: str | Lattice | np.ndarray = "square",
+        spacing: Sequence[float] | None = None,
         rings: Sequence[float] | None = None,
         sigma: float | Sequence[float] | None = None,
         max_frequency: int | Sequence[int] | Callable[[float], int] | None = None,
         kernel: KernelFamily | None = None,
     ) -> None:
+        if spacing is not None:
+            lattice, rings = spaced(type(self).__name__, in_type, lattice, spacing, kernel_size, basis, kernel, rings)
         family = grid_family(kernel, kernel_size, basis, rings, sigma, max_frequency, type(self).__name__)
         options: dict[str, Any] = {"bias": bias, "groups": groups, "lattice": lattice}
         super().__init__(in_type, out_type, kernel_size, family, stride=stride, dilation=dilation, **options)
@@ -102,6 +108,7 @@ class GridConv(GridKernel):
             if self.kernel_size % 2 == 0 or any(s != 1 for s in self.stride):
                 raise ValueError("padding=None keeps the size of the image: it needs an odd kernel_size and stride 1")
             padding = tuple(d * (self.kernel_size // 2) for d in self.dilation)
+        self.spacing = None if spacing is None else tuple(float(s) for s in spacing)
         padding, modes = per_axis("padding", padding, self.spatial, least=0), check_modes(padding_mode, in_type)
         self.check_lattice(modes)
         check_closed(type(self).__name__, in_type, self.lattice, modes, self.extent, padding, self.stride)

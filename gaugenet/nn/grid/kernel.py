@@ -145,7 +145,7 @@ class GridKernel(ConstantModule, Exportable):
                 continue
             last, spare = divmod(n + 2 * pad - size, step)
             # Other lattices than squares turn about a pixel, which has to be among the sampled ones.
-            if spare or (last % 2 and not self.lattice.is_square):
+            if spare or (last % 2 and not self.lattice.is_box):
                 self._off_middle(
                     f"{type(self).__name__} with stride {step} samples axis {axis} of {n} pixels off its middle (padding {pad},"
                     f" kernel of {size} pixels), so that {self.in_type.group} does not map the sampled pixels to each other: "
@@ -157,7 +157,7 @@ class GridKernel(ConstantModule, Exportable):
 
     def check_lattice(self, modes: Sequence[str]) -> None:
         """Raise ValueError for what breaks the symmetry that the group and the lattice have."""
-        if not self.lattice.is_square and any(self.moved_axes) and set(modes) - {"zeros", "circular"}:
+        if not self.lattice.is_box and any(self.moved_axes) and set(modes) - {"zeros", "circular"}:
             raise ValueError(f'padding_mode {modes} is for square lattices: others have "zeros" and "circular"')
         if self.lattice.mixes_axes(self.in_type.group) and (len(set(self.stride)) > 1 or len(set(self.dilation)) > 1):
             raise ValueError(
@@ -212,6 +212,29 @@ def grid_family(
     if given:
         raise ValueError('rings, sigma and max_frequency belong to basis="band_limited"; the complete basis has none')
     return Taps()
+
+
+def spaced(
+    layer: str,
+    type: FieldType,
+    lattice: str | Lattice | np.ndarray,
+    spacing: Sequence[float],
+    kernel_size: int,
+    basis: str,
+    kernel: KernelFamily | None,
+    rings: Sequence[float] | None,
+) -> tuple[Lattice, Sequence[float] | None]:
+    """The lattice of a spacing, and the radii of its rings where a layer samples kernels on rings of no other."""
+    if not isinstance(lattice, str) or lattice != "square":
+        raise ValueError(f"{layer} got lattice={lattice!r} and spacing={spacing!r}: a spacing is that of square pixels")
+    box = Lattice.box(spacing)
+    if box.dim != spatial_axes(type):
+        raise ValueError(f"{layer} expected spacing to have {spatial_axes(type)} numbers, one for every axis, got {spacing!r}")
+    box.check_kept(type.group, layer)
+    if rings is None and basis == "band_limited" and kernel is None:
+        outermost = (check_int(layer, "kernel_size", kernel_size) - 1) / 2 * max(spacing)
+        rings = tuple(float(r) for r in np.arange(outermost % 1, outermost + 0.5))
+    return box, rings
 
 
 def _check_groups(groups: int, *types: FieldType) -> int:

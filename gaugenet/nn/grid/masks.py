@@ -71,7 +71,7 @@ class GridMask(Exportable):
 
     def mask(self, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
         """m of images of a shape (H, W): float64."""
-        if not self.lattice.is_square:
+        if not self.lattice.is_box:
             self._check_middle(shape)
         half = [(n - 1) / 2 for n in shape]
         axes = [torch.arange(n, dtype=torch.float64, device=device) - h for n, h in zip(shape, half)]

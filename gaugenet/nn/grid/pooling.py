@@ -16,16 +16,17 @@ from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
 from ...kernels.lattices import Lattice
 from ..exporting.exportable import Exportable, Seen
-from ..exporting.plain import LargestPool, MeanPool, Narrow, blocks_of, traced
+from ..exporting.plain import MAX_POOL, LargestPool, MeanPool, Narrow, blocks_of, traced
 from ..fields.nonlinearities import is_pointwise
 from ..tensor_checks import check_features
-from .padding import CLOSED, GridPadding, check_closed, per_axis, turned_axes
+from .padding import CLOSED, GridPadding, check_closed, per_axis, spatial_axes, turned_axes
 
 REDUCTIONS = ("max", "mean")
+_MEAN_POOL: dict[int, Any] = {2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class GridPool(Exportable):
-    r"""Pools windows of ``size`` x ``size`` pixels, ``stride`` pixels apart, to one pixel each.
+    r"""Pools windows of ``size`` pixels a side, ``stride`` pixels apart, to one pixel each.
 
     "mean" averages the fields. "max" takes the largest value of every component where the group permutes components
     (trivial, regular, quotient), and of every other copy the member of the largest norm, as in :class:`GaugePool` (for sign
@@ -41,7 +42,7 @@ class GridPool(Exportable):
     pixels.
 
     Args:
-        type: field type of input and output, over a group of the plane.
+        type: field type of input and output.
         size: pixels a side of a window.
         reduce: "max" or "mean".
         stride: pixels from window to window, at most ``size``; by default ``size``.
@@ -52,7 +53,7 @@ class GridPool(Exportable):
 
     Shapes:
         (B, type.dim, H, W) -> (B, type.dim, H', W') with H' = ceil((H + 2 padding - size) / stride) + 1, less
-        a window that holds padding alone; on a closed axis ceil(H / stride).
+        a window that holds padding alone; on a closed axis ceil(H / stride). Volumes (B, type.dim, Z, H, W) likewise.
 
     Raises:
         ValueError: arguments that do not fit; windows that go round an axis more than once, or not evenly where the group
@@ -75,23 +76,32 @@ class GridPool(Exportable):
         check_int(self, "size", size)
         stride = check_int(self, "stride", size if stride is None else stride, 1, size)
         check_choice(self, "reduce", reduce, REDUCTIONS)
-        if type.group.dim != 2:
-            raise ValueError(f"GridPool expected fields over a group of the plane, got {type.group}")
         self.in_type = self.out_type = type
-        self.size, self.stride, self.reduce = int(size), int(stride), reduce
-        self.padding = per_axis("padding", padding, 2, least=0)
+        self.size, self.stride, self.reduce, self.spatial = int(size), int(stride), reduce, spatial_axes(type)
+        self.padding = per_axis("padding", padding, self.spatial, least=0)
         if max(self.padding) >= size:
             raise ValueError(f"GridPool expected a padding below its size {size}, got {padding!r}")
         self.pad = GridPadding(type, 0, padding_mode)
-        self.lattice = Lattice.of(lattice)
-        #: rows and columns of a window that belong to it; None for all
-        self.taps = None if self.lattice.is_square else [divmod(int(n), self.size) for n in self.lattice.taps(self.size)[0]]
+        self.lattice = Lattice.of(lattice, self.spatial)
+        #: pixels of a window (one number for every axis) that belong to it; None for all
+        self.taps = None if self.lattice.is_box else self._inside()
         self._turned = turned_axes(type, self.lattice, self.pad.modes)
-        extent, steps = [self.size] * 2, [self.stride] * 2
+        extent, steps = [self.size] * self.spatial, [self.stride] * self.spatial
         # Windows always go round where nothing turns the axis over.
         check_closed("GridPool", type, self.lattice, self.pad.modes, extent, self.padding, steps, only_turned=True)
-        self._mixes_axes = not self.lattice.is_square and self.lattice.mixes_axes(type.group)
+        self._mixes_axes = not self.lattice.is_box and self.lattice.mixes_axes(type.group)
         self.pointwise = [is_pointwise(rep) for _, rep in type.blocks]
+
+    def _inside(self) -> list[tuple[int, ...]]:
+        places = np.unravel_index(self.lattice.taps(self.size)[0], (self.size,) * self.spatial)
+        return [tuple(int(n) for n in place) for place in zip(*places)]
+
+    def _layouts(self, shape: Sequence[int]) -> tuple[list[int], list[tuple[int, int]], list[list[int]]]:
+        """The windows of all axes: their numbers, the pixels by which closed axes are continued, and all ways to lay them, as
+        arguments of torch.nn.functional.pad."""
+        found = [self.windows(axis, n) for axis, n in enumerate(shape)]
+        ends = [[pad for pair in reversed(way) for pad in pair] for way in product(*[ways for *_, ways in found])]
+        return [count for count, *_ in found], [closed for _, closed, _ in found], ends
 
     def windows(self, axis: int, n: int) -> tuple[int, tuple[int, int], list[tuple[int, int]]]:
         """How the windows lie on an axis of n pixels.
@@ -121,12 +131,12 @@ class GridPool(Exportable):
         return count, (0, 0), sorted({(pad + spare, pad), (pad, pad + spare)})
 
     def forward(self, x: Tensor) -> Tensor:
-        check_features(x, self.in_type, None, "GridPool", 4)
-        (height, rows, tops), (width, columns, lefts) = (self.windows(axis, n) for axis, n in enumerate(x.shape[2:]))
-        for axis, (before, after) in enumerate((rows, columns)):
+        check_features(x, self.in_type, None, "GridPool", 2 + self.spatial)
+        count, closed, ways = self._layouts(x.shape[2:])
+        for axis, (before, after) in enumerate(closed):
             if before or after:
                 x = self._close(x, 2 + axis, before, after)
-        pooled = [self._pool(x, [*left, *top], (height, width)) for top, left in product(tops, lefts)]
+        pooled = [self._pool(x, ends, count) for ends in ways]
         return pooled[0] if len(pooled) == 1 else _sum(pooled) / len(pooled)
 
     def _close(self, x: Tensor, axis: int, before: int, after: int) -> Tensor:
@@ -137,11 +147,11 @@ class GridPool(Exportable):
             parts = [self.pad.turn_over(parts[0]), x, self.pad.turn_over(parts[2])]
         return torch.cat([part for part in parts if part.shape[axis]], axis).narrow(axis, 0, before + n + after)
 
-    def _pool(self, x: Tensor, ends: list[int], count: tuple[int, int]) -> Tensor:
+    def _pool(self, x: Tensor, ends: list[int], count: Sequence[int]) -> Tensor:
         if self.reduce == "mean":
             return self._mean(x, ends, count)
         if self.taps is None and all(self.pointwise):
-            return F.max_pool2d(F.pad(x, ends, value=-torch.inf) if any(ends) else x, self.size, self.stride)
+            return MAX_POOL[self.spatial](F.pad(x, ends, value=-torch.inf) if any(ends) else x, self.size, self.stride)
         parts = []
         for (mul, rep), rows, pointwise in zip(self.in_type.blocks, self.in_type.slices, self.pointwise):
             block = x[:, rows]
@@ -150,25 +160,26 @@ class GridPool(Exportable):
                 parts.append(self._largest(block.unflatten(1, (rep.dim, mul)), count).flatten(1, 2))
             elif self.taps is None:
                 block = F.pad(block, ends, value=-torch.inf) if any(ends) else block
-                parts.append(F.max_pool2d(block, self.size, self.stride))
+                parts.append(MAX_POOL[self.spatial](block, self.size, self.stride))
             else:
                 parts.append(fold(torch.maximum, self._seen(F.pad(block, ends), count)))
         return torch.cat(parts, 1)
 
-    def _mean(self, x: Tensor, ends: list[int], count: tuple[int, int]) -> Tensor:
+    def _mean(self, x: Tensor, ends: list[int], count: Sequence[int]) -> Tensor:
+        pool = _MEAN_POOL[self.spatial]
         if self.taps is not None:
             return _sum(self._seen(F.pad(x, ends), count)) / len(self.taps)
         if not any(ends):
-            return F.avg_pool2d(x, self.size, self.stride)
-        inside = F.avg_pool2d(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size, self.stride)
-        return F.avg_pool2d(F.pad(x, ends), self.size, self.stride) / inside
+            return pool(x, self.size, self.stride)
+        inside = pool(F.pad(x.new_ones(1, 1, *x.shape[2:]), ends), self.size, self.stride)
+        return pool(F.pad(x, ends), self.size, self.stride) / inside
 
-    def _seen(self, x: Tensor, count: tuple[int, int]) -> list[Tensor]:
+    def _seen(self, x: Tensor, count: Sequence[int]) -> list[Tensor]:
         """What all windows see at each of their pixels: (..., H', W') for every tap."""
-        taps: Iterable[tuple[int, int]] = product(range(self.size), range(self.size)) if self.taps is None else self.taps
+        taps: Iterable[tuple[int, ...]] = product(range(self.size), repeat=self.spatial) if self.taps is None else self.taps
         return [strided(x, tap, self.stride, count) for tap in taps]
 
-    def _largest(self, x: Tensor, count: tuple[int, int]) -> Tensor:
+    def _largest(self, x: Tensor, count: Sequence[int]) -> Tensor:
         """(B, n, mul, H, W) -> (B, n, mul, H', W'): for every copy the member of largest norm, the mean of ties."""
         exact = torch.promote_types(x.dtype, torch.float32)  # in half precision too much would tie
         powers = self._seen(x.detach().to(exact).square().sum(1, keepdim=True), count)
@@ -181,21 +192,20 @@ class GridPool(Exportable):
         if native is not None:
             return native
         shape, dtype = self.only(seen)
-        (_, rows, tops), (_, columns, lefts) = (self.windows(axis, n) for axis, n in enumerate(shape))
-        ends = [[*left, *top] for top, left in product(tops, lefts)]
-        taps = list(product(range(self.size), repeat=2)) if self.taps is None else self.taps
+        _, continued, ends = self._layouts(shape)
+        taps = list(product(range(self.size), repeat=self.spatial)) if self.taps is None else self.taps
         windows = self.size, taps, self.stride, ends
         if self.reduce == "mean":
             pool: nn.Module
-            closed = [n + sum(pixels) for n, pixels in zip(shape, (rows, columns))]
+            closed = [n + sum(pixels) for n, pixels in zip(shape, continued)]
             pool = MeanPool(*windows, inside=torch.ones(1, 1, *closed) if self.taps is None else None)
         else:
             pool = LargestPool(*windows, blocks=blocks_of(self.in_type), eps=tie_tolerance(dtype))
         pool = traced(pool.to(dtype))
-        if not any((*rows, *columns)):
+        if not any(any(pixels) for pixels in continued):
             return pool
-        most = [max(pixels) for pixels in (rows, columns)]
-        parts = [(m - before, before + n + after) for m, (before, after), n in zip(most, (rows, columns), shape)]
+        most = [max(pixels) for pixels in continued]
+        parts = [(m - before, before + n + after) for m, (before, after), n in zip(most, continued, shape)]
         pad = GridPadding(self.in_type, most, self.pad.modes).to(dtype)
         return nn.Sequential(pad.plain(()), traced(Narrow(parts)), pool)
 
@@ -210,8 +220,10 @@ class GridPool(Exportable):
                     return None
         padding: Any = tuple(0 if mode in CLOSED else pad for pad, mode in zip(self.padding, self.pad.modes))
         if self.reduce == "mean":
-            return nn.AvgPool2d(self.size, self.stride, padding, count_include_pad=False)
-        return nn.MaxPool2d(self.size, self.stride, padding) if all(self.pointwise) else None
+            mean: Any = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[self.spatial]
+            return mean(self.size, self.stride, padding, count_include_pad=False)
+        largest: Any = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[self.spatial]
+        return largest(self.size, self.stride, padding) if all(self.pointwise) else None
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_type}, size={self.size}, reduce={self.reduce!r}, stride={self.stride}, padding={self.padding}"]
@@ -225,10 +237,11 @@ def _sum(parts: Iterable[Tensor]) -> Any:
     return sum(parts)
 
 
-def strided(x: Tensor, first: tuple[int, int], stride: int, count: tuple[int, int]) -> Tensor:
-    """Every ``stride``-th pixel from the first one on, ``count`` of them along each of the last two axes."""
-    (i, j), (height, width) = first, count
-    return x[..., i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
+def strided(x: Tensor, first: Sequence[int], stride: int, count: Sequence[int]) -> Tensor:
+    """Every ``stride``-th pixel from the first one on, ``count`` of them along each of the last axes."""
+    inside = [slice(i, i + (n - 1) * stride + 1, stride) for i, n in zip(first, count)]
+    place = (Ellipsis, *inside)
+    return x[place]
 
 
 def tie_tolerance(dtype: torch.dtype) -> float:

@@ -53,7 +53,7 @@ def test_signs_need_another_nonlinearity():
             make(ft)
     assert relative_error(randomise(NormNonlinearity(ft))) < 1e-12
     with pytest.raises(TypeError, match="planar"):
-        RegularNonlinearity(FieldType(groups.SO3(), "2x0 + 1x1"))
+        PolynomialNonlinearity(FieldType(groups.SO3(), "2x0 + 1x1"))
 
 
 def test_norm_and_gated_take_spatial_groups():
