@@ -13,6 +13,7 @@ from .planar import (
     ScaleConv,
     Scattering,
 )
+from .points import TensorFieldNetwork
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .unet import GaugeUNet, MeshUNet
 
@@ -39,5 +40,6 @@ __all__ = [
     "SphericalUNet",
     "SpinCNN",
     "StripCNN",
+    "TensorFieldNetwork",
     "ZonalCNN",
 ]
