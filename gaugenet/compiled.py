@@ -33,9 +33,16 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
     """``numba.njit``; where no folder can be written to (a read-only installation without a home), without a cache.
 
     numba refuses to *define* a cached function there ("no locator available"), so that the package could not be imported.
+
+    Raises:
+        ValueError: a function defined in another one that does not set its ``__qualname__``. Machine code is linked by this
+            name and a number that depends on what a process has imported before: of two functions that one maker makes, code
+            from the cache of one process would take the one for the other of the next.
     """
 
     def decorate(function: Callable) -> Any:
+        if "<locals>" in function.__qualname__:
+            raise ValueError(f"njit expected a function with a name of its own, got {function.__qualname__}: set __qualname__")
         compiled = numba.njit(**options)(function)
         if cache:
             try:

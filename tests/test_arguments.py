@@ -172,6 +172,17 @@ CASES = {
         {"in_type": 2, "num_classes": 3},
         {"in_type": (0, "2x0", None), "num_classes": COUNTS, "channels": (3, ((0,),), ("x",)), "norm": NAMES, "pool": NAMES},
     ),
+    models.TensorFieldNetwork: (
+        {"in_type": FieldType(SO2, "1x0"), "out_type": FieldType(SO2, "1x0")},
+        {
+            "in_type": TYPES,
+            "out_type": TYPES,
+            "hidden": (3, ("1x0",)),
+            "embedding": ("1x0", FieldType(C4, "1x0")),
+            "pool": NAMES,
+        }
+        | {"radial": COUNTS, "max_frequency": ORDERS, "nonlinearity": NAMES, "activation": NAMES, "backend": NAMES},
+    ),
     models.MobiusCNN: (
         {},
         {"fields": (3, "nonsense"), "num_classes": COUNTS, "in_channels": COUNTS, "widths": SEQUENCES, "kernel_size": COUNTS}

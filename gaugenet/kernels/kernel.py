@@ -89,11 +89,21 @@ class Columns:
             when the functions are learnt, so that the table is made at every call.
         one_hot: whether each edge has one function that is not zero there: an indicator of a tap.
         module: what computes (and may learn) the functions; a layer registers it under the name ``radial``.
+        kept: of learnt functions the columns that a graph can keep, from whose rows :meth:`complete` makes the table at every
+            call; None where the whole table is made anew.
     """
 
     size: int
     one_hot: bool = False
     module: nn.Module | None = None
+
+    @property
+    def kept(self) -> Columns | None:
+        return None
+
+    def complete(self, rows: Tensor) -> Tensor:
+        """The table (E, J) from the rows (E, K) of :attr:`kept`."""
+        raise NotImplementedError
 
     @property
     def key(self) -> str | None:

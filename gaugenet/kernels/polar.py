@@ -19,8 +19,9 @@ from .kernel import CoefficientTable, Columns
 from .quadrature import MAX_DEGREE, coefficient_table
 from .quadrature.builder import as_numpy, supported
 from .quadrature.cone_angles import full_turns, is_cone
+from .quadrature.moments import profile_values
 from .quadrature.table_operator import compiled_table
-from .radial import make_radial
+from .radial import RadialProfile, make_radial
 
 # Cut-off for finite groups, whose kernels have no highest frequency.
 _FINITE_FREQUENCY = 4
@@ -37,7 +38,7 @@ class PolarColumns(Columns):
     module: Any  # a profile, whose ``num`` and ``key`` nn.Module does not declare
 
     def __init__(self, radial: nn.Module, max_frequency: int, quadrature: int | None, dim: int) -> None:
-        self.module, self.max_frequency, self.quadrature = radial, max_frequency, quadrature
+        self.module, self.max_frequency, self.quadrature, self._dim = radial, max_frequency, quadrature, dim
         self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
         self.size = self.module.num * sum(self.widths)
         self._key, self._profile_key = self._keys()
@@ -52,6 +53,15 @@ class PolarColumns(Columns):
         """Of the table, and of the profile alone."""
         key = self.module.key
         return None if key is None else str((key, self.max_frequency, self.quadrature)), key
+
+    @property
+    def kept(self) -> Columns | None:
+        """Of a learnt profile without moment matching: harmonics and distances."""
+        return None if self.key is not None or self.quadrature is not None else _Directions(self.max_frequency, self._dim)
+
+    def complete(self, rows: Tensor) -> Tensor:
+        radial, angular = profile_values(self.module, rows[:, -1]).to(rows.dtype), rows[:, :-1]
+        return (radial.unsqueeze(2) * angular.unsqueeze(1)).flatten(1)
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         """By moment matching. At cone points, whose neighbourhood is a cut cone, by area weights scaled to a full turn."""
@@ -92,6 +102,32 @@ class PolarColumns(Columns):
             for frequency, part in enumerate(blocks)
         ]
         return torch.cat(parts, -1).flatten(1)
+
+
+class _Constant(RadialProfile):
+    """1 inside of the unit ball."""
+
+    def __init__(self, num: int = 1, cutoff: bool = False) -> None:
+        super().__init__(num, cutoff)
+
+    def functions(self, r: Tensor) -> Tensor:
+        return torch.ones_like(r).unsqueeze(-1)
+
+
+class _Directions(PolarColumns):
+    """What learnt profiles are multiplied with: the weighted harmonics, and last the distance in units of the radius."""
+
+    def __init__(self, max_frequency: int, dim: int) -> None:
+        super().__init__(_Constant(), max_frequency, None, dim)
+        self.size += 1
+
+    def table(self, graph: Any, layer: str) -> CoefficientTable:
+        edge, node = super().table(graph, layer)
+        r = torch.linalg.vector_norm(graph.log, dim=1) / graph.radius[graph.edge_index[1]]
+        return CoefficientTable(torch.cat([edge, r[:, None]], 1), torch.cat([node, torch.zeros_like(node[:, :1])], 1))
+
+    def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
+        return torch.cat([super().turn(g, element, table[:, :-1].contiguous()), table[:, -1:]], 1)
 
 
 @dataclass(frozen=True)

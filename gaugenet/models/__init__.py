@@ -13,6 +13,7 @@ from .planar import (
     ScaleConv,
     Scattering,
 )
+from .points import TensorFieldNetwork
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .unet import GaugeUNet, MeshUNet
 from .voxels import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
@@ -43,6 +44,7 @@ __all__ = [
     "SpinCNN",
     "SteerableCNN3D",
     "StripCNN",
+    "TensorFieldNetwork",
     "VoxelCNN",
     "ZonalCNN",
 ]

@@ -7,7 +7,7 @@ from .exporting.graphs import dynamic_shapes, graph_inputs
 from .exporting.network import export
 from .fields.bias import FieldBias
 from .fields.by_name import make_nonlinearity
-from .fields.invariants import GroupPool, ToScalars, global_mean, to_scalars
+from .fields.invariants import GroupPool, ToScalars, global_mean, global_sum, to_scalars
 from .fields.linear import GaugeLinear
 from .fields.nonlinearities import GatedNonlinearity, NormNonlinearity
 from .fields.norm import FieldDropout, FieldNorm
@@ -89,6 +89,7 @@ __all__ = [
     "export",
     "frechet_mean",
     "global_mean",
+    "global_sum",
     "graph_inputs",
     "make_nonlinearity",
     "refresh_norms",

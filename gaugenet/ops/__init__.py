@@ -4,7 +4,7 @@ from .backend import BACKENDS
 from .carrying import Carrier, carry_sum
 from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
-from .plan import EdgeList, EdgePlan, make_plan, make_sum_plan
+from .plan import EdgeList, EdgePlan, completed_plan, make_plan, make_sum_plan
 from .plan_cache import LevelPlans, PlanCache, kept_plan
 from .rows import map_rows
 
@@ -18,6 +18,7 @@ __all__ = [
     "LevelPlans",
     "PlanCache",
     "carry_sum",
+    "completed_plan",
     "gauge_convolve",
     "kept_plan",
     "make_layout",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -118,6 +119,20 @@ def make_plan(
     forward = EdgeList(_rowptr(target, num_nodes), *forth, column[0])
     backward = EdgeList(_rowptr(source[order], num_nodes), *back, column[1])
     return EdgePlan(forward, backward, identity=is_identity(transport), turned=forward.table)
+
+
+def completed_plan(plan: EdgePlan, complete: Callable[[Tensor], Tensor]) -> EdgePlan:
+    """The plan with other tables, which a function makes of the rows (E, K) of those it has, the same for every edge.
+
+    What is turned by an element of the group must be turned by it before and after.
+    """
+    table, node_table = complete(plan.forward.table), complete(plan.forward.node_table)
+    with torch.no_grad():  # only the fused loops read it, which know no gradient to the table
+        turned = complete(plan.backward.table)
+    forward = plan.forward._replace(table=table, node_table=node_table)
+    return plan._replace(
+        forward=forward, backward=plan.backward._replace(table=turned, node_table=node_table), turned=forward.table
+    )
 
 
 def make_sum_plan(

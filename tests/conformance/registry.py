@@ -12,7 +12,7 @@ ONE, FLIP, C4, C6, C8, D4, D6 = (
     groups.Trivial(), groups.Reflection(), groups.Cyclic(4), groups.Cyclic(6), groups.Cyclic(8), groups.Dihedral(4),
     groups.Dihedral(6),
 )  # fmt: skip
-SO2, O2, SO3, OCTA = groups.SO2(), groups.O2(), groups.SO3(), groups.Octahedral()
+SO2, O2, SO3, O3, OCTA = groups.SO2(), groups.O2(), groups.SO3(), groups.O3(), groups.Octahedral()
 D4H = groups.point_group("D4h")
 SCALES = groups.Scaling((1.0, 2.0), 2)
 SAMPLED = (1e-1, "the nonlinearity acts on samples of the circle: equivariant up to aliasing, see docs/nonlinearities.md")
@@ -147,6 +147,7 @@ def _spherical(cls) -> Recipe:
     return _on_graph(cls, (first, last), on, options=_BALL, no_compile=SAME_BLOCKS)
 
 
+_SPATIAL = t(SO3, "2x0 + 2x1")
 _IMAGES = {"num_classes": 3, "widths": (2, 2, 2), "kernel_size": 3}
 NETWORKS = [
     _on_graph(models.MeshClassifier, (t(SO2, "2x0 + 1x1"), 3), "sphere", options=_MESH),
@@ -164,6 +165,13 @@ NETWORKS = [
             models.SphericalCNN, models.ZonalCNN, models.DeepSphere, models.SpinCNN, models.ClebschGordanCNN, models.UGSCNN,
             models.SphericalUNet,
         )
+    ),
+    _on_graph(
+        models.TensorFieldNetwork, (t(SO3, "2x0"), t(SO3, "1x0 + 1x1")), "space", options={"hidden": _SPATIAL, "radial": 2},
+    ),
+    _on_graph(
+        models.TensorFieldNetwork, (t(O3, "1x0 + 1x1"), t(O3, "3x0")), "space", out_type=None, note="O3, pooled",
+        options={"hidden": t(O3, "2x0 + 2x1"), "embedding": t(O3, "2x0 + 1x1"), "pool": "mean", "nonlinearity": "gated"},
     ),
     _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),

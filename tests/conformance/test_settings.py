@@ -27,6 +27,7 @@ def other_order(type: FieldType) -> FieldType:
     return FieldType(type.group, reversed(type.blocks)) if isinstance(type, FieldType) else type
 
 
+_SO3 = groups.SO3()
 _D4 = FieldType(groups.Dihedral(4), "2x0 + 1x1")
 _RINGS = kernels.Rings((0.0, 1.0), (0.3, 0.3), (0, 2))
 #: argument -> other values; a class that refuses one is left out
@@ -35,14 +36,16 @@ OTHERS = {
     "J": (2,), "L": (6,), "activation": ("tanh", "elu"), "affine": (False,), "backend": ("reference",),
     "basis": ("band_limited", "complete"), "bias": (False,), "block": ("plain",), "blocks": ((1, 2),),
     "channels": (3, (2, 3)), "corners": ("zero", "average"), "degree": (3, 1), "dilation": (2,), "disk": (False,),
-    "dropout": (0.5,), "effective_size": (5,), "eps": (0.3, 0.01), "fields": ("regular", "1x0 + 1xregular"), "gate": ("tanh",),
-    "group": (groups.Dihedral(4),), "group_pool": ("mean",), "groups": (2,), "in_channels": (2,), "in_order": (1,),
+    "dropout": (0.5,), "effective_size": (5,),
+    "embedding": (FieldType(_SO3, "2x0"),), "eps": (0.3, 0.01), "fields": ("regular", "1x0 + 1xregular"), "gate": ("tanh",),
+    "group": (groups.Dihedral(4),), "group_pool": ("mean",), "groups": (2,),
+    "hidden": ((), FieldType(_SO3, "2x1 + 2x0"), (FieldType(_SO3, "2x0 + 2x1"),) * 2), "in_channels": (2,), "in_order": (1,),
     "kernel": (kernels.Polar(2, 1), kernels.Rings.of(3, sigma=0.3)), "kernel_size": (3, 5), "kind": ("B",),
     "lattice": ("hexagonal",), "layer": (nn.FieldNorm(_D4, eps=1.0),), "lift": (False,), "margin": (1.0,),
     "max_frequency": (1, 4), "max_order": (2, 3), "mode": ("layer", "zero", "uvu", "replicate", "linear"), "momentum": (0.5,),
     "nonlinearity": ("regular", "gated", "norm", "tensor"), "norm": ("layer", None), "num_classes": (4,), "options": (),
     "order": (2,), "out_channels": (3,), "out_order": (2,), "p": (0.1,), "padding": (0, 1, 2),
-    "padding_mode": ("circular", "reflect"), "phase": (False,), "pool": ("max", "stride", 1, 3), "quadrature": (None, 1),
+    "padding_mode": ("circular", "reflect"), "phase": (False,), "pool": ("max", "stride", 1, 3, "sum"), "quadrature": (None, 1),
     "radial": (kernels.BSpline(2, 2), kernels.GaussianRings(2, 1.0)), "readout": ("max",), "reduce": ("mean", "max", "blur"),
     "region": ("disc",), "rings": (3, _RINGS), "samples": (24,), "scale": (3,), "scale_size": (2,),
     "self_interaction": (False,), "shape": ((10, 10),), "shrink": (1.6,), "sigma": (0.4, 2.0), "size": (3,),

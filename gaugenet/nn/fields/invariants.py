@@ -115,3 +115,15 @@ def global_mean(x: Tensor, graph: Any) -> Tensor:
     num_graphs = graph.num_graphs
     total = sum_rows(weight, batch, num_graphs)
     return sum_rows(x * weight[:, None], batch, num_graphs) / total[:, None]
+
+
+def global_sum(x: Tensor, graph: Any) -> Tensor:
+    """Sum of (N, C) features over the nodes of every graph of a batch: (number of graphs, C); on a static graph (B, C).
+
+    Unlike :func:`global_mean` it knows how many nodes there are: masses, charges and energies add up.
+    """
+    num_nodes = graph.num_nodes if getattr(graph, "static", False) else x.shape[0]
+    batch = getattr(graph, "batch", None)
+    if batch is None:
+        return x.unflatten(0, (-1, num_nodes)).sum(1)
+    return sum_rows(x, batch, graph.num_graphs)

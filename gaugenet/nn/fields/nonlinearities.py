@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,6 +18,12 @@ from ..exporting.plain import Gates, Norms, Pointwise, blocks_of, traced
 from ..precision import room_for_squares
 from ..tensor_checks import check_features
 
+
+def _shifted_softplus(x: Tensor) -> Tensor:
+    """log((e^x + 1) / 2), 0 at 0 (Schuett et al. 2017, SchNet, arXiv 1706.08566)."""
+    return F.softplus(x) - math.log(2.0)
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "elu": F.elu,
@@ -24,14 +31,14 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "softplus": F.softplus,
     "tanh": torch.tanh,
+    "ssp": _shifted_softplus,
 }
-
 
 _MODULES = {"relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus, "tanh": nn.Tanh}
 
 
 def activation_function(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The pointwise function of a name (relu, elu, silu, gelu, softplus, tanh), or the callable itself."""
+    """The pointwise function of a name (relu, elu, silu, gelu, softplus, tanh, ssp), or the callable itself."""
     if callable(activation):
         return activation
     if activation not in _ACTIVATIONS:
@@ -41,8 +48,9 @@ def activation_function(activation: str | Callable[[Tensor], Tensor]) -> Callabl
 
 def activation_module(activation: str | Callable[[Tensor], Tensor]) -> nn.Module:
     """The same as a plain torch module."""
-    if isinstance(activation, str):
+    if activation in _MODULES:
         return _MODULES[activation]()
+    activation = activation_function(activation)
     return copy.deepcopy(activation) if isinstance(activation, nn.Module) else traced(Pointwise(activation))
 
 

@@ -10,10 +10,10 @@ from torch_geometric.nn import MessagePassing
 
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
-from ...kernels import CoefficientTable, KernelFamily, Polar
+from ...kernels import CoefficientTable, Columns, KernelFamily, Polar
 from ...kernels.expansion import make_mixing
 from ...kernels.quadrature import MAX_DEGREE
-from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
+from ...ops import BACKENDS, EdgePlan, Kernel, completed_plan, gauge_convolve, kept_plan, make_layout, make_plan
 from ...settings import KeepsSettings
 from ..fields.bias import FieldBias
 from ..fields.linear import GaugeLinear
@@ -141,27 +141,34 @@ class GaugeConv(KeepsSettings, MessagePassing):
 
     def table(self, graph: GraphLike) -> CoefficientTable:
         """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
+        return self._table(graph, self.columns)
+
+    def _table(self, graph: GraphLike, columns: Columns) -> CoefficientTable:
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
         # Where the table is kept with the graph, so is this verdict.
-        verdict = ("checked", self.in_type.group.dim) if self.table_key is None else None
+        verdict = ("checked", self.in_type.group.dim) if columns.key is None else None
         kept_plan(graph, verdict, _SOURCES, lambda: check_arrays(graph, self.in_type.group.dim, self._name))
-        return self.columns.table(graph, self._name)
+        return columns.table(graph, self._name)
 
     def plan(self, graph: GraphLike, table: CoefficientTable | None = None) -> EdgePlan:
         """The edges and tables in the order of the hot loop: made once for a graph, which keeps it.
 
-        Layers of equal :attr:`table_key` over one group share one. A plan from a table that is given is not kept.
+        Layers of equal :attr:`table_key` over one group share one. A plan from a table that is given is not kept. Of learnt
+        functions the graph keeps what does not change (:attr:`gaugenet.kernels.Columns.kept`), and the table is filled in.
         """
         if table is not None:
-            return self._make_plan(graph, table)
-        key = None if self.table_key is None else ("conv", self.in_type.group, self.table_key)
-        return kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph, self.table(graph)))
+            return self._make_plan(graph, table, self.columns)
+        kept = self.columns.kept
+        columns = self.columns if kept is None else kept
+        key = None if columns.key is None else ("conv", self.in_type.group, columns.key)
+        plan = kept_plan(graph, key, _SOURCES, lambda: self._make_plan(graph, self._table(graph, columns), columns))
+        return plan if kept is None else completed_plan(plan, self.columns.complete)
 
-    def _make_plan(self, graph: GraphLike, table: CoefficientTable) -> EdgePlan:
+    def _make_plan(self, graph: GraphLike, table: CoefficientTable, columns: Columns) -> EdgePlan:
         group = self.in_type.group
         with no_autocast(graph.transport):  # geometry keeps its precision
             check_transport(group, graph.transport, self._name)
-            plan = make_plan(graph.edge_index, graph.transport, *table, self.columns, group)
+            plan = make_plan(graph.edge_index, graph.transport, *table, columns, group)
             return plan._replace(cone=cone_plan(graph))
 
     def kernel(self, points: Tensor) -> Tensor:

@@ -123,10 +123,9 @@ def places_of(layout, padded, s0, groups, span, dtype):
     return (wide[:i], wide_factors[:i]), (rest[:j], rest_factors[:j])
 
 
-def _make_row(wide, narrow, one):
-    """A function of rows of any length, from those of a panel, of half a panel and of one number."""
+def _make_row(name, wide, narrow, one):
+    """A function of rows of any length, from those of a panel, of half a panel and of one number, compiled under a name."""
 
-    @njit(**OPTIONS)
     def row(out, to, values, a, b, mul, f, g):
         k = 0
         while k + PANEL <= mul:
@@ -139,11 +138,12 @@ def _make_row(wide, narrow, one):
             one(out, to + k, values, a + k, b + k, f, g)
             k += 1
 
-    return row
+    row.__qualname__ = name
+    return njit(**OPTIONS)(row)
 
 
-set_row = _make_row(set_wide, _set_narrow, _set_one)
-add_row = _make_row(add_wide, _add_narrow, _add_one)
+set_row = _make_row("set_row", set_wide, _set_narrow, _set_one)
+add_row = _make_row("add_row", add_wide, _add_narrow, _add_one)
 
 
 @njit(**OPTIONS)
