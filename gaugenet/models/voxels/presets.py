@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...groups import SO3, Group, Octahedral, point_group
+from ...options import show_keywords
 from .cnn import VoxelCNN
 
 
@@ -80,3 +81,7 @@ class SteerableCNN3D(VoxelCNN):
     ) -> None:
         own = {"fields": fields, "num_classes": num_classes, "widths": widths, "kernel_size": kernel_size, "reduce": "blur"}
         super().__init__(**{"group": SO3(), **own, **options})
+
+
+for _preset in (CubeNet, GCNN3D, SteerableCNN3D):
+    show_keywords(_preset, VoxelCNN)

@@ -240,7 +240,7 @@ def _sum(parts: Iterable[Tensor]) -> Any:
 def strided(x: Tensor, first: Sequence[int], stride: int, count: Sequence[int]) -> Tensor:
     """Every ``stride``-th pixel from the first one on, ``count`` of them along each of the last axes."""
     inside = [slice(i, i + (n - 1) * stride + 1, stride) for i, n in zip(first, count)]
-    place = (Ellipsis, *inside)
+    place: Any = (Ellipsis, *inside)
     return x[place]
 
 
