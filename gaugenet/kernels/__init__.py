@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .basis import FreeBasis, SteerableBasis, self_basis
 from .clebsch_gordan import clebsch_gordan
-from .derivatives import Derivatives
 from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
 from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
@@ -13,6 +12,7 @@ from .polar import Polar
 from .published.circular_filters import CircularHarmonic
 from .published.hermite import HermiteGaussian
 from .published.rotated import Interpolated
+from .quadrature.derivatives import Derivatives
 from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
 from .rings import RingBasis, Rings
 from .tap_kernels import Taps

@@ -9,8 +9,8 @@ from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
 from ...groups import Representation
 from ...kernels.constants import ConstantModule
-from ...kernels.derivatives import DerivativeColumns, derivative_expansion
 from ...kernels.expansion import make_mixing
+from ...kernels.quadrature.derivatives import DerivativeColumns, derivative_expansion
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ...settings import KeepsSettings
 from ..precision import autocast, no_autocast

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_int
-from ..fields import FieldType
-from ..groups.harmonic_action import harmonic_action
-from .basis import SteerableBasis
-from .expansion import KernelExpansion
-from .kernel import CoefficientTable, Columns
+from ...checks import check_int
+from ...fields import FieldType
+from ...groups.harmonic_action import harmonic_action
+from ..basis import SteerableBasis
+from ..expansion import KernelExpansion
+from ..kernel import CoefficientTable, Columns
 
 #: the columns: the Laplacian, the first derivatives, and of the second ones the difference and the mixed one
 WIDTHS = (1, 2, 2)
