@@ -54,7 +54,7 @@ def changes(net, x, elements, **options):
 @pytest.mark.parametrize("size", [6, 7])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exact_under_the_symmetries_of_the_voxels(name, size):
-    torch.manual_seed(0)
+    torch.manual_seed(5)
     net, x = stirred(NETWORKS[name]()).double(), volume(size)
     elements = grid_symmetries(net.in_type, x.shape[2:])
     for training in (False, True):
@@ -71,7 +71,7 @@ def test_exact_under_the_symmetries_of_the_voxels(name, size):
 @pytest.mark.parametrize("make", [lambda s: GCNN3D(spacing=s, **SMALL), lambda s: VoxelCNN(SO3, spacing=s, **SMALL)])
 def test_spacing(make):
     """Of slices two and a half times as far apart as their pixels: exact under what keeps such voxels."""
-    torch.manual_seed(0)
+    torch.manual_seed(5)
     spacing = (2.5, 1.0, 1.0)
     net, x, lattice = stirred(make(spacing)).double().eval(), volume((4, 6, 6)), Lattice.box(spacing)
     elements = grid_symmetries(net.in_type, x.shape[2:], lattice=lattice)
