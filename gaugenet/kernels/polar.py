@@ -19,9 +19,10 @@ from .kernel import CoefficientTable, Columns
 from .quadrature import MAX_DEGREE, coefficient_table
 from .quadrature.builder import as_numpy, supported
 from .quadrature.cone_angles import full_turns, is_cone
+from .quadrature.matching import centre_weight
 from .quadrature.moments import profile_values
 from .quadrature.table_operator import compiled_table
-from .radial import RadialProfile, make_radial
+from .radial import GaussianRings, make_radial
 
 # Cut-off for finite groups, whose kernels have no highest frequency.
 _FINITE_FREQUENCY = 4
@@ -104,27 +105,28 @@ class PolarColumns(Columns):
         return torch.cat(parts, -1).flatten(1)
 
 
-class _Constant(RadialProfile):
-    """1 inside of the unit ball."""
-
-    def __init__(self, num: int = 1, cutoff: bool = False) -> None:
-        super().__init__(num, cutoff)
-
-    def functions(self, r: Tensor) -> Tensor:
-        return torch.ones_like(r).unsqueeze(-1)
-
-
 class _Directions(PolarColumns):
     """What learnt profiles are multiplied with: the weighted harmonics, and last the distance in units of the radius."""
 
     def __init__(self, max_frequency: int, dim: int) -> None:
-        super().__init__(_Constant(), max_frequency, None, dim)
+        super().__init__(GaussianRings(1), max_frequency, None, dim)
         self.size += 1
 
+    def _keys(self) -> tuple[str | None, str | None]:
+        return f"directions {self.max_frequency}", None
+
     def table(self, graph: Any, layer: str) -> CoefficientTable:
-        edge, node = super().table(graph, layer)
-        r = torch.linalg.vector_norm(graph.log, dim=1) / graph.radius[graph.edge_index[1]]
-        return CoefficientTable(torch.cat([edge, r[:, None]], 1), torch.cat([node, torch.zeros_like(node[:, :1])], 1))
+        target, radius, weight = graph.edge_index[1], graph.radius, graph.weight
+        area, angle = getattr(graph, "area", None), getattr(graph, "cone_angle", None)
+        x, count = graph.log / radius[target, None], torch.bincount(target, minlength=len(radius))
+        centre = centre_weight(weight, radius, target, count, area, x.shape[1]).to(weight.dtype)
+        if angle is not None:
+            turns: Any = full_turns(angle)
+            weight = torch.where(is_cone(angle)[target], turns[target].to(weight.dtype) * weight, weight)
+        edge = torch.cat([harmonics(x, self.max_frequency) * weight[:, None], torch.linalg.vector_norm(x, dim=1)[:, None]], 1)
+        middle = x.new_zeros(1, x.shape[1])
+        node = torch.cat([harmonics(middle, self.max_frequency), middle[:, :1]], 1)
+        return CoefficientTable(edge, node * centre[:, None])
 
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         return torch.cat([super().turn(g, element, table[:, :-1].contiguous()), table[:, -1:]], 1)

@@ -134,7 +134,7 @@ def match_moments(
         log, weight, source, target = log[order], weight[order], source[order], target[order]
     count = torch.bincount(target, minlength=num_nodes)
     first = torch.cumsum(count, 0) - count
-    centre = _centre_weight(weight, radius, target, count, area, dim)
+    centre = centre_weight(weight, radius, target, count, area, dim)
     kappa = _scaled_curvature(curvature, weight, centre, radius, source, target)
     at_centre = profile_values(profile, log.new_zeros(1))
     moments = None if degree is None else radial_moments(profile, dim, degree, log.device)
@@ -284,7 +284,7 @@ def _inner(a: Tensor, b: Tensor, dim: int, max_frequency: int) -> Tensor:
     return columns.new_zeros(a.shape[0], max_frequency + 1).index_add(1, frequency, columns)
 
 
-def _centre_weight(weight: Tensor, radius: Tensor, target: Tensor, count: Tensor, area: Tensor | None, dim: int) -> Tensor:
+def centre_weight(weight: Tensor, radius: Tensor, target: Tensor, count: Tensor, area: Tensor | None, dim: int) -> Tensor:
     """(N,) quadrature weight of the centre itself."""
     if area is not None:
         unit_ball = torch.pi if dim == 2 else 4 / 3 * torch.pi

@@ -66,7 +66,7 @@ def test_the_graph_keeps_what_does_not_change(monkeypatch):
     first = conv(x, graph)
     kept = len(graph.plans)
     assert kept and conv.table_key is None
-    monkeypatch.setattr(kernels.polar, "coefficient_table", lambda *_, **__: pytest.fail("the harmonics were made again"))
+    monkeypatch.setattr(kernels.polar, "harmonics", lambda *_, **__: pytest.fail("the harmonics were made again"))
     assert torch.equal(conv(x, graph), first)
     with torch.no_grad():
         for p in conv.radial.parameters():
@@ -93,7 +93,7 @@ def test_batches_join_what_their_graphs_keep(monkeypatch):
     fields = [field(SPACE[0], g.num_nodes) for g in graphs]
     alone = torch.cat([conv(x, g) for x, g in zip(fields, graphs)])
     batch = next(iter(DataLoader(graphs, batch_size=2)))
-    monkeypatch.setattr(kernels.polar, "coefficient_table", lambda *_, **__: pytest.fail("not joined"))
+    monkeypatch.setattr(kernels.polar, "harmonics", lambda *_, **__: pytest.fail("not joined"))
     assert torch.allclose(conv(torch.cat(fields), batch), alone, atol=1e-12)
 
 
