@@ -11,6 +11,7 @@ EXCEPTIONS = {
     ("activation", "GatedNonlinearity"): "SiLU beside gates, as published with them (Weiler et al. 2018); gradients at 0",
     ("degree", "BSpline"): "of splines, cubic; elsewhere of a polynomial",
     ("degree", "PolynomialNonlinearity"): "of the polynomial of a field; elsewhere of those of the log map",
+    ("degree", "Spline"): "of splines, quadratic as published (Bekkers 2020)",
     ("eps", "FieldNorm"): "added to a variance, as of torch's norms; elsewhere to a norm",
     ("eps", "MagnitudeNonlinearity"): "a bound on the square of the modulus, of the published code",
     ("eps", "ToScalars"): "an invariant that is read, and no divisor: as small as float32 allows",
