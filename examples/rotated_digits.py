@@ -64,9 +64,9 @@ MODELS = {
 }
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+def parse_arguments(names: list[str], text: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=names)
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000], help="numbers of training images")
     parser.add_argument("--seeds", type=int, default=2, help="of the angles, the choice of images and the weights")
     parser.add_argument("--test", type=int, default=797, help="number of test images")
@@ -260,8 +260,9 @@ def plot(results: dict, folder: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(names: list[str] | None = None, text: str | None = __doc__) -> None:
+    """Train the models of these names, by default all."""
+    args = parse_arguments(list(MODELS) if names is None else names, text)
     arrays = load_arrays(args.data)
     keys = ("steps", "batch size", "lr", "weight decay", "dropout", "parameters", "test")
     settings = {key: getattr(args, key.replace(" ", "_")) for key in keys}

@@ -55,6 +55,18 @@ CASES = {
     ),
     kernels.Polar: ({}, {"radial": COUNTS, "max_frequency": ORDERS, "quadrature": (-1, "3", 9)}),
     kernels.Interpolated: ({}, {}),
+    kernels.MLP: ({}, {"units": COUNTS, "hidden": (0, (), "x", (1.5,)), "orbit": ORDERS}),
+    kernels.Spline: (
+        {},
+        {
+            "size": (0, "x", (1.5,)),
+            "degree": ORDERS,
+            "spacing": (0.0, "x", (1.0, -1.0)),
+            "stretch": (0.0, *NUMBERS),
+            "fibre_size": COUNTS,
+            "fibre_spacing": (0.0, *NUMBERS),
+        },
+    ),
     kernels.HermiteGaussian: ({}, {"effective_size": COUNTS, "scale_size": COUNTS}),
     kernels.CircularHarmonic: ({}, {"rings": COUNTS}),
     kernels.Taps: ({}, {"rings": (3, "x"), "period": (3, np.zeros((2, 2)), "x")}),
@@ -216,13 +228,16 @@ CASES = {
     ),
     spectral.LatLonGrid: ({"colatitude": np.linspace(0.1, 3, 8), "nlon": 8}, {"nlon": COUNTS}),
 }
-CASES[nn.ResidualBlock] = CASES[nn.ConvBlock]
+CASES[nn.ResidualBlock] = CASES[nn.BottleneckBlock] = CASES[nn.ConvBlock]
 _CLASSIFIERS = {"in_type": TYPES, "num_classes": COUNTS, "blocks": (2, "12"), "channels": (0, "x"), "dropout": SHARES}
 for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN"):
     CASES[getattr(models, _name)] = {"in_type": IRREPS, "num_classes": 3}, _CLASSIFIERS
 _ZONAL = {"in_type": FieldType(groups.O2(), "2x0"), "num_classes": 3}
 CASES |= {models.ZonalCNN: (_ZONAL, _CLASSIFIERS), models.DeepSphere: (_ZONAL, _CLASSIFIERS)}
-CASES[models.UGSCNN] = {"in_type": FieldType(groups.Trivial(), "2x0"), "num_classes": 3}, _CLASSIFIERS
+CASES[models.UGSCNN] = CASES[models.LieConvNet] = (
+    {"in_type": FieldType(groups.Trivial(), "2x0"), "num_classes": 3},
+    _CLASSIFIERS,
+)
 for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet"):
     CASES[getattr(models, _name)] = (
         {"in_type": IRREPS, "out_type": IRREPS},

@@ -11,10 +11,12 @@ EXCEPTIONS = {
     ("activation", "GatedNonlinearity"): "SiLU beside gates, as published with them (Weiler et al. 2018); gradients at 0",
     ("degree", "BSpline"): "of splines, cubic; elsewhere of a polynomial",
     ("degree", "PolynomialNonlinearity"): "of the polynomial of a field; elsewhere of those of the log map",
+    ("degree", "Spline"): "of splines, quadratic as published (Bekkers 2020)",
     ("eps", "FieldNorm"): "added to a variance, as of torch's norms; elsewhere to a norm",
     ("eps", "MagnitudeNonlinearity"): "a bound on the square of the modulus, of the published code",
     ("eps", "ToScalars"): "an invariant that is read, and no divisor: as small as float32 allows",
     ("eps", "to_scalars"): "as of ToScalars",
+    ("hidden", "MLP"): "two layers, as published (Finzi et al. 2020)",
     ("kernel_size", "ScaleConv"): "has to hold the widest of the rescaled filters",
     ("max_frequency", "SteerableBasis"): "a basis of one pair, where a layer goes by its types",
     ("mode", "ConePoints"): "of cone points", ("mode", "FieldNorm"): "of statistics", ("mode", "GridPadding"): "of borders",
@@ -27,10 +29,11 @@ EXCEPTIONS = {
     ("reduce", "LatticePool"): "as of GaugePool",
     ("rings", "hexagonal_taps"): "a count of steps; elsewhere a family of radii",
     ("sigma", "GridMask"): "0 is a sharp edge; elsewhere None is a width that is derived",
+    ("size", "Spline"): "centres a side, as the pixels of a kernel; elsewhere of a window",
     ("stride", "GridBlur"): "subsampling is what it is for", ("stride", "GridPool"): "as the window, of torch's pooling",
 }  # fmt: skip
 #: networks and what else takes options: their defaults are their publications'
-PRESETS = (nn.BlockOptions, nn.ConvBlock, nn.ResidualBlock, models.EncoderOptions)
+PRESETS = (nn.BlockOptions, nn.BottleneckBlock, nn.ConvBlock, nn.ResidualBlock, models.EncoderOptions)
 
 
 def defaults() -> dict[str, dict[str, list[str]]]:
@@ -60,5 +63,6 @@ def test_one_name_has_one_default():
 
 def test_networks_on_graphs_share_what_no_publication_says():
     graphs = [m for m in map(vars(models).get, models.__all__) if inspect.isclass(m) and issubclass(m, models.GaugeEncoder)]
+    graphs.remove(models.LieConvNet)  # whose publication says "swish", and batch norms
     for argument in ("activation", "dropout", "norm", "quadrature"):
         assert len({inspect.signature(m).parameters[argument].default for m in graphs}) == 1, argument

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gaugenet import FieldType, data, geometry, groups, models, nn, spectral, testing, viz
+from gaugenet import FieldType, data, geometry, groups, kernels, models, nn, spectral, testing, viz
 from gaugenet.data.datasets.cortex import CorticalSurface
 from gaugenet.data.datasets.polarization import SkyMap
 from gaugenet.models.encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
@@ -18,14 +18,14 @@ from gaugenet.options import TakesOptions
 
 TYPE = FieldType(groups.SO2(), "2x0 + 1x1")
 PRESETS = [made for made in vars(models).values() if isinstance(made, type) and issubclass(made, GaugeEncoder)]
-BLOCKS = [nn.ConvBlock, nn.ResidualBlock]
+BLOCKS = [nn.ConvBlock, nn.ResidualBlock, nn.BottleneckBlock]
 PUBLIC = {f"{room.__name__}.{name}": getattr(room, name) for room in (nn, models, spectral) for name in room.__all__}
 PUBLIC |= {f"gaugenet.testing.{name}": made for name, made in vars(testing).items() if inspect.isfunction(made)}
 PUBLIC["gaugenet.data.MeshToGauge"] = data.MeshToGauge
 
 
 def make(model, **options):
-    in_type = FieldType(groups.Trivial(), "2x0") if model is models.UGSCNN else TYPE
+    in_type = FieldType(groups.Trivial(), "2x0") if model in (models.UGSCNN, models.LieConvNet) else TYPE
     if model is GaugeEncoder:
         return model(in_type, **options)
     return model(in_type, TYPE if issubclass(model, models.GaugeUNet) else 5, **options)
@@ -55,7 +55,8 @@ def test_type_checkers_see_the_same(options, typed):
 def test_defaults_shown_are_those_used(model):
     shown = keywords(model)
     assert shown.pop("options") is None
-    assert shown == dataclasses.asdict(make(model).options) == dataclasses.asdict(make(model, **shown).options)
+    used = [vars(made.options) for made in (make(model), make(model, **shown))]
+    assert shown == used[0] == used[1]
     text = pydoc.render_doc(model, renderer=pydoc.plaintext)
     assert f"channels: 'int | Sequence[int]' = {shown['channels']!r}" in text.split("|  Methods")[0]
     assert "overrides: 'Unpack" not in text
@@ -86,6 +87,7 @@ def test_every_option_of_a_block_matters(block):
         "nonlinearity": "gated",
         "activation": "silu",
         "dropout": 0.5,
+        "kernel": kernels.Polar(5),
     }
     assert others.keys() == {field.name for field in dataclasses.fields(BlockOptions)}
     seen = [str(block(TYPE, TYPE)), *(str(block(TYPE, TYPE, **{name: value})) for name, value in others.items())]

@@ -8,6 +8,8 @@ from .expansion import KernelExpansion
 from .harmonics import circular_harmonics, harmonic_frequencies, harmonics, spherical_harmonics
 from .kernel import CoefficientTable, Columns, FixedColumns, KernelFamily
 from .lattices import Lattice
+from .lie.mlp import MLP
+from .lie.splines import Spline
 from .polar import Polar
 from .published.circular_filters import CircularHarmonic
 from .published.hermite import HermiteGaussian
@@ -19,6 +21,7 @@ from .tap_kernels import Taps
 from .taps import TapBasis, hexagonal_taps, square_taps
 
 __all__ = [
+    "MLP",
     "BSpline",
     "CircularHarmonic",
     "CoefficientTable",
@@ -37,6 +40,7 @@ __all__ = [
     "RadialProfile",
     "RingBasis",
     "Rings",
+    "Spline",
     "SteerableBasis",
     "TapBasis",
     "Taps",

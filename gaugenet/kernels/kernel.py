@@ -141,11 +141,16 @@ class FixedColumns(Columns):
 
     def table(self, graph: Any, layer: str) -> CoefficientTable:
         """The functions at log / radius times the area weights; those at 0 for the centres, times the mean weight."""
-        target, radius, weight = graph.edge_index[1], graph.radius, graph.weight
-        count = torch.bincount(target, minlength=len(radius)).clamp_min(1)
-        mean = weight.new_zeros(len(radius)).index_add(0, target, weight) / count
-        edge = self.functions(graph.log / radius[target, None]) * weight[:, None]
-        return CoefficientTable(edge, self.functions(graph.log.new_zeros(1, graph.log.shape[1])) * mean[:, None])
+        target, nodes, weight = graph.edge_index[1], graph.radius.shape[0], graph.weight
+        count = weight.new_zeros(nodes).index_add(0, target, torch.ones_like(weight)).clamp_min(1)
+        mean = weight.new_zeros(nodes).index_add(0, target, weight) / count
+        edge, centre = (self.functions(points) for points in self.inputs(graph, layer))
+        return CoefficientTable(edge * weight[:, None], centre * mean[:, None])
+
+    def inputs(self, graph: Any, layer: str) -> tuple[Tensor, Tensor]:
+        """What the functions see at the edges, (E, d), and at the centres, (N, d) or (1, d)."""
+        log = graph.log
+        return log / graph.radius[graph.edge_index[1], None], log.new_zeros(1, log.shape[1])
 
     def turn(self, g: Tensor, element: Tensor, table: Tensor) -> Tensor:
         return table

@@ -154,7 +154,16 @@ class Polar:
         check_int(self, "quadrature", 0 if self.quadrature is None else self.quadrature, 0, MAX_DEGREE)
 
     def on_graph(self, in_type: FieldType, out_type: FieldType) -> KernelExpansion:
-        """One column for every radial function and harmonic."""
+        """One column for every radial function and harmonic.
+
+        Raises:
+            ValueError: groups of other dimensions than 2 and 3, of which there are no harmonics here.
+        """
+        if in_type.group.dim not in (2, 3):
+            raise ValueError(
+                f"kernels.Polar has harmonics in dimension 2 and 3, and {in_type.group} acts on {in_type.group.dim} "
+                "coordinates: take kernels.MLP or kernels.Spline"
+            )
         radial = make_radial(self.radial)
         frequency = default_frequency(in_type, out_type) if self.max_frequency is None else self.max_frequency
         columns = PolarColumns(radial, frequency, self.quadrature, in_type.group.dim)

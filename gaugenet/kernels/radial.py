@@ -38,6 +38,20 @@ def envelope(r: Tensor) -> Tensor:
     return (1 - r.clamp(max=1.0).square().square()).square()
 
 
+def cox_de_boor(splines: Tensor, u: Tensor, degree: int) -> Tensor:
+    """B-splines of a degree from those of degree 0 (..., n) on unit intervals, u from the start of each: (..., n - degree)."""
+    for q in range(1, degree + 1):
+        u = u[..., :-1]
+        splines = (u * splines[..., :-1] + (q + 1 - u) * splines[..., 1:]) / q
+    return splines
+
+
+def cardinal_spline(x: Tensor, degree: int) -> Tensor:
+    """The B-spline of a degree with knots of distance 1, about 0: (...) -> (...). Where one of degree 0 jumps, its mean."""
+    u = x.unsqueeze(-1) + (degree + 1) / 2 - torch.arange(degree + 1, dtype=x.dtype, device=x.device)
+    return cox_de_boor((u.sign() + (1 - u).sign()) / 2, u, degree).squeeze(-1)
+
+
 class RadialProfile(KeepsSettings):
     """Base of the profiles.
 
@@ -135,11 +149,7 @@ class BSpline(RadialProfile):
     def functions(self, r: Tensor) -> Tensor:
         shifts = torch.arange(self.num + self.degree, dtype=r.dtype, device=r.device)
         u = (r * self.intervals + self.degree)[..., None] - shifts
-        splines = ((u >= 0) & (u < 1)).to(r.dtype)
-        for q in range(1, self.degree + 1):  # Cox and de Boor, for unit spacing
-            u = u[..., :-1]
-            splines = (u * splines[..., :-1] + (q + 1 - u) * splines[..., 1:]) / q
-        return splines
+        return cox_de_boor(((u >= 0) & (u < 1)).to(r.dtype), u, self.degree)
 
 
 class RadialMLP(RadialProfile):

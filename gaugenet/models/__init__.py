@@ -3,6 +3,7 @@
 from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
+from .lie import LieConvNet
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,
@@ -32,6 +33,7 @@ __all__ = [
     "HarmonicNetwork",
     "IcosahedralCNN",
     "InterpolatedConv",
+    "LieConvNet",
     "MagnitudeNonlinearity",
     "MeshClassifier",
     "MeshUNet",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..checks import check_choice, check_int, check_ints
 from ..fields import FieldType, check_field_types
 from ..groups import Group
-from ..nn import BlockOptions, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
+from ..nn import BlockOptions, BottleneckBlock, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
 from ..nn.tensor_checks import GraphLike
 from ..options import TakesOptions
@@ -21,7 +21,11 @@ from ..settings import KeepsSettings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-BLOCKS: dict[str, type[ConvBlock] | type[ResidualBlock]] = {"residual": ResidualBlock, "plain": ConvBlock}
+BLOCKS: dict[str, type[ConvBlock] | type[ResidualBlock] | type[BottleneckBlock]] = {
+    "residual": ResidualBlock,
+    "plain": ConvBlock,
+    "bottleneck": BottleneckBlock,
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class EncoderOptions(BlockOptions):
         order: largest order of the hidden fields, or all that the group has; 0 makes the network isotropic (over SO(2) and
             O(2)).
         blocks: blocks per stage, finest first; as many levels as entries must be in the graph.
-        block: "residual" (:class:`gaugenet.nn.ResidualBlock`) or "plain" (:class:`gaugenet.nn.ConvBlock`).
+        block: "residual" (:class:`gaugenet.nn.ResidualBlock`), "plain" (:class:`gaugenet.nn.ConvBlock`) or "bottleneck"
+            (:class:`gaugenet.nn.BottleneckBlock`).
         lift: begin with a linear map at every node to the hidden fields; without it the first convolution reads the input.
         pool: "mean" or "max", see :class:`gaugenet.nn.GaugePool`.
     """

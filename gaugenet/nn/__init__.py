@@ -17,7 +17,7 @@ from .fields.running import refresh_norms
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
 from .frechet.mean import FrechetDistances, FrechetMean, frechet_mean
 from .frechet.spaces import PositiveDefinite, Rotations, UnitSphere
-from .graph.blocks import BlockOptions, ConvBlock, ResidualBlock
+from .graph.blocks import BlockOptions, BottleneckBlock, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
 from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
@@ -38,6 +38,7 @@ from .grid.transpose import GridConvTranspose
 
 __all__ = [
     "BlockOptions",
+    "BottleneckBlock",
     "CoefficientTable",
     "ConePoints",
     "ConvBlock",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,12 @@ GRAPHS: dict[str, Callable[[], geometry.LocalGeometry]] = {
     "strip": lambda: geometry.moebius(3, 4),
     "plane": lambda: geometry.grid((3, 4), 3),
     "space": lambda: geometry.grid((3, 3, 3), 3),
+    "motions": lambda: geometry.lie_group(
+        "SE2", geometry.lift_image("SE2", (3, 3), 3, region="square"), neighbours=8, alpha=0.2, levels=2, ratio=0.5
+    ),
+    "rotations": lambda: geometry.lie_group(
+        "SO3", geometry.lift_points("SO3", geometry.fibonacci_points(12) * np.linspace(1, 2, 12)[:, None], 2), 2.0
+    ),
 }
 IMAGES: dict[str, tuple[int, ...]] = {
     "image": (7, 7), "even image": (6, 6), "large image": (9, 9), "rectangle": (4, 6), "volume": (4, 4, 4), "nodes": (),

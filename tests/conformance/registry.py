@@ -15,6 +15,7 @@ ONE, FLIP, C4, C6, C8, D4, D6 = (
 SO2, O2, SO3, O3, OCTA = groups.SO2(), groups.O2(), groups.SO3(), groups.O3(), groups.Octahedral()
 D4H = groups.point_group("D4h")
 SCALES = groups.Scaling((1.0, 2.0), 2)
+FRAMED = groups.Trivial(3)  # of Lie groups of dimension 3
 SAMPLED = (1e-1, "the nonlinearity acts on samples of the circle: equivariant up to aliasing, see docs/nonlinearities.md")
 BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the mean only")
 SCALE_ONLY = (float("inf"), "its group rescales images, which no grid does exactly: tests/nn/grid/test_scale.py")
@@ -67,6 +68,7 @@ _FIELDS = [
     Recipe(nn.Restrict, (t(SO2, "1x0 + 1x1"), C4), in_type=t(C4, "1x0 + 1x1")),
 ]  # fmt: skip
 
+_LIE = t(FRAMED, "2x0")
 _GRAPH = [
     _on_graph(nn.GaugeConv, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2"), 2), "sphere"),
     _on_graph(nn.GaugeConv, (t(O2, "2x0 + 1x0-"), t(O2, "1x0 + 1x1"), 2), "sphere", options={"quadrature": None}, note="O2"),
@@ -85,6 +87,12 @@ _GRAPH = [
         nn.GaugeConv, (t(O2, "2x0 + 1x1"), t(O2, "1x0 + 1x0- + 1x1 + 1x2")), "sphere",
         options={"kernel": kernels.Derivatives()}, note="derivatives",
     ),
+    _on_graph(nn.GaugeConv, (_LIE, _LIE), "motions", options={"kernel": kernels.MLP(4, 5)}, note="MLP"),
+    _on_graph(nn.GaugeConv, (_LIE, _LIE), "rotations", options={"kernel": kernels.MLP(4, (5, 5), 1)}, note="MLP, orbits"),
+    _on_graph(nn.GaugeConv, (_LIE, _LIE), "motions", options={"kernel": kernels.Spline(3)}, note="Spline"),
+    _on_graph(
+        nn.GaugeConv, (_LIE, _LIE), "motions", options={"kernel": kernels.Spline(3, learn_centres=True)}, note="Spline, moving",
+    ),
     _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron"),
     _on_graph(nn.LatticeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), kernels.square_taps(3)), "plane", note="D4"),
     _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron"),
@@ -94,6 +102,12 @@ _GRAPH = [
     _on_graph(nn.GaugeUnpool, (t(SO2, "1x0 + 1x1"),), "sphere", wrap=DownAndUp),
     _on_graph(nn.ConvBlock, (t(SO2, "2x0 + 1x1"), t(SO2, "2x0 + 2x1")), "sphere"),
     _on_graph(nn.ResidualBlock, (t(SO2, "2x0 + 1x1"), t(SO2, "2x0 + 2x1")), "sphere"),
+    _on_graph(nn.BottleneckBlock, (t(SO2, "2x0 + 1x1"), t(SO2, "8x0 + 8x1")), "sphere", options={"dropout": 0.3}),
+    _on_graph(
+        nn.BottleneckBlock, (t(O2, "2x0 + 1x1"), t(O2, "2x0 + 1x1")), "sphere",
+        options={"norm": "layer", "nonlinearity": "gated"}, note="layer, gated",
+    ),
+    _on_graph(nn.BottleneckBlock, (_LIE, _LIE), "motions", options={"kernel": kernels.MLP(4, 5)}, note="MLP"),
     _on_graph(
         nn.ResidualBlock, (t(O2, "2x0 + 1x1"), t(O2, "2x0 + 1x1")), "sphere",
         options={"norm": "layer", "nonlinearity": "gated", "dropout": 0.3}, note="layer, gated",
@@ -114,6 +128,15 @@ _GRID = [
     Recipe(
         nn.GridConv, (t(D4H, "1xregular"), t(D4H, "1xA2u + 1xEu"), 3, 1), "volume",
         {**_LIMITED, "spacing": (2.0, 1.0, 1.0)}, note="spacing", lattice=((0, 0, 2.0), (0, -1.0, 0), (1.0, 0, 0)),
+    ),
+    Recipe(nn.GridConv, (t(C8, "2x0"), t(C8, "1xregular"), 5, 2), "image", {"kernel": kernels.Spline()}, note="Spline"),
+    Recipe(
+        nn.GridConv, (t(C4, "1xregular"), t(C4, "1xregular"), 5, 2), "image",
+        {"kernel": kernels.Spline(3, learn_centres=True, fibre_size=3)}, note="Spline, moving",
+    ),
+    Recipe(
+        nn.GridConv, (t(SCALES, "1xregular"), t(SCALES, "1xregular"), 5, 2), "image", {"kernel": kernels.Spline(3)},
+        symmetric=SCALE_ONLY, note="Spline, scales",
     ),
     Recipe(nn.GridConvTranspose, (t(C4, "1xregular"), t(C4, "1x0 + 1x1"), 4, 1), "image", {"stride": 2}),
     Recipe(nn.GridPadding, (t(FLIP, "1x0 + 1x0-"), 1, "moebius"), "rectangle"),
@@ -172,6 +195,13 @@ NETWORKS = [
     _on_graph(
         models.TensorFieldNetwork, (t(O3, "1x0 + 1x1"), t(O3, "3x0")), "space", out_type=None, note="O3, pooled",
         options={"hidden": t(O3, "2x0 + 2x1"), "embedding": t(O3, "2x0 + 1x1"), "pool": "mean", "nonlinearity": "gated"},
+    ),
+    _on_graph(
+        models.LieConvNet, (_LIE, 3), "motions", options={"channels": (4, 8, 8), "kernel": kernels.MLP(4, 5)},
+    ),
+    _on_graph(
+        models.LieConvNet, (_LIE, 3), "motions", options={"channels": 4, "blocks": (1,), "kernel": kernels.Spline(3)},
+        note="Spline",
     ),
     _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),

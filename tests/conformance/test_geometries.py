@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaugenet import FieldType, geometry, groups
+from gaugenet import FieldType, geometry, groups, kernels
 from gaugenet.geometry import LocalGeometry
 from gaugenet.nn import GaugeConv, LatticeConv
 from gaugenet.testing import equivariance_error, symmetry_error
@@ -72,6 +72,14 @@ MAKERS = {
     "hexagonal": [(lambda: geometry.hexagonal((4, 5)), C6)],
     "cylinder": [(lambda: geometry.cylinder(3, 5), ONE)],
     "flat_torus": [(lambda: geometry.flat_torus(4, 5), O2)],
+    "lie_group": [
+        (lambda: geometry.lie_group("T2", geometry.lift_image("T2", (5, 5)), neighbours=8), ONE),
+        (lambda: geometry.lie_group("SE2", geometry.lift_image("SE2", (4, 4), 4), 1.5, alpha=0.3, levels=2), groups.Trivial(3)),
+        (lambda: geometry.lie_group("R2xR+", geometry.lift_image("R2xR+", (4, 4), 3), 1.5), groups.Trivial(3)),
+        (lambda: geometry.lie_group("SO3", geometry.lift_points("SO3", _points(), 2), neighbours=8), groups.Trivial(3)),
+        (lambda: geometry.lie_group("SO2", geometry.lift_image("SO2", (5, 5)), neighbours=8, levels=1), groups.Trivial(1)),
+        (lambda: geometry.lie_group("SE3", geometry.lift_points("SE3", _points(), 2), neighbours=8), groups.Trivial(6)),
+    ],
     "moebius": [(lambda: geometry.moebius(4, 6, levels=1), FLIP)],
     "klein_bottle": [(lambda: geometry.klein_bottle(4, 6), FLIP)],
 }
@@ -82,10 +90,13 @@ OTHERS = {
     "hyperbolic_points", "to_frames", "from_frames",
     "fibonacci_points", "healpix_centers", "healpix_neighbours", "healpix_parents", "nest_to_ring", "ring_to_nest",
     "latlon_nodes", "latlon_rings", "icosahedron_symmetries", "moebius_symmetries",
+    "LieGroup", "Lift", "lift_image", "lift_points",
     "build_hierarchy", "compute_features", "smooth_field", "TriangleMesh", "mirror",
 }  # fmt: skip
 CASES = [pytest.param(make, group, id=f"{name}-{k}") for name, cases in MAKERS.items() for k, (make, group) in enumerate(cases)]
 every = pytest.mark.parametrize(("make", "group"), CASES)
+# of the log map: polar ones are for the plane and space
+KERNELS = {dim: kernels.MLP(4, 5) if dim not in (2, 3) else kernels.Polar(2) for dim in range(1, 7)}
 ARRAYS = (
     "edge_index",
     "log",
@@ -98,6 +109,7 @@ ARRAYS = (
     "curvature",
     "faces",
     "cone_angle",
+    "orbit",
 )
 
 
@@ -159,15 +171,15 @@ def test_graphs_keep_the_precision(make, group, dtype):
     for key, value in graph.to_dict().items():
         assert not torch.is_tensor(value) or not value.is_floating_point() or value.dtype == dtype, key
     types = FieldType(group, "2x0"), FieldType(group, "1x0")
-    conv = randomise(GaugeConv(*types, 2)).to(dtype)
+    conv = randomise(GaugeConv(*types, kernel=KERNELS[group.dim])).to(dtype)
     assert conv(torch.ones(graph.num_nodes, 2, dtype=dtype), graph).dtype == dtype
 
 
 @every
 def test_convolution_on_it_is_gauge_equivariant(make, group):
-    tangent = {ONE: "2x0", FLIP: "1x0 + 1x0-"}.get(group, "1x0 + 1x1")
+    tangent = "2x0" if group.order == 1 else {FLIP: "1x0 + 1x0-"}.get(group, "1x0 + 1x1")
     in_type = FieldType(group, tangent)
-    conv = randomise(GaugeConv(in_type, in_type, 2)).double()
+    conv = randomise(GaugeConv(in_type, in_type, kernel=KERNELS[group.dim])).double()
     assert equivariance_error(conv, make().to_graph(), in_type, in_type) < 1e-10
 
 
@@ -200,6 +212,9 @@ def test_rotations_of_the_icosahedron(layer):
         lambda: geometry.hexagonal((0, 3)),
         lambda: geometry.cylinder(0, 3),
         lambda: geometry.flat_torus(4, 0),
+        lambda: geometry.lie_group("SE2", np.eye(3)),
+        lambda: geometry.lie_group("SE9", np.eye(3)[None]),
+        lambda: geometry.lie_group("SO3", np.ones((2, 3, 3))),
         lambda: geometry.moebius(4, 6, kernel_size=-1),
         lambda: geometry.klein_bottle(4, 6, 4),
     ],

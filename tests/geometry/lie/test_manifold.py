@@ -116,7 +116,7 @@ def test_levels():
     distance = group.distance(group.relative(lift.elements[:, None], lift.elements[None, chosen]))
     assert np.array_equal(distance.argmin(1), geom.coarse.cluster)  # of the nearest
     between = distance[chosen] + 10 * np.eye(60)
-    assert between.min() >= distance.min(1).max()  # as far from each other as all are near
+    assert between.min() >= distance.min(1).max() * (1 - 1e-9)  # as far from each other as all are near
     assert geom.coarse.geometry.area.sum() == pytest.approx(lift.area.sum())
     assert lie_group("SE2", lift, 1.0).coarse is None
 
