@@ -184,6 +184,10 @@ CASES = {
         {"in_type": 2, "num_classes": 3},
         {"in_type": (0, "2x0", None), "num_classes": COUNTS, "channels": (3, ((0,),), ("x",)), "norm": NAMES, "pool": NAMES},
     ),
+    models.ClebschGordanNet: (
+        {"in_type": FieldType(SO2, "1x0 + 1x1"), "num_classes": 3},
+        {"in_type": TYPES, "num_classes": COUNTS, "channels": SEQUENCES, "order": ORDERS, "norm": NAMES},
+    ),
     models.TensorFieldNetwork: (
         {"in_type": FieldType(SO2, "1x0"), "out_type": FieldType(SO2, "1x0")},
         {

@@ -14,7 +14,7 @@ from .planar import (
     ScaleConv,
     Scattering,
 )
-from .points import TensorFieldNetwork
+from .points import ClebschGordanNet, TensorFieldNetwork
 from .spherical import UGSCNN, ClebschGordanCNN, DeepSphere, SphericalCNN, SphericalUNet, SpinCNN, ZonalCNN
 from .unet import GaugeUNet, MeshUNet
 from .voxels import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
@@ -23,6 +23,7 @@ __all__ = [
     "GCNN3D",
     "UGSCNN",
     "ClebschGordanCNN",
+    "ClebschGordanNet",
     "CubeNet",
     "DeepSphere",
     "EncoderOptions",

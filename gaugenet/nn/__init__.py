@@ -19,6 +19,7 @@ from .frechet.mean import FrechetDistances, FrechetMean, frechet_mean
 from .frechet.spaces import PositiveDefinite, Rotations, UnitSphere
 from .graph.blocks import BlockOptions, BottleneckBlock, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
+from .graph.edge_frames import EdgeFrameConv
 from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
 from .graph.lattice_pool import LatticePool
@@ -44,6 +45,7 @@ __all__ = [
     "ConvBlock",
     "Curl",
     "Divergence",
+    "EdgeFrameConv",
     "FieldBias",
     "FieldDropout",
     "FieldNorm",

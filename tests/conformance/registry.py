@@ -93,6 +93,7 @@ _GRAPH = [
     _on_graph(
         nn.GaugeConv, (_LIE, _LIE), "motions", options={"kernel": kernels.Spline(3, learn_centres=True)}, note="Spline, moving",
     ),
+    _on_graph(nn.EdgeFrameConv, (t(SO3, "1x0 + 2x1"), t(SO3, "2x0 + 1x1 + 1x2"), 2), "space"),
     _on_graph(nn.LatticeConv, (t(C6, "1x0 + 1x1"), t(C6, "2xregular")), "icosahedron"),
     _on_graph(nn.LatticeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), kernels.square_taps(3)), "plane", note="D4"),
     _on_graph(nn.ConePoints, (t(C6, "1x0 + 1x1 + 1xregular"), "average"), "icosahedron"),
@@ -204,6 +205,7 @@ NETWORKS = [
         note="Spline",
     ),
     _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),
+    Recipe(models.ClebschGordanNet, (t(SO3, "2x0 + 2x1"), 3), options={"channels": (2, 2)}, out_type=None),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),
     Recipe(
         models.StripCNN, (3,), "rectangle", {"widths": (2, 2), "kernel_size": 3, "dropout": 0.0}, in_type=t(FLIP, "1x0"),

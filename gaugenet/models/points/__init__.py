@@ -1,5 +1,6 @@
-"""Networks of points in R^d."""
+"""Networks of points in R^d, and of one point."""
 
+from .clebsch_gordan_net import ClebschGordanNet
 from .tensor_field_network import TensorFieldNetwork
 
-__all__ = ["TensorFieldNetwork"]
+__all__ = ["ClebschGordanNet", "TensorFieldNetwork"]
