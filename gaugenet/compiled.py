@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import warnings
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 # Whose vector code compiled functions of every room take in.
 _SHARED = Path(__file__).parent / "ops" / "cpu"
@@ -29,9 +33,80 @@ class _Cache(FunctionCache):
         return (*super()._index_key(sig, codegen), stamp, os.environ.get("GAUGENET_TILES", ""))
 
 
-def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
-    """``numba.njit``; where no folder can be written to (a read-only installation without a home), without a cache.
+class _Silent:
+    """numba's code generator, for functions whose own machine code is never made: nothing to write their environment into."""
 
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, name: str, environment: Any) -> None:
+        pass
+
+
+class _PartLibrary(JITCodeLibrary):
+    """The code of a function that only compiled functions call: optimised and made machine code within theirs, not alone.
+
+    numba does both for every function, and again for all that calls it, which takes most of the time of a first call.
+    """
+
+    @property
+    def codegen(self) -> Any:
+        return _Silent(self._codegen)
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return _REFUSAL
+
+
+class _Part(Compiler):
+    """numba's compiler of such a function."""
+
+    def __init__(
+        self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
+    ) -> None:
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        library = _PartLibrary(targetctx.codegen(), "part")
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class _Entry(Compiler):
+    """numba's compiler without Python's collector of cycles, which would look through all of torch again and again."""
+
+    def compile_extra(self, function: Any) -> Any:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(function)
+        finally:
+            if collects:
+                gc.enable()
+
+
+@ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+def _refuse(function: Any, args: Any, kwargs: Any) -> None:
+    """What Python finds in the place of a part's own machine code: no result and no exception, which is a SystemError."""
+
+
+_REFUSAL = ctypes.cast(_refuse, ctypes.c_void_p).value or 0
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
+    """``numba.njit`` of an entry (``cache=True``), which Python calls, or of a part, which only compiled functions call.
+
+    Where no folder can be written to (a read-only installation without a home), entries are without a cache:
     numba refuses to *define* a cached function there ("no locator available"), so that the package could not be imported.
 
     Raises:
@@ -43,7 +118,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
     def decorate(function: Callable) -> Any:
         if "<locals>" in function.__qualname__:
             raise ValueError(f"njit expected a function with a name of its own, got {function.__qualname__}: set __qualname__")
-        compiled = numba.njit(**options)(function)
+        compiled = numba.njit(pipeline_class=_Entry if cache else _Part, **options)(function)
         if cache:
             try:
                 compiled._cache = _Cache(function)

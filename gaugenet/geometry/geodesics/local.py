@@ -59,7 +59,7 @@ def neighbourhoods(sources, radius, rings, wanted, smooth, mesh):
     return sizes, *_edges(used, used, target, r, theta, transport)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _edges(capacity, used, target, r, theta, transport):
     """The arrays of the edges with other room; the first ``used`` are copied."""
     target_, r_, theta_, transport_ = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity), np.empty(capacity)
@@ -68,7 +68,7 @@ def _edges(capacity, used, target, r, theta, transport):
     return target_, r_, theta_, transport_
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _mark_rings(source, rings, mesh, mark, queue):
     """Breadth-first search over edges; marks and lists the vertices within the rings, the source included."""
     faces, out_ptr, out_halfedge = mesh[0], mesh[8], mesh[9]
@@ -91,7 +91,7 @@ def _mark_rings(source, rings, mesh, mark, queue):
     return size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _directions(n, vertex, best, ties, angles, edges, crossings, order, smooth, mesh, slot_of):
     """Direction and transport angle of every slot: means over ties, and with ``smooth`` over the ends of the last edge."""
     faces, scale, cumulative, arrival = mesh[0], mesh[6], mesh[4], mesh[10]

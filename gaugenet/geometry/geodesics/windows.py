@@ -26,18 +26,18 @@ ALIGNED = 0.1  # a geodesic that falls between two windows turns by less than th
 INSIDE = 1e-9  # relative slack of the radius, so that vertices exactly on it do not come and go with rounding
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _cross(ax, ay, bx, by):
     return ax * by - ay * bx
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _wrap(angle):
     """To (-pi, pi]."""
     return angle - 2.0 * math.pi * math.ceil((angle - math.pi) / (2.0 * math.pi))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles, edges, crossings):
     """A geodesic to the vertex of ``slot``: recorded if shortest, both if equally short.
 
@@ -72,7 +72,7 @@ def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles
     return shorter
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _mean_angles(slot, count, angles):
     """Circular means of the directions and of the transporters of equally short geodesics."""
     if count[slot] == 1:
@@ -86,7 +86,7 @@ def _mean_angles(slot, count, angles):
     return math.atan2(s, c), math.atan2(ss, cc)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _nearest(ax, ay, bx, by, lox, loy, hix, hiy):
     """Distance from the origin to the visible part of the edge: (least, right end x, y, left end x, y)."""
     dx, dy = bx - ax, by - ay
@@ -103,7 +103,7 @@ def _nearest(ax, ay, bx, by, lox, loy, hix, hiy):
 
 
 # Copies element by element: of slices numba compiles the messages of all errors that there could be, which takes it seconds.
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _vertices(capacity, used, vertex, best, count, angles, edges, crossings, final, order, spare, spare_edge):
     """The arrays of the vertices with room for more; the first ``used`` are copied."""
     vertex_, best_, count_ = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity, np.int64)
@@ -119,7 +119,7 @@ def _vertices(capacity, used, vertex, best, count, angles, edges, crossings, fin
     return vertex_, best_, count_, angles_, edges_, crossings_, final_, order_, spare_, spare_edge_
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _windows(capacity, used, plane, entered):
     """The arrays of the windows with room for more."""
     plane_, entered_ = np.empty((capacity, plane.shape[1])), np.empty((capacity, 2), np.int64)
@@ -130,7 +130,7 @@ def _windows(capacity, used, plane, entered):
     return plane_, entered_
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _heap(capacity, used, key, item):
     """The arrays of a heap with room for more."""
     key_, item_ = np.empty(capacity), np.empty(capacity, np.int64)
@@ -139,7 +139,7 @@ def _heap(capacity, used, key, item):
     return key_, item_
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _visible_corner(start, corner, back, total, boundary):
     """The part [low, high] of a corner at a pseudo-source into which geodesics continue straight or bent away.
 
@@ -164,7 +164,7 @@ def _visible_corner(start, corner, back, total, boundary):
     return a, b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     """All shortest geodesics from one vertex up to a length.
 
@@ -422,7 +422,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     return popped, vertex, best, count, angles, edges, crossings, order
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _store(plane, entered, i, ax, ay, bx, by, lox, loy, hix, hiy, base, halfedge, root):
     plane[i, 0], plane[i, 1], plane[i, 2], plane[i, 3] = ax, ay, bx, by
     plane[i, 4], plane[i, 5], plane[i, 6], plane[i, 7], plane[i, 8] = lox, loy, hix, hiy, base

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
+from gaugenet.geometry.geodesics import windows
 from gaugenet.geometry.geodesics.assembly import symmetric_transport
 from gaugenet.geometry.geodesics.exact import local_geodesics
-from gaugenet.geometry.geodesics.windows import geodesics_from
 from gaugenet.geometry.triangles.angles import edge_lengths, ring_angles
 from gaugenet.geometry.triangles.topology import Topology
 from tests.helpers.meshes import bumpy, cube, plate, torus
 
+# In the library other compiled code calls it.
+_geodesics_from = numba.njit(windows.geodesics_from.py_func)
 ORACLES = ["icosphere_f8", "randsphere_640", "cylinder_24x25", "plane_jitter_17", "cone_10x24"]
 
 
@@ -54,7 +57,7 @@ class Oracle:
         )
         count = len(self.vertices)
         scratch = np.zeros(count, bool), 0, mesh, np.full(count, -1, np.int64)
-        n, vertex, _, ties, angles, _, _, order = geodesics_from(source, radius, *scratch)
+        n, vertex, _, ties, angles, _, _, order = _geodesics_from(source, radius, *scratch)
         return {int(vertex[s]): s for s in order[:n]}, ties, angles
 
 

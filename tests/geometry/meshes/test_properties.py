@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 
+import numba
 import numpy as np
 import pytest
 import scipy.sparse as sparse
@@ -17,13 +18,15 @@ from hypothesis import strategies as st
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError, MeshError
-from gaugenet.geometry.geodesics.windows import geodesics_from
+from gaugenet.geometry.geodesics import windows
 from gaugenet.geometry.meshes.double_cover import orientation_cover
 from gaugenet.geometry.triangles.angles import lengths_and_angles
 from gaugenet.geometry.triangles.checks import mollify, zero_area_faces
 from gaugenet.geometry.triangles.topology import Topology
 from tests.helpers import generated_meshes as made
 
+# In the library other compiled code calls it.
+_geodesics_from = numba.njit(windows.geodesics_from.py_func)
 MORE = int(os.environ.get("GAUGENET_EXAMPLES", "0"))
 
 
@@ -119,7 +122,7 @@ def lone_geodesics(g, covered: bool = False) -> dict:
     found = {}
     for p, radius in enumerate(g.radius):
         scratch = np.zeros(len(points), bool), 0, arrays, np.full(len(points), -1, np.int64)
-        n, vertex, _, ties, _, _, _, order = geodesics_from(p, radius, *scratch)
+        n, vertex, _, ties, _, _, _, order = _geodesics_from(p, radius, *scratch)
         for s in order[:n]:
             pair = int(vertex[s]) % count, p
             found[pair] = ties[s] == 1 and pair not in found
