@@ -118,6 +118,11 @@ CASES = {
         {"in_type1": TYPES, "in_type2": (3, REGULAR), "out_type": TYPES, "mode": NAMES},
     ),
     nn.TensorNonlinearity: ({"type": IRREPS}, {"type": TYPES, "eps": NUMBERS}),
+    nn.GaugeAttention: (
+        {"in_type": IRREPS, "out_type": IRREPS},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "heads": COUNTS, "key_type": (3, REGULAR), "value_type": (3, REGULAR)}
+        | {"radial": COUNTS, "max_frequency": ORDERS, "quadrature": (-1, "3", 9), "backend": NAMES},
+    ),
     kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
     nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
     nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),

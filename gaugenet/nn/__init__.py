@@ -17,6 +17,7 @@ from .fields.running import refresh_norms
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
 from .frechet.mean import FrechetDistances, FrechetMean, frechet_mean
 from .frechet.spaces import PositiveDefinite, Rotations, UnitSphere
+from .graph.attention import GaugeAttention
 from .graph.blocks import BlockOptions, BottleneckBlock, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
 from .graph.edge_frames import EdgeFrameConv
@@ -52,6 +53,7 @@ __all__ = [
     "FrechetDistances",
     "FrechetMean",
     "GatedNonlinearity",
+    "GaugeAttention",
     "GaugeConv",
     "GaugeLinear",
     "GaugePool",

@@ -4,7 +4,7 @@ from .backend import BACKENDS
 from .carrying import Carrier, carry_sum
 from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
-from .plan import EdgeList, EdgePlan, completed_plan, make_plan, make_sum_plan
+from .plan import EdgeList, EdgePlan, completed_plan, make_plan, make_sum_plan, scaled_plan
 from .plan_cache import LevelPlans, PlanCache, kept_plan
 from .rows import map_rows
 
@@ -25,4 +25,5 @@ __all__ = [
     "make_plan",
     "make_sum_plan",
     "map_rows",
+    "scaled_plan",
 ]

@@ -78,6 +78,8 @@ _GRAPH = [
     _on_graph(
         nn.GaugeConv, (t(SO2, "1x0 + 1x1"), t(SO2, "1x0 + 1x1"), kernels.RadialMLP(2, 6, 4)), "sphere", note="learnt profile",
     ),
+    _on_graph(nn.GaugeAttention, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2")), "sphere"),
+    _on_graph(nn.GaugeAttention, (t(C6, "1x0 + 1xregular"), t(C6, "1xregular"), 1), "icosahedron", note="C6"),
     _on_graph(nn.Gradient, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
     _on_graph(nn.Gradient, (t(O2, "1x0 + 2x1"),), "sphere", note="O2"),
     _on_graph(nn.Divergence, (t(SO2, "2x1 + 1x2"),), "sphere"),

@@ -38,6 +38,8 @@ OTHERS = {
     "channels": (3, (2, 3)), "corners": ("zero", "average"), "degree": (3, 1), "dilation": (2,), "disk": (False,),
     "dropout": (0.5,), "effective_size": (5,),
     "embedding": (FieldType(_SO3, "2x0"),), "eps": (0.3, 0.01), "fields": ("regular", "1x0 + 1xregular"), "gate": ("tanh",),
+    "heads": (1,), "key_type": (FieldType(groups.SO2(), "1x0"), FieldType(groups.Cyclic(6), "1x0")),
+    "value_type": (FieldType(groups.SO2(), "2x0"), FieldType(groups.Cyclic(6), "1x0")),
     "group": (groups.Dihedral(4),), "group_pool": ("mean",), "groups": (2,),
     "hidden": ((), FieldType(_SO3, "2x1 + 2x0"), (FieldType(_SO3, "2x0 + 2x1"),) * 2), "in_channels": (2,), "in_order": (1,),
     "kernel": (kernels.Polar(2, 1), kernels.Rings.of(3, sigma=0.3)), "kernel_size": (3, 5), "kind": ("B",),

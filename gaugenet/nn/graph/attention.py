@@ -1,0 +1,156 @@
+"""Gauge-equivariant attention: neighbours weighted by invariant products of queries and transported keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checks import check_choice, check_int
+from ...fields import FieldType, check_field_types
+from ...ops import BACKENDS, EdgePlan, kept_plan, scaled_plan
+from ...settings import KeepsSettings
+from ..fields.linear import GaugeLinear
+from ..precision import autocast
+from ..tensor_checks import GraphLike, check_features, check_graph
+from .cone_points import ConePoints
+from .gauge_conv import NEEDS, GaugeConv
+
+
+class GaugeAttention(KeepsSettings, nn.Module):
+    r"""Multi-head attention over the neighbours (Basu, Gallego-Posada, Vigano, Rowbottom & Cohen 2022, arXiv 2205.10662, EMAN).
+
+    .. math:: a_{pq} = \frac{1}{\sqrt{D}}\, Q f(p) \cdot \rho(g_{pq})\, K f(q), \qquad
+        \alpha_{pq} = \frac{e^{a_{pq}} \sum_r w_{pr}}{\sum_r w_{pr}\, e^{a_{pr}}}
+
+    .. math:: out(p) = \sum_{heads} \sum_q \alpha_{pq}\, w_{pq}\, K(\log_p q)\, \rho(g_{pq})\, V f(q) + K_{self} f(p) + b
+
+    with Q, K, V and the kernel of every head its own (the map that joins the heads is part of the kernels).
+    Queries and keys are fields of orthogonal representations, so that their products do not depend on the frame. The softmax is
+    one over the measure of the neighbourhood: refining the mesh does not change it, and with equal logits the layer *is* the
+    convolution :class:`GaugeConv`. (The published code multiplies components of keys in other frames: turning the frames
+    changes its output by half.) At a cone point only what no frame changes is seen of the field.
+
+    Args:
+        in_type, out_type: field types over one group, of orthogonal representations.
+        heads: number of heads; divides the copies of every block of ``value_type``.
+        key_type: field of the queries and keys of one head; by default 4 copies of every representation of ``in_type``.
+        value_type: field of the values of all heads; by default ``in_type``, its copies rounded up to a multiple of ``heads``.
+        radial, max_frequency, quadrature: of the kernel of the values, as of :class:`GaugeConv`.
+        bias: learn a bias on the invariant part of the output.
+        self_interaction: learn the separate weight of the centre.
+        backend: as of :class:`GaugeConv`.
+
+    Shapes:
+        x (N, in_type.dim), graph as of :class:`GaugeConv`; output (N, out_type.dim).
+
+    Raises:
+        TypeError: types of two groups. ValueError: copies that the heads do not divide.
+    """
+
+    heads_of: Any  # a list of GaugeConv, of which nn.ModuleList does not tell
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        out_type: FieldType,
+        heads: int = 2,
+        *,
+        key_type: FieldType | None = None,
+        value_type: FieldType | None = None,
+        radial: int | nn.Module = 2,
+        max_frequency: int | None = None,
+        quadrature: int | None = 3,
+        bias: bool = True,
+        self_interaction: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        check_field_types(self, in_type=in_type, out_type=out_type)
+        check_int(self, "heads", heads)
+        check_choice(self, "backend", backend, BACKENDS)
+        group = in_type.group
+        if key_type is None:
+            key_type = FieldType(group, [(4, rep) for _, rep in in_type.blocks])
+        if value_type is None:
+            value_type = FieldType(group, [(-(-mul // heads) * heads, rep) for mul, rep in in_type.blocks])
+        check_field_types(self, in_type=in_type, key_type=key_type, value_type=value_type)
+        for mul, rep in value_type.blocks:
+            if mul % heads:
+                raise ValueError(
+                    f"GaugeAttention expected value_type with copies for each of heads={heads}, got {mul} of {rep}"
+                )
+        super().__init__()
+        self.in_type, self.out_type, self.heads = in_type, out_type, int(heads)
+        self.key_type, self.value_type = key_type, value_type
+        keys = FieldType(group, [(mul * heads, rep) for mul, rep in key_type.blocks])
+        self.queries, self.keys = (GaugeLinear(in_type, keys, bias=False) for _ in range(2))
+        self.values = GaugeLinear(in_type, value_type, bias=False)
+        share = FieldType(group, [(mul // heads, rep) for mul, rep in value_type.blocks])
+        options: Any = {"max_frequency": max_frequency, "quadrature": quadrature, "self_interaction": False, "backend": backend}
+        self.heads_of = nn.ModuleList(
+            GaugeConv(share, out_type, radial, bias=bias and head == 0, **options) for head in range(heads)
+        )
+        self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
+        self.corners = ConePoints(in_type)
+
+    @property
+    def backend(self) -> str:
+        return self.heads_of[0].backend
+
+    @backend.setter
+    def backend(self, name: str) -> None:
+        for conv in self.heads_of:
+            conv.backend = name
+
+    def plan(self, graph: GraphLike) -> EdgePlan:
+        """That of the values' kernel."""
+        return self.heads_of[0].plan(graph)
+
+    def forward(self, x: Tensor, graph: GraphLike, plan: EdgePlan | None = None) -> Tensor:
+        conv: GaugeConv = self.heads_of[0]
+        check_features(x, self.in_type, conv.weight, "GaugeAttention")
+        check_graph(graph, NEEDS, x.shape[0], x.device, "GaugeAttention")
+        plan = conv.plan(graph) if plan is None else plan
+        x = self.corners.apply_plan(autocast(x), plan.cone)
+        factor = self.factors(x, graph, plan)
+        order = kept_plan(graph, ("reversed", conv.table_key), ("edge_index",), lambda: plan.reversed_order())
+        values = self.value_type.split(self.values(x))
+        parts = []
+        for head, layer in enumerate(self.heads_of):
+            part = layer.in_type.join([block.chunk(self.heads, -1)[head] for block in values])
+            parts.append(layer(part, graph, scaled_plan(plan, factor[:, head], order)))
+        out = torch.stack(parts).sum(0)
+        return out if self.self_interaction is None else out + self.self_interaction(x)
+
+    def factors(self, x: Tensor, graph: GraphLike, plan: EdgePlan) -> Tensor:
+        """alpha (E, heads) of the edges of the plan."""
+        edges = plan.forward
+        logits = self._logits(x, plan)
+        nodes, target = edges.node_table.shape[0], edges.target
+        column = target[:, None].expand_as(logits)
+        top = logits.detach().new_full((nodes, self.heads), -torch.inf).scatter_reduce(0, column, logits.detach(), "amax")
+        weight = kept_plan(graph, ("weight", "sorted"), ("weight", "edge_index"), lambda: _sorted_weight(graph)).to(x)[:, None]
+        raised = torch.exp(logits - top[target])
+        total = raised.new_zeros(nodes, self.heads).scatter_add(0, column, weight * raised)
+        whole = weight.new_zeros(nodes, 1).scatter_add(0, target[:, None], weight)
+        return raised * (whole / total.clamp_min(torch.finfo(x.dtype).tiny))[target]
+
+    def _logits(self, x: Tensor, plan: EdgePlan) -> Tensor:
+        edges = plan.forward
+        keys, queries = self.keys(x), self.queries(x)
+        here = self.queries.out_type.split(queries[edges.target])
+        carried = keys[edges.source]
+        if not plan.identity:
+            carried = self.keys.out_type.transform(edges.transport.to(x.dtype), carried)
+        pairs = zip(here, self.keys.out_type.split(carried))
+        parts = [(query * key).sum(1).unflatten(-1, (self.heads, -1)).sum(-1) for query, key in pairs]
+        return torch.stack(parts).sum(0) / self.key_type.dim**0.5
+
+    def extra_repr(self) -> str:
+        return f"{self.in_type}, {self.out_type}, heads={self.heads}, key_type={self.key_type}, value_type={self.value_type}"
+
+
+def _sorted_weight(graph: GraphLike) -> Tensor:
+    """The weights in the order of a plan: by target."""
+    return graph.weight[torch.argsort(graph.edge_index[1], stable=True)]
