@@ -253,6 +253,12 @@ for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet"):
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},
     )
 
+_VOXELS = {"num_classes": COUNTS, "in_channels": COUNTS, "widths": SEQUENCES, "kernel_size": COUNTS, "pool": COUNTS}
+_VOXELS |= {"readout": NAMES, "norm": NAMES, "reduce": NAMES, "dropout": SHARES, "spacing": (2.0, (1.0, 2.0), (1.0, 0.0, 1.0))}
+CASES[models.SteerableCNN3D] = {}, {"fields": (3, "nonsense", IRREPS), **_VOXELS}
+for _name in ("VoxelCNN", "CubeNet", "GCNN3D"):
+    CASES[getattr(models, _name)] = {}, {"group": (4, "C4", C4), **_VOXELS}
+
 _WRONG = [(kind, name, value) for kind, (_, wrong) in CASES.items() for name, values in wrong.items() for value in values]
 # Protocols and bases, and tuples that the layers make.
 _OTHERS = (kernels.Columns, kernels.KernelFamily, kernels.FixedColumns, nn.CoefficientTable, nn.LatticePlan)

@@ -52,7 +52,7 @@ def test_icosahedral_input():
 @pytest.mark.parametrize("group", [groups.Octahedral(), groups.SO3(), groups.FullOctahedral()])
 def test_planar_networks_refuse_groups_of_space(group):
     """PlanarCNN(groups.Octahedral()) died inside a matrix multiplication."""
-    with pytest.raises(ValueError, match=r"PlanarCNN expected a group of the plane, such as .* acts on 3 coordinates: build"):
+    with pytest.raises(ValueError, match=r"PlanarCNN expected a group of the plane, such as .* acts on 3 coordinates: take"):
         models.PlanarCNN(group)
     with pytest.raises(ValueError, match="MobiusCNN expected fields over a group of the plane"):
         models.MobiusCNN(FieldType(group, [(1, group.trivial)]))

@@ -44,7 +44,8 @@ class _FunctionNonlinearity(ConstantModule, Pixelwise):
         spaces = function_spaces(type, self.samples, name)
         for k, space in enumerate(spaces):
             self.register_constant(f"synthesis_{k}", space.synthesis)
-            self.register_constant(f"analysis_{k}", None if space.weights is None else space.analysis())
+            if space.weights is not None:
+                self.register_constant(f"analysis_{k}", space.analysis())
         #: (rows, width) of every function space
         self._spaces = [(space.rows, space.width) for space in spaces]
         # One block for every irrep, all as wide, and nothing else: then x is the array of coefficients as it lies.
@@ -61,7 +62,7 @@ class _FunctionNonlinearity(ConstantModule, Pixelwise):
 
     def _transforms(self, k: int) -> tuple[Tensor, Tensor]:
         """(S, n) and (n, S): to the samples and back."""
-        synthesis, analysis = getattr(self, f"synthesis_{k}"), getattr(self, f"analysis_{k}")
+        synthesis, analysis = getattr(self, f"synthesis_{k}"), getattr(self, f"analysis_{k}", None)
         return synthesis, synthesis.t() / synthesis.shape[0] if analysis is None else analysis
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from gaugenet import FieldType, groups
 from gaugenet.kernels import Lattice
 from gaugenet.models import GCNN3D, CubeNet, PlanarCNN, SteerableCNN3D, VoxelCNN
-from gaugenet.nn import GridBlur, GridConv, GridPool
+from gaugenet.nn import GridBlur, GridConv, GridPool, NormNonlinearity
 from gaugenet.testing import grid_symmetries, transform_image
 from tests.helpers.networks import stirred
 
@@ -111,8 +111,9 @@ def test_architecture():
 BASE = {"group": groups.Klein(), **SMALL}
 OTHERS = {
     "group": point_group("D2d"), "fields": "1xA1 + 1xregular", "num_classes": 5, "in_channels": 2, "widths": (1, 2, 1),
-    "kernel_size": 5, "basis": "band_limited", "nonlinearity": "gated", "activation": "elu", "norm": "layer", "pool": 3,
-    "reduce": "mean", "readout": "max", "dropout": 0.5, "spacing": (2.0, 1.0, 1.0),
+    "kernel_size": 5, "basis": "band_limited", "nonlinearity": lambda type: NormNonlinearity(type, "tanh"),
+    "activation": "elu", "norm": "layer", "pool": 3, "reduce": "mean", "readout": "max", "dropout": 0.5,
+    "spacing": (2.0, 1.0, 1.0),
 }  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def test_every_argument_matters(name):
     (TypeError, "structure group", lambda: VoxelCNN("O")),
     (TypeError, "fields over", lambda: VoxelCNN(groups.Klein(), FieldType(SO3, "1x0"))),
     (ValueError, "reduce", lambda: CubeNet(reduce="median")),
-    (ValueError, "band_limited", lambda: VoxelCNN(groups.Icosahedral())),
+    (ValueError, "band-limited basis", lambda: VoxelCNN(groups.Icosahedral())),
     (ValueError, "B, 1, Z, H, W|shape", lambda: CubeNet(**SMALL)(torch.zeros(1, 1, 6, 6))),
 ])  # fmt: skip
 def test_refused(error, match, call):
