@@ -80,6 +80,10 @@ CASES = {
     ),
     nn.BlockOptions: ({}, {"norm": NAMES, "dropout": SHARES}),
     models.EncoderOptions: ({}, {"norm": NAMES, "dropout": SHARES}),
+    nn.EdgeFrameConv: (
+        {"in_type": FieldType(groups.SO3(), "1x0 + 1x1"), "out_type": FieldType(groups.SO3(), "1x1")},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "radial": (*COUNTS, torch.nn.ReLU()), "max_frequency": ORDERS},
+    ),
     nn.GaugeConv: (
         {"in_type": IRREPS, "out_type": IRREPS},
         {

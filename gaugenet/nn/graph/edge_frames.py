@@ -82,6 +82,7 @@ class EdgeFrameConv(GaugeConv):
         kernel = Polar(radial, max_frequency, quadrature=None)
         super().__init__(in_type, out_type, bias=bias, kernel=kernel, self_interaction=self_interaction)
         self.axis = _AxisKernels(self.expansion)
+        self._degree = max((l for degrees in self.axis.degrees for l in degrees), default=0)
 
     @property
     def table_key(self) -> str | None:
@@ -90,11 +91,8 @@ class EdgeFrameConv(GaugeConv):
 
     def plan(self, graph: GraphLike, table: Any = None) -> Any:
         """The rotations of the edges (:class:`EdgeFrames`): made once for a graph, which keeps it."""
-        key = ("edge frames", type(self.in_type.group), self._degree())
+        key = ("edge frames", type(self.in_type.group), self._degree)
         return kept_plan(graph, key, _SOURCES, lambda: self._frames(graph))
-
-    def _degree(self) -> int:
-        return max((rep.degree for type in (self.in_type, self.out_type) for _, rep in type.blocks), default=0)
 
     def _frames(self, graph: GraphLike) -> EdgeFrames:
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
@@ -111,7 +109,7 @@ class EdgeFrameConv(GaugeConv):
                     "GaugeConv, or points apart"
                 )
             turn, actions = _along(x / distance[:, None]), [torch.ones_like(x[:, :1, None])]
-            for l in range(1, self._degree() + 1):
+            for l in range(1, self._degree + 1):
                 actions.append(turn if l == 1 else raised_action(l, turn, actions[-1]))
             count = torch.bincount(target, minlength=len(graph.radius))
             area = getattr(graph, "area", None)
@@ -158,6 +156,9 @@ class _AxisKernels(ConstantModule):
         super().__init__()
         self._in, self._out, self._paths = expansion.in_type, expansion.out_type, expansion.paths
         self._radial = expansion.num_radial
+        #: of the blocks of the input, and of the output
+        self.degrees = [[rep.degree for _, rep in type.blocks] for type in (self._in, self._out)]
+        self._orders = min(max(part, default=-1) for part in self.degrees) + 1
         axis = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         for i, o, start, stop in self._paths:
             if stop == start:
@@ -185,10 +186,10 @@ class _AxisKernels(ConstantModule):
         """Blocks (E, 2a + 1, mul) in the frames of the edges and radial functions (E, B): blocks of the output likewise."""
         paths = self._weights(weight)
         found: list[dict[int, Tensor]] = [{} for _ in self._out.blocks]
-        degrees = [[rep.degree for _, rep in type.blocks] for type in (self._in, self._out)]
-        for m in range(min(max(part, default=-1) for part in degrees) + 1):
-            inner, outer = ([k for k, l in enumerate(part) if l >= m] for part in degrees)
-            sides = [torch.cat([blocks[i][:, degrees[0][i] + side] for i in inner], 1) for side in ((m, -m) if m else (0,))]
+        for m in range(self._orders):
+            inner, outer = ([k for k, l in enumerate(part) if l >= m] for part in self.degrees)
+            places = [[(i, self.degrees[0][i] + side) for i in inner] for side in ((m, -m) if m else (0,))]
+            sides = [torch.cat([blocks[i][:, row] for i, row in part], 1) for part in places]
             rows = torch.stack(sides)  # (2, E, n)
             rows = (radial.unsqueeze(2) * rows.unsqueeze(2)).flatten(2)  # (2, E, B n)
             product = rows @ self._matrix(paths, inner, outer, m, weight)
