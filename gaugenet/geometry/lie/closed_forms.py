@@ -48,9 +48,11 @@ def exp_planar_motion(a: np.ndarray) -> np.ndarray:
 
 
 def log_planar_motion(u: np.ndarray) -> np.ndarray:
-    angle = log_turn(u[..., :2, :2])
+    angle = log_turn(u[..., :2, :2])[..., 0]
     # V turns by half the angle and shrinks by sinc of it, which is nowhere 0 up to half a turn.
-    return np.concatenate([angle, _times(exp_turn(-angle / 2), u[..., :2, 2]) / sinc(angle / 2)], -1)
+    half = angle / 2
+    cos, sin, x, y = np.cos(half), np.sin(half), u[..., 0, 2], u[..., 1, 2]
+    return np.stack([angle, (cos * x + sin * y) / sinc(half), (cos * y - sin * x) / sinc(half)], -1)
 
 
 def exp_rotation(a: np.ndarray) -> np.ndarray:

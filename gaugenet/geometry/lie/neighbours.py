@@ -1,14 +1,15 @@
 """Who is near whom on a Lie group, and subsets of points that are far from each other.
 
-Candidates come from a tree: a map e of the group into a vector space with |e(u) - e(v)| <= distance(u, v). Distances that
-differ by less than 1e-9 of them are a tie, so that the answers do not depend on the rounding: they are those of every left
-translate.
+Candidates come from a tree: a map e of the group into a vector space with |e(u) - e(v)| <= c_u(distance(u, v)); but for
+scalings c is the identity. Distances that differ by less than 1e-9 of them are a tie, so that the answers do not depend on the
+rounding: they are those of every left translate.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -20,7 +21,8 @@ TIE = 5e-10
 _PIECE = 1 << 18
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Sample:
     """Elements of a group, where there are several orbits also those, and the distance.
 
     Attributes:
@@ -34,14 +36,19 @@ class Sample(NamedTuple):
 
     def of(self, nodes: np.ndarray) -> Sample:
         """Some of the elements."""
-        return self._replace(elements=self.elements[nodes], orbit=None if self.orbit is None else self.orbit[nodes])
+        return replace(self, elements=self.elements[nodes], orbit=None if self.orbit is None else self.orbit[nodes])
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """(N, n, n)."""
+        return self.group.inverse(self.elements)
 
     def log(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """log(u_p^-1 u_q) for pairs: (E, d)."""
-        inverse, parts = self.group.inverse(self.elements), []
+        parts = []
         for start in range(0, max(len(source), 1), _PIECE):
             q, p = source[start : start + _PIECE], target[start : start + _PIECE]
-            parts.append(self.group.log(inverse[p] @ self.elements[q]))
+            parts.append(self.group.log(self.inverse[p] @ self.elements[q]))
         return np.concatenate(parts)
 
     def distance(self, source: np.ndarray, target: np.ndarray, log: np.ndarray) -> np.ndarray:
@@ -53,7 +60,7 @@ class Sample(NamedTuple):
         """e: (N, m). Turns as rotation matrices, whose chords are 2 sin(angle / 2); translations as they are."""
         group, u, n = self.group, self.elements, self.group.space
         if group.scaling is not None:
-            return np.log(u[:, :1, 0]) * (1.0 if self.alpha is None else self.alpha)
+            return u[:, :n, n]
         parts = [u[:, :n, n]] if group.size > n else []
         turn = u[:, :n, :n]
         if group.name == "RxSO2":
@@ -70,16 +77,30 @@ class Sample(NamedTuple):
             parts.append((1 - self.alpha) * self.orbit)
         return np.concatenate(parts, 1)
 
+    def chord(self, reach: np.ndarray) -> np.ndarray:
+        """c: how far in the embedding elements can be from each (N,) that are within ``reach`` (N,) of it."""
+        if self.group.scaling is None:
+            return reach
+        # A translation by x / s is reached by a velocity of its size times log r / (r - 1), r the factor.
+        with np.errstate(over="ignore"):
+            return self.elements[:, 0, 0] * np.expm1(reach / (1.0 if self.alpha is None else self.alpha))
+
+    def least(self, node: int, chord: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`chord`: how near to an element others can be whose embeddings are so far away."""
+        if self.group.scaling is None:
+            return chord
+        return np.log1p(chord / self.elements[node, 0, 0]) * (1.0 if self.alpha is None else self.alpha)
+
 
 def within(sample: Sample, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pairs within ``reach`` (N,) of their target: source, target, log, distance, sorted by target, then source."""
     points = sample.embedding()
-    tree = cKDTree(points)
+    tree, chord = cKDTree(points), sample.chord(reach)
     found: list[tuple[np.ndarray, ...]] = []
     step = _PIECE // 256
     for start in range(0, len(points), step):
         part = slice(start, start + step)
-        lists = tree.query_ball_point(points[part], reach[part] * (1 + 1e-6) + 1e-12, return_sorted=True)
+        lists = tree.query_ball_point(points[part], chord[part] * (1 + 1e-6) + 1e-12, return_sorted=True)
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         source = np.fromiter(itertools.chain.from_iterable(lists), np.int64, lengths.sum())
         target = np.repeat(np.arange(start, start + len(lists)), lengths)
@@ -127,7 +148,7 @@ def farthest_points(sample: Sample, count: int) -> tuple[np.ndarray, np.ndarray]
     for number in range(count):
         chosen.append(following)
         # The embedding tells whom the new one cannot be nearer to.
-        close = np.flatnonzero(np.linalg.norm(points - points[following], axis=1) < far)
+        close = np.flatnonzero(sample.least(following, np.linalg.norm(points - points[following], axis=1)) < far)
         here = np.full(len(close), following)
         distance = sample.distance(close, here, sample.log(close, here))
         nearer = distance < far[close] * (1 - TIE) if number else np.ones(len(close), bool)

@@ -19,9 +19,12 @@ from ..basis import FreeBasis
 from ..expansion import KernelExpansion
 from ..kernel import FixedColumns
 
+# SiLU takes a normal number to one of about this root mean square.
+_AFTER_SILU = 0.6
+
 
 class LogNet(KeepsSettings):
-    """Linear maps with SiLU after each: (..., inputs) -> (..., units).
+    """Linear maps with SiLU after each: (..., inputs) -> (..., units), at first of about one size, whatever the depth.
 
     Args:
         inputs: numbers that it sees. units: J, of its last layer. hidden: widths of the layers before.
@@ -35,11 +38,13 @@ class LogNet(KeepsSettings):
         for fan_in, fan_out in pairwise((inputs, *hidden, units)):
             layers += [nn.Linear(fan_in, fan_out), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 / _AFTER_SILU)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x.to(next(self.parameters()).dtype))  # in the precision of the net

@@ -124,6 +124,18 @@ def test_single_precision_on_a_double_graph():
     assert torch.allclose(out, conv.double()(x.double(), graph).float(), atol=1e-5)
 
 
+@pytest.mark.parametrize("hidden", [(32,), (32, 32), (64,) * 6])
+def test_initial_scale(hidden):
+    """The units are of one size, whatever the depth, so that the layer about keeps the mean of its neighbours."""
+    torch.manual_seed(0)
+    x = torch.nn.functional.normalize(torch.randn(2000, 3), dim=1) * torch.rand(2000, 1) ** (1 / 3)
+    type = FieldType(groups.Trivial(3), "16x0")
+    conv = GaugeConv(type, type, kernel=kernels.MLP(64, hidden))
+    units = conv.radial(x)
+    assert 0.25 < units.square().mean().sqrt() < 1.0
+    assert 0.25 < conv.kernel(x).square().sum(2).mean().sqrt() < 1.5
+
+
 def test_every_field_matters_and_defaults():
     type = FieldType(groups.Trivial(3), "2x0")
 

@@ -34,11 +34,11 @@ def test_translations_of_the_group_change_no_logits(name, training):
     group, lift = sample(name)
     net = network(group).train(training)
     moved = lift._replace(elements=group.exp(np.random.default_rng(3).normal(size=group.dim)) @ lift.elements)
-    x = torch.randn(len(lift.point), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    out = [net(x, geometry.lie_group(name, one, neighbours=7, levels=2).to_graph()) for one in (lift, moved)]
-    assert out[0].shape == (1, 4) and (out[0] - out[1]).abs().max() < 1e-9 * out[0].abs().max()
-    other = net(x.flip(0), geometry.lie_group(name, lift, neighbours=7, levels=2).to_graph())
-    assert (out[0] - other).abs().max() > 1e-3 * out[0].abs().max()
+    x = torch.randn(4, len(lift.point), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    graphs = [StaticGraph(geometry.lie_group(name, one, neighbours=7, levels=2).to_graph()) for one in (lift, moved)]
+    out = [net(x, graph) for graph in graphs]
+    assert out[0].shape == (4, 4) and (out[0] - out[1]).abs().max() < 1e-9 * out[0].abs().max()
+    assert (out[0] - net(x.flip(1), graphs[0])).abs().max() > 1e-3 * out[0].abs().max()
 
 
 def test_turning_an_image_about_its_middle():
