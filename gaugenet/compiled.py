@@ -15,6 +15,8 @@ from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+# Versions of numba whose inner classes these are made for; with others every function is compiled as numba does it.
+_KNOWN = ((0, 68),)
 # Whose vector code compiled functions of every room take in.
 _SHARED = Path(__file__).parent / "ops" / "cpu"
 
@@ -118,7 +120,9 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
     def decorate(function: Callable) -> Any:
         if "<locals>" in function.__qualname__:
             raise ValueError(f"njit expected a function with a name of its own, got {function.__qualname__}: set __qualname__")
-        compiled = numba.njit(pipeline_class=_Entry if cache else _Part, **options)(function)
+        if numba.version_info.short in _KNOWN:
+            options["pipeline_class"] = _Entry if cache else _Part
+        compiled = numba.njit(**options)(function)
         if cache:
             try:
                 compiled._cache = _Cache(function)
