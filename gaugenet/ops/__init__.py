@@ -1,7 +1,7 @@
 """The one hot loop: transported neighbours summed against kernel functions, then mixed."""
 
 from .backend import BACKENDS
-from .carrying import Carrier, carry_sum
+from .carrying import Carrier, carried_products, carry_sum
 from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, completed_plan, make_plan, make_sum_plan, scaled_plan
@@ -17,6 +17,7 @@ __all__ = [
     "Layout",
     "LevelPlans",
     "PlanCache",
+    "carried_products",
     "carry_sum",
     "completed_plan",
     "gauge_convolve",

@@ -105,3 +105,77 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
 
 
 _carry_sum.register_autograd(_backward, setup_context=_setup)
+
+
+def carried_products(query: Tensor, key: Tensor, carrier: Carrier, plan: EdgePlan, order: Tensor, heads: int) -> Tensor:
+    r"""Products of the features of targets with carried ones of sources, for every head: the logits of attention.
+
+    .. math:: out[e, h] = \langle q(p)_h,\ \rho(g_{pq})\, k(q)_h \rangle \quad \text{for the edge } e: q \to p
+
+    where head h has the h-th part of the copies of every block. Invariant under changes of frames where rho is orthogonal.
+    One fused loop, whose backward pass is two weighted sums of carried features; plain torch as in :func:`carry_sum`.
+
+    Args:
+        query: (M, D), key: (N, D) features. carrier: of their field type. plan: of the edges, whose tables are not read.
+        order: ``plan.reversed_order()``. heads: divides the copies of every block.
+
+    Returns:
+        (E, heads), in the order of the plan's edges.
+    """
+    learnt = plan.forward.transport.requires_grad
+    backend = "reference" if torch.compiler.is_compiling() or plan.forward.unordered else "auto"
+    loops = {"cpu": cpu}
+    loop = choose(backend, key, loops, lambda loop: loop.supported(key, carrier), learnt=learnt, what=str(carrier.type))
+    if loop == "reference":
+        return _products(query, key, carrier, plan, heads)
+    return _CarriedProducts.apply(query, key, carrier, plan, order, heads)
+
+
+def _products(query: Tensor, key: Tensor, carrier: Carrier, plan: EdgePlan, heads: int) -> Tensor:
+    carried = _carried(key, carrier, plan)
+    pairs = zip(carrier.type.split(query[plan.forward.target]), carrier.type.split(carried))
+    return torch.stack([(q * k).sum(1).unflatten(-1, (heads, -1)).sum(-1) for q, k in pairs]).sum(0)
+
+
+def _carried(x: Tensor, carrier: Carrier, plan: EdgePlan) -> Tensor:
+    edges = plan.forward
+    return x[edges.source] if plan.identity else carrier.type.transform(edges.transport.to(x.dtype), x[edges.source])
+
+
+def _by_head(factor: Tensor, carrier: Carrier, heads: int) -> Tensor:
+    """Factors (E, H) for every column: (E, D)."""
+    parts = [factor.repeat_interleave(mul // heads, 1).repeat(1, rep.dim) for mul, rep in carrier.type.blocks]
+    return torch.cat(parts, 1)
+
+
+def _runs(carrier: Carrier, heads: int) -> Tensor:
+    """Columns of each head: (R, 3) first, length, head."""
+    rows = [
+        (columns.start + i * mul + h * (mul // heads), mul // heads, h)
+        for (mul, rep), columns in zip(carrier.type.blocks, carrier.type.slices)
+        for i in range(rep.dim)
+        for h in range(heads)
+    ]
+    return torch.tensor(rows, dtype=torch.int64, device="cpu")
+
+
+class _CarriedProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, carrier: Carrier, plan: EdgePlan, order: Tensor, heads: int) -> Tensor:
+        ctx.save_for_backward(query, key)
+        ctx.rest = carrier, plan, order, heads
+        return cpu.carried_products(key, query, plan.forward, carrier.blocks, carrier.permutations, _runs(carrier, heads))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        query, key = ctx.saved_tensors
+        carrier, plan, order, heads = ctx.rest
+        if torch.is_grad_enabled():  # somebody differentiates again: plain torch
+            factor, edges = _by_head(grad, carrier, heads), plan.forward
+            to_query = sum_rows(factor * _carried(key, carrier, plan), edges.target, query.shape[0])
+            back = factor * query[edges.target]
+            back = back if plan.identity else carrier.type.transform(edges.transport.mT.to(back.dtype), back)
+            return to_query, sum_rows(back, edges.source, key.shape[0]), None, None, None, None
+        layout = carrier.blocks, carrier.permutations, _runs(carrier, heads)
+        to_query = cpu.carried_sums(key, grad, plan.forward, *layout)
+        return to_query, cpu.carried_sums(query, grad[order], plan.backward, *layout), None, None, None, None

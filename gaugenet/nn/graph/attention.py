@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
-from ...ops import BACKENDS, EdgePlan, kept_plan, scaled_plan
+from ...ops import BACKENDS, Carrier, EdgePlan, carried_products, kept_plan, scaled_plan
 from ...settings import KeepsSettings
 from ..fields.linear import GaugeLinear
 from ..precision import autocast
@@ -84,6 +84,7 @@ class GaugeAttention(KeepsSettings, nn.Module):
         self.in_type, self.out_type, self.heads = in_type, out_type, int(heads)
         self.key_type, self.value_type = key_type, value_type
         keys = FieldType(group, [(mul * heads, rep) for mul, rep in key_type.blocks])
+        self.carrier = Carrier.of(keys)
         self.queries, self.keys = (GaugeLinear(in_type, keys, bias=False) for _ in range(2))
         self.values = GaugeLinear(in_type, value_type, bias=False)
         share = FieldType(group, [(mul // heads, rep) for mul, rep in value_type.blocks])
@@ -113,8 +114,8 @@ class GaugeAttention(KeepsSettings, nn.Module):
         check_graph(graph, NEEDS, x.shape[0], x.device, "GaugeAttention")
         plan = conv.plan(graph) if plan is None else plan
         x = self.corners.apply_plan(autocast(x), plan.cone)
-        factor = self.factors(x, graph, plan)
         order = kept_plan(graph, ("reversed", conv.table_key), ("edge_index",), lambda: plan.reversed_order())
+        factor = self.factors(x, graph, plan, order)
         values = self.value_type.split(self.values(x))
         parts = []
         for head, layer in enumerate(self.heads_of):
@@ -123,10 +124,11 @@ class GaugeAttention(KeepsSettings, nn.Module):
         out = torch.stack(parts).sum(0)
         return out if self.self_interaction is None else out + self.self_interaction(x)
 
-    def factors(self, x: Tensor, graph: GraphLike, plan: EdgePlan) -> Tensor:
-        """alpha (E, heads) of the edges of the plan."""
+    def factors(self, x: Tensor, graph: GraphLike, plan: EdgePlan, order: Tensor) -> Tensor:
+        """alpha (E, heads) of the edges of the plan; ``order`` is its ``reversed_order()``."""
         edges = plan.forward
-        logits = self._logits(x, plan)
+        logits = carried_products(self.queries(x), self.keys(x), self.carrier, plan, order, self.heads)
+        logits = logits / self.key_type.dim**0.5
         nodes, target = edges.node_table.shape[0], edges.target
         column = target[:, None].expand_as(logits)
         top = logits.detach().new_full((nodes, self.heads), -torch.inf).scatter_reduce(0, column, logits.detach(), "amax")
@@ -135,17 +137,6 @@ class GaugeAttention(KeepsSettings, nn.Module):
         total = raised.new_zeros(nodes, self.heads).scatter_add(0, column, weight * raised)
         whole = weight.new_zeros(nodes, 1).scatter_add(0, target[:, None], weight)
         return raised * (whole / total.clamp_min(torch.finfo(x.dtype).tiny))[target]
-
-    def _logits(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        edges = plan.forward
-        keys, queries = self.keys(x), self.queries(x)
-        here = self.queries.out_type.split(queries[edges.target])
-        carried = keys[edges.source]
-        if not plan.identity:
-            carried = self.keys.out_type.transform(edges.transport.to(x.dtype), carried)
-        pairs = zip(here, self.keys.out_type.split(carried))
-        parts = [(query * key).sum(1).unflatten(-1, (self.heads, -1)).sum(-1) for query, key in pairs]
-        return torch.stack(parts).sum(0) / self.key_type.dim**0.5
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, {self.out_type}, heads={self.heads}, key_type={self.key_type}, value_type={self.value_type}"

@@ -83,6 +83,27 @@ def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutati
     return out.to(x.dtype)
 
 
+def carried_products(x: Tensor, query: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor, runs: Tensor) -> Tensor:
+    """(E, H); see :func:`gaugenet.ops.carrying.carried_products`."""
+    heads = int(runs[:, 2].max()) + 1
+    return _carried("carried_products", x, query, edges, (blocks, permutations, runs), edges.source.numel(), heads)
+
+
+def carried_sums(x: Tensor, factor: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor, runs: Tensor) -> Tensor:
+    """(M, D): sums of the carried rows times the factors (E, H) of their heads."""
+    rest = blocks, permutations, runs
+    return _carried("carried_sums", x, factor, edges, rest, edges.rowptr.numel() - 1, x.shape[1])
+
+
+def _carried(name: str, x: Tensor, other: Tensor, edges: EdgeList, rest: tuple, rows: int, columns: int) -> Tensor:
+    working = WORKING[x.dtype]
+    out, bounds = x.new_zeros(rows, columns, dtype=working), _bounds(edges.rowptr.numel() - 1)
+    blocks, permutations, runs = (t.numpy() for t in rest)
+    head = _numpy(x, working), _edges(edges, working), blocks, permutations, _numpy(other, working), runs, out.numpy()
+    _run(name, (*head, bounds.numpy()), bounds.numel() - 1, "carried_products")
+    return out.to(x.dtype)
+
+
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """(N, D) -> (G, D), (G, D); see :func:`gaugenet.ops.graph_columns.graph_moments`."""
     bounds = _bounds(x.shape[0])
