@@ -37,6 +37,7 @@ OTHERS = {
     "basis": ("band_limited", "complete"), "bias": (False,), "block": ("plain",), "blocks": ((1, 2),),
     "channels": (3, (2, 3)), "corners": ("zero", "average"), "degree": (3, 1), "dilation": (2,), "disk": (False,),
     "dropout": (0.5,), "effective_size": (5,),
+    "edge_frames": (True,),
     "embedding": (FieldType(_SO3, "2x0"),), "eps": (0.3, 0.01), "fields": ("regular", "1x0 + 1xregular"), "gate": ("tanh",),
     "heads": (1,), "key_type": (FieldType(groups.SO2(), "1x0"), FieldType(groups.Cyclic(6), "1x0")),
     "value_type": (FieldType(groups.SO2(), "2x0"), FieldType(groups.Cyclic(6), "1x0")),

@@ -14,7 +14,7 @@ from ...fields import FieldType, check_field_types
 from ...groups import Group
 from ...kernels import Polar, RadialMLP
 from ...kernels.radial import make_radial
-from ...nn import GaugeConv, GaugeLinear, global_mean, global_sum, make_nonlinearity
+from ...nn import EdgeFrameConv, GaugeConv, GaugeLinear, global_mean, global_sum, make_nonlinearity
 from ...nn.tensor_checks import GraphLike
 from ...settings import KeepsSettings
 from ..encoder import hidden_type
@@ -48,6 +48,8 @@ class TensorFieldNetwork(KeepsSettings):
         nonlinearity, activation: see :func:`gaugenet.nn.make_nonlinearity`.
         pool: None for a field at every point; "mean" or "sum" over the points of every graph. Sums of other than scalar fields
             make sense in one frame for all points only.
+        edge_frames: compute in frames along the edges (:class:`gaugenet.nn.EdgeFrameConv`): the same network, faster for high
+            degrees; over SO(3) and O(3).
         backend: see :class:`gaugenet.nn.GaugeConv`.
 
     Shapes:
@@ -66,6 +68,7 @@ class TensorFieldNetwork(KeepsSettings):
         nonlinearity: str | Callable[[FieldType], nn.Module] = "norm",
         activation: str | Callable[[Tensor], Tensor] = "ssp",
         pool: str | None = None,
+        edge_frames: bool = False,
         backend: str = "auto",
     ) -> None:
         check_field_types(self, in_type=in_type, out_type=out_type)
@@ -91,8 +94,11 @@ class TensorFieldNetwork(KeepsSettings):
                 act = make_nonlinearity(b, nonlinearity, activation)
                 self.nonlinearities.append(act)
             profile = copy.deepcopy(make_radial(radial, self)) if isinstance(radial, nn.Module) else RadialMLP(radial)
-            kernel = Polar(profile, max_frequency, quadrature=None)
-            conv = GaugeConv(a, getattr(act, "in_type", b), kernel=kernel, backend=backend)
+            inner = getattr(act, "in_type", b)
+            if edge_frames:
+                conv: GaugeConv = EdgeFrameConv(a, inner, profile, max_frequency)
+            else:
+                conv = GaugeConv(a, inner, kernel=Polar(profile, max_frequency, quadrature=None), backend=backend)
             conv.reset_parameters()  # of profiles that are copies
             self.convolutions.append(conv)
 

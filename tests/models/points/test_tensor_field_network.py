@@ -10,7 +10,7 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from gaugenet import FieldType, geometry, groups, kernels, models
-from gaugenet.nn import GaugeConv, NormNonlinearity
+from gaugenet.nn import EdgeFrameConv, GaugeConv, NormNonlinearity
 from tests.helpers.networks import randomise
 
 SO3, O3, SO2 = groups.SO3(), groups.O3(), groups.SO2()
@@ -144,6 +144,17 @@ def test_layers_have_their_own_profiles():
     assert all(conv.backend == "reference" for conv in net_with(backend="reference").convolutions)
 
 
+def test_edge_frames_are_another_way_to_the_same_network():
+    types = FieldType(O3, IN[O3]), FieldType(O3, OUT[O3])
+    net, other = (models.TensorFieldNetwork(*types, hidden=PSEUDO, edge_frames=e).double() for e in (False, True))
+    other.load_state_dict(randomise(net).state_dict())
+    assert all(isinstance(conv, EdgeFrameConv) for conv in other.convolutions)
+    x, graph = types[0].randn(24, dtype=torch.float64), graph_of(cloud())
+    with torch.no_grad():
+        assert (net(x, graph) - other(x, graph)).abs().max() < 1e-12 * net(x, graph).abs().max()
+    assert motion_error(other, O3, cloud()) < 1e-12
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -153,6 +164,7 @@ def test_layers_have_their_own_profiles():
         ({"hidden": [3]}, "field type"),
         ({"hidden": FieldType(SO2, "1x0")}, "one group"),
         ({"embedding": "2x0"}, "embedding"),
+        ({"backend": "abacus"}, "backend"),
         ({"nonlinearity": "sigmoid"}, "nonlinearity"),
     ],
 )

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch_geometric.loader import DataLoader
 
-from gaugenet import FieldType, groups
-from gaugenet.nn import GroupPool, global_mean, to_scalars
+from gaugenet import FieldType, geometry, groups
+from gaugenet.data import StaticGraph
+from gaugenet.nn import GroupPool, global_mean, global_sum, to_scalars
 from tests.helpers.graphs import two_level_graph
 
 FT = FieldType(groups.SO2(), "3x0 + 2x1 + 2x2")
@@ -44,3 +47,13 @@ def test_global_mean_weighs_by_area():
     assert torch.allclose(global_mean(x, graph)[0], (x * graph.area[:, None]).sum(0) / graph.area.sum())
     del graph.area
     assert torch.allclose(global_mean(x, graph)[0], x.mean(0))
+
+
+def test_sums_of_batches_and_of_static_graphs():
+    one, other = (geometry.points(np.eye(3), radius=2.0).to_graph(), geometry.points(np.eye(3)[:2], radius=2.0).to_graph())
+    x = torch.arange(10.0).view(5, 2)
+    batch = next(iter(DataLoader([one, other], batch_size=2)))
+    assert torch.equal(global_sum(x, batch), torch.stack([x[:3].sum(0), x[3:].sum(0)]))
+    assert torch.equal(global_sum(x[:3], one), x[:3].sum(0)[None])
+    fields = torch.randn(4, 3, 2)
+    assert torch.allclose(global_sum(fields.flatten(0, 1), StaticGraph(one)), fields.sum(1))

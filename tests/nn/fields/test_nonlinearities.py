@@ -206,3 +206,11 @@ def test_default_blocks_with_the_sign_are_equivariant():
     type, graph = FieldType(groups.O2(), "2x0 + 1x0- + 2x1"), geometry.icosphere(1, rings=1).to_graph()
     torch.manual_seed(0)
     assert equivariance_error(nn.ResidualBlock(type, type).double().eval(), graph, type, type) < 1e-10
+
+
+def test_shifted_softplus():
+    """log((e^x + 1) / 2), by name and as a plain torch module."""
+    act = NormNonlinearity(FieldType(groups.SO2(), "2x0"), "ssp").double()
+    x = torch.linspace(-3, 3, 14, dtype=torch.float64).view(7, 2)
+    assert torch.allclose(act(x), ((x.exp() + 1) / 2).log())
+    assert torch.allclose(act.pixelwise().double()(x[..., None, None])[..., 0, 0], act(x))
