@@ -207,7 +207,7 @@ NETWORKS = [
         note="Spline",
     ),
     _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),
-    _on_graph(models.ClebschGordanNet, (t(SO3, "2x0 + 2x1"), 3), "space", options={"channels": (2, 2)}, out_type=None),
+    Recipe(models.ClebschGordanNet, (t(SO3, "2x0 + 2x1"), 3), options={"channels": (2, 2)}, out_type=None),
     Recipe(models.MobiusCNN, ("mixed", 3), "rectangle", {"widths": (1, 1), "kernel_size": 3, "dropout": 0.0}),
     Recipe(
         models.StripCNN, (3,), "rectangle", {"widths": (2, 2), "kernel_size": 3, "dropout": 0.0}, in_type=t(FLIP, "1x0"),

@@ -70,7 +70,7 @@ def check_symmetry(recipe: Recipe, training: bool) -> None:
         x = recipe.x(recipe.make())
         error = grid_symmetry_error(net, x.shape[2:], in_type, out_type, lattice=recipe.lattice, x=x)
     else:
-        graph = graph_of(recipe.on if recipe.on_graph else "sphere")
+        graph = graph_of(recipe.on if recipe.on_graph else {2: "sphere", 3: "space"}[in_type.group.dim])
         error = equivariance_error(net, graph, in_type, out_type, out_level=recipe.out_level)
     assert error <= limit
 

@@ -53,7 +53,8 @@ class TensorFieldNetwork(KeepsSettings):
         backend: see :class:`gaugenet.nn.GaugeConv`.
 
     Shapes:
-        x (N, in_type.dim), graph; output (N, out_type.dim), pooled (number of graphs, out_type.dim).
+        x (N, in_type.dim), graph; output (N, out_type.dim), pooled (number of graphs, out_type.dim). Or x (B, N, in_type.dim)
+        on a :class:`gaugenet.data.StaticGraph`; output (B, N, out_type.dim), pooled (B, out_type.dim).
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class TensorFieldNetwork(KeepsSettings):
 
     def features(self, x: Tensor, graph: GraphLike) -> list[Tensor]:
         """The fields behind every nonlinearity, and the output at every point."""
-        x, passed = self.embed(x), []
+        x, passed = self.embed(x.flatten(0, -2)), []
         for conv, act in zip(self.convolutions, self.nonlinearities):
             x = act(conv(x, graph))
             passed.append(x)
@@ -127,7 +128,7 @@ class TensorFieldNetwork(KeepsSettings):
 
     def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         out = self.features(x, graph)[-1]
-        return out if self.pool is None else POOLS[self.pool](out, graph)
+        return out.unflatten(0, x.shape[:-1]) if self.pool is None else POOLS[self.pool](out, graph)
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"hidden": tuple(str(type) for type in self.hidden)}
