@@ -19,6 +19,9 @@ T, U, ONE = FieldType(SO2, "2x0 + 2x1 + 2x2"), FieldType(SO2, "3x0 + 1x1"), Fiel
 REGULAR, HEXAGONAL = FieldType(C4, "2xregular + 1x0"), FieldType(C6, "1x0 + 1xregular")
 ZOOM = groups.Scaling((1.0, 2.0))
 SMALL = {"channels": 4, "blocks": (1, 1)}
+SPATIAL = FieldType(groups.SO3(), "2x0 + 1x1")
+CLOUD = geometry.points(torch.rand(20, 3, generator=torch.Generator().manual_seed(0)).numpy(), neighbours=6).to_graph().float()
+POSES = geometry.lie_group("SE2", geometry.lift_image("SE2", (4, 4), 2), neighbours=6).to_graph().float()
 BALLS = [geometry.icosphere(level) for level in (2, 1)]
 
 #: what forward takes, by the module
@@ -31,6 +34,9 @@ INPUTS = {
     "coarse": lambda module: (torch.randn(42, module.in_type.dim), icosphere_graph(2, 2).float()),
     "framed": lambda module: (torch.randn(162, module.in_type.dim), icosphere_graph(2, 2, structure="e").float()),
     "flat": lambda module: (torch.randn(162, module.in_type.dim), geometry.icosahedron(2, levels=1).to_graph().float()),
+    "directions": lambda module: (torch.nn.functional.normalize(torch.randn(5, 4, 3) + 2, dim=-1),),
+    "cloud": lambda module: (torch.randn(20, module.in_type.dim), CLOUD),
+    "poses": lambda module: (torch.randn(POSES.num_nodes, module.in_type.dim), POSES),
     "pairs": lambda module: (torch.randn(6, module.in_type1.dim), torch.randn(6, module.in_type2.dim)),
     "points": lambda module: (torch.randn(2, 162),),
     "fields": lambda module: (torch.randn(2, 162, T.dim),),
@@ -40,6 +46,16 @@ INPUTS = {
 CASES = {
     **dict.fromkeys(("GaugeConv", "ConvBlock", "ResidualBlock"), ((U, T), {}, "sphere")),
     "GaugePool": ((T,), {}, "sphere"),
+    "BottleneckBlock": ((U, T), {}, "sphere"),
+    "GaugeAttention": ((U, T), {}, "sphere"),
+    **dict.fromkeys(("Gradient", "Laplacian"), ((T,), {}, "sphere")),
+    **dict.fromkeys(("Curl", "Divergence"), ((FieldType(T.group, "2x1"),), {}, "sphere")),
+    "FrechetMean": ((nn.UnitSphere(), 4, 2), {}, "directions"),
+    "FrechetDistances": ((nn.UnitSphere(),), {}, "directions"),
+    "EdgeFrameConv": ((SPATIAL, SPATIAL), {}, "cloud"),
+    "TensorFieldNetwork": ((SPATIAL, SPATIAL), {}, "cloud"),
+    "ClebschGordanNet": ((SPATIAL, 3), {}, "nodes"),
+    "LieConvNet": ((FieldType(groups.Trivial(3), "2x0"), 3), {"channels": 4, "blocks": (1,)}, "poses"),
     "GaugeUnpool": ((T,), {}, "coarse"),
     "LatticeConv": ((HEXAGONAL, HEXAGONAL), {}, "flat"),
     **dict.fromkeys(("LatticePool", "ConePoints"), ((HEXAGONAL,), {}, "flat")),

@@ -203,7 +203,7 @@ NETWORKS = [
         models.LieConvNet, (_LIE, 3), "motions", options={"channels": (4, 8, 8), "kernel": kernels.MLP(4, 5)},
     ),
     _on_graph(
-        models.LieConvNet, (_LIE, 3), "motions", options={"channels": 4, "blocks": (1,), "kernel": kernels.Spline(3)},
+        models.LieConvNet, (_LIE, 3), "motions", options={"channels": 8, "blocks": (1,), "kernel": kernels.Spline(3)},
         note="Spline",
     ),
     _on_graph(models.IcosahedralCNN, (2, 3), "icosahedron", options={"channels": ((2, 2), 2)}),

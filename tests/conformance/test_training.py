@@ -24,7 +24,8 @@ class Problem:
     def __init__(self, recipe: Recipe, net: torch.nn.Module) -> None:
         in_type, out_type = recipe.types(net)
         self.graph = StaticGraph(graph_of(recipe.on, torch.float32)) if recipe.on_graph else None
-        places = (self.graph.num_nodes, in_type.dim) if self.graph else (in_type.dim, *IMAGES[recipe.on])
+        pixels = IMAGES.get(recipe.on, ()) if recipe.on != "nodes" else ()  # of a net without a manifold, a row is an example
+        places = (self.graph.num_nodes, in_type.dim) if self.graph else (in_type.dim, *pixels)
         self.shape, self.out_dim = (SAMPLES, *places), None if out_type is None else out_type.dim
 
     def batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,7 +37,7 @@ class Problem:
 
     def loss(self, net: torch.nn.Module, seed: int) -> torch.Tensor:
         x, target = self.batch(seed)
-        out = net(x, self.graph) if takes_graph(net) else net(x)
+        out = net(x, self.graph) if self.graph and takes_graph(net) else net(x)
         return F.cross_entropy(out, target) if self.out_dim is None else F.mse_loss(out, target)
 
 

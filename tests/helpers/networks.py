@@ -43,3 +43,16 @@ def relative_error(act, dtype=torch.float64, nodes: int = 500) -> float:
     with torch.no_grad():
         before, after = act(x), act(act.in_type.transform(h, x))
         return float((after - act.out_type.transform(h, before)).abs().max() / before.abs().max())
+
+
+def set_kernel(conv: torch.nn.Module, kernel: torch.Tensor) -> None:
+    """Gives a layer with an orthonormal basis the weights of a kernel, which must lie in it."""
+    weight = torch.zeros_like(conv.weight, requires_grad=True)
+    plain = conv.weight
+    with torch.enable_grad():
+        del conv.weight
+        conv.weight = weight
+        (conv.kernel() * kernel).sum().backward()
+    del conv.weight
+    conv.weight = torch.nn.Parameter(weight.grad.to(plain))
+    assert torch.allclose(conv.kernel(), kernel, rtol=1e-12, atol=1e-12)

@@ -53,7 +53,6 @@ class LieConvNet(GaugeClassifier):
         order=0,
         blocks=(1, 1, 1),
         block="bottleneck",
-        norm="batch",
         nonlinearity="norm",  # pointwise, on scalars
         activation="silu",
         kernel=MLP(),

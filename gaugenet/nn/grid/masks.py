@@ -66,12 +66,13 @@ class GridMask(Exportable):
         self.region, self.margin, self.sigma = region, float(margin), float(sigma)
         self.spatial = spatial_axes(type)
         self.lattice = Lattice.of(lattice, self.spatial)
+        self._on_boxes = self.lattice.is_box  # asked here: a compiler takes numpy's numbers for symbols
         self._moves = self.lattice.symmetries(type.group)[1].tolist()
         self._metric, self._heights = self.lattice.metric.tolist(), self.lattice.heights.tolist()
 
     def mask(self, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
         """m of images of a shape (H, W): float64."""
-        if not self.lattice.is_box:
+        if not self._on_boxes:
             self._check_middle(shape)
         half = [(n - 1) / 2 for n in shape]
         axes = [torch.arange(n, dtype=torch.float64, device=device) - h for n, h in zip(shape, half)]

@@ -7,18 +7,13 @@ import pytest
 from scipy.linalg import expm
 
 from gaugenet.geometry import LieGroup
+from tests.helpers.lie_oracle import FINZI, oracle
 
 NAMES = ["T1", "T2", "T3", "T5", "SO2", "RxSO2", "SE2", "SO3", "SE3", "R2xR+"]
 every = pytest.mark.parametrize("name", NAMES)
+
+
 #: groups in the oracle
-FINZI = ["T2", "T3", "SO2", "RxSO2", "SE2", "SO3", "SE3"]
-
-
-def oracle(shared, name: str) -> dict[str, np.ndarray]:
-    arrays = np.load(shared / "oracles" / "seeds" / "lieconv" / "lieconv.npz")
-    return {key[len(name) + 1 :]: arrays[key] for key in arrays.files if key.startswith(f"{name}_")}
-
-
 def coordinates(group: LieGroup, count: int, seed: int = 0, most: float = np.pi - 1e-7) -> np.ndarray:
     """Logarithms of all sizes, turns up to ``most``."""
     rng = np.random.default_rng(seed)

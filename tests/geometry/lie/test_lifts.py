@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from gaugenet.geometry import LieGroup, lift_image, lift_points
-
-from .test_groups import FINZI, oracle
+from tests.helpers.lie_oracle import FINZI, oracle
 
 SAMPLES = {"T2": 1, "T3": 1, "SO2": 1, "RxSO2": 1, "SE2": 4, "SO3": 3, "SE3": 5, "R2xR+": 3}
 

@@ -9,7 +9,7 @@ import torch
 from gaugenet import FieldType, geometry, groups, kernels
 from gaugenet.geometry import LieGroup
 from gaugenet.nn import GaugeConv
-from tests.geometry.lie.test_groups import FINZI, oracle
+from tests.helpers.lie_oracle import FINZI, oracle
 from tests.helpers.networks import randomise
 
 SAMPLES = {"T2": 1, "SO2": 1, "RxSO2": 1, "SE2": 3, "SO3": 3, "SE3": 3, "R2xR+": 3}

@@ -124,8 +124,9 @@ SIZES = {"scattering": [(8, 8)]}
 
 #: layers of gaugenet.nn that images do not go through: they take graphs or two fields
 NOT_FOR_IMAGES = {
-    "ConePoints", "ConvBlock", "GaugeConv", "GaugePool", "GaugeUnpool", "LatticeConv", "LatticePool", "ResidualBlock",
-    "TensorProduct",
+    "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FrechetDistances", "FrechetMean",
+    "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient", "Laplacian", "LatticeConv", "LatticePool",
+    "ResidualBlock", "TensorProduct",
 }  # fmt: skip
 
 

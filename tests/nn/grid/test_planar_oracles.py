@@ -10,6 +10,7 @@ from gaugenet import FieldType, groups
 from gaugenet.kernels import Lattice
 from gaugenet.nn import GridConv, GroupPool, OnGrid
 from gaugenet.testing import transform_image
+from tests.helpers.networks import set_kernel
 
 C4, D4, C6, D6 = groups.Cyclic(4), groups.Dihedral(4), groups.Cyclic(6), groups.Dihedral(6)
 CASES = [
@@ -42,19 +43,6 @@ def our_filter(bank, order, order_in=None) -> torch.Tensor:
     """(O, elements, I, elements or 1, k, k) to the weight of conv2d of our channels."""
     bank = bank[:, order] if order_in is None else bank[:, order][:, :, :, order_in]
     return torch.from_numpy(np.ascontiguousarray(bank.transpose(1, 0, 3, 2, 4, 5))).flatten(0, 1).flatten(1, 2)
-
-
-def set_kernel(conv: GridConv, kernel: torch.Tensor) -> None:
-    """Gives a layer with an orthonormal basis the weights of a kernel, which must lie in it."""
-    weight = torch.zeros_like(conv.weight, requires_grad=True)
-    plain = conv.weight
-    with torch.enable_grad():
-        del conv.weight
-        conv.weight = weight
-        (conv.kernel() * kernel).sum().backward()
-    del conv.weight
-    conv.weight = torch.nn.Parameter(weight.grad.to(plain))
-    assert torch.allclose(conv.kernel(), kernel, rtol=1e-12, atol=1e-12)
 
 
 def network(arrays, group, lattice):

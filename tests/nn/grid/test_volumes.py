@@ -25,8 +25,7 @@ from gaugenet.nn import (
     RegularNonlinearity,
 )
 from gaugenet.testing import grid_symmetry_error, transform_image
-from tests.helpers.networks import randomise, with_statistics
-from tests.nn.grid.test_planar_oracles import set_kernel
+from tests.helpers.networks import randomise, set_kernel, with_statistics
 
 O, D4H, SO3, O3 = groups.Octahedral(), groups.point_group("D4h"), groups.SO3(), groups.O3()
 MIXED, FLAT = FieldType(O, "1xA1 + 1xT1 + 1xregular"), FieldType(D4H, "1xA1g + 2xEu + 1xA2u + 1xregular")
