@@ -122,10 +122,14 @@ def _same(a: Tensor | None, b: Tensor | None) -> bool:
     return a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
 
 
-def _moved(plan: Any, device: torch.device | str | int) -> Any:
+def _moved(plan: Any, device: torch.device | str | int, done: dict[int, Tensor] | None = None) -> Any:
+    """What stands at several places of a plan is moved once, and is one tensor there as well (``EdgePlan.paired``)."""
+    done = {} if done is None else done
     if isinstance(plan, Tensor):
-        return plan.to(device)
+        if id(plan) not in done:
+            done[id(plan)] = plan.to(device)
+        return done[id(plan)]
     if isinstance(plan, tuple):
-        parts: Iterator = (_moved(part, device) for part in plan)
+        parts: Iterator = (_moved(part, device, done) for part in plan)
         return type(plan)(*parts) if hasattr(plan, "_fields") else tuple(parts)
     return plan

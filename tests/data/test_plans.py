@@ -12,7 +12,7 @@ from torch_geometric.loader import DataLoader
 
 import gaugenet.kernels.polar as polar
 from gaugenet import FieldType, geometry, groups, models
-from gaugenet.data import GaugeGraph, StaticGraph
+from gaugenet.data import GaugeGraph, StaticGraph, batched_plans
 from gaugenet.nn import GaugeConv, GaugePool, GaugeUnpool, KernelTables, LatticeConv, LatticePool
 from tests.helpers.graphs import icosphere_graph, sphere_graph, two_level_graph
 
@@ -212,3 +212,11 @@ def test_edges_in_any_order():
         mixed[name] = graph[name][order]
     mixed.edge_index = graph.edge_index[:, order]
     assert torch.allclose(conv(x, mixed), conv(x, graph), rtol=1e-12, atol=1e-12)
+
+
+def test_moved_plans_know_their_tables():
+    """The table that the reversed one was made from is one tensor with the forward one, on another device too."""
+    graph, conv = icosphere_graph(1), GaugeConv(FT, FT)
+    plan = graph.plan(conv)
+    there = batched_plans._moved(plan, "meta")
+    assert plan.paired and there.paired and there.forward.table.device.type == "meta"
