@@ -216,7 +216,7 @@ def test_edges_in_any_order():
 
 def test_moved_plans_know_their_tables():
     """The table that the reversed one was made from is one tensor with the forward one, on another device too."""
-    graph, conv = icosphere_graph(1), GaugeConv(FT, FT)
+    graph, conv = icosphere_graph(1, 1), GaugeConv(FT, FT)
     plan = graph.plan(conv)
     there = batched_plans._moved(plan, "meta")
     assert plan.paired and there.paired and there.forward.table.device.type == "meta"
