@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from ..checks import check_choice, check_int
 from ..errors import GeometryError
+from .clouds.pairs import pairs_within
 from .local_geometry import LocalGeometry
 
 # Distances that differ by less are a tie: all of them are in, or all out, whatever the rounding.
@@ -71,7 +71,7 @@ def points(
                 f"would be there twice, got {reach[far[0]]:g} at point {far[0]}: take a smaller radius, fewer neighbours, or "
                 "a box of several periods, with the points repeated"
             )
-    source, target = _within(tree, reach)
+    source, target = pairs_within(tree, tree.data, reach * (1 + _TIE))
     log = place[source] - place[target]
     if lengths is not None:
         log = _to_nearest_image(log, lengths)
@@ -131,16 +131,6 @@ def _tree(place: np.ndarray, lengths: np.ndarray | None) -> cKDTree:
     inside = np.where(np.isinf(lengths), place, np.mod(place, finite))
     inside = np.where(~np.isinf(lengths) & (inside >= finite), 0.0, inside)  # -1e-20 modulo 1 is 1
     return cKDTree(inside, boxsize=np.where(np.isinf(lengths), 0.0, lengths))
-
-
-def _within(tree: cKDTree, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Source and target of all pairs within the target's radius, sorted by target, then source."""
-    lists = tree.query_ball_point(tree.data, reach * (1 + _TIE), return_sorted=True)
-    sizes = np.fromiter(map(len, lists), np.int64, len(lists))
-    source = np.fromiter(itertools.chain.from_iterable(lists), np.int64, sizes.sum())
-    target = np.repeat(np.arange(tree.n), sizes)
-    other = source != target
-    return source[other], target[other]
 
 
 def _nearest(tree: cKDTree, count: int) -> np.ndarray:

@@ -16,7 +16,6 @@ is a function on G: at each frame one number, which is a regular field of H. Wri
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from scipy.spatial import cKDTree
 from ..checks import check_int
 from ..errors import GeometryError
 from .clouds.checks import listed, reject_repeated
+from .clouds.pairs import pairs_within
 from .local_geometry import LocalGeometry
 
 # Distances that differ by less are a tie: all of them are in, or all out, whatever the rounding.
@@ -138,12 +138,7 @@ def _within(tree: cKDTree, z: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray
     t = np.tanh(reach * (1 + 1e-6) / 2)
     square = (z**2).sum(1)
     middle = z * ((1 - t**2) / (1 - t**2 * square))[:, None]
-    lists = tree.query_ball_point(middle, t * (1 - square) / (1 - t**2 * square) * (1 + 1e-9), return_sorted=True)
-    sizes = np.fromiter(map(len, lists), np.int64, len(lists))
-    source = np.fromiter(itertools.chain.from_iterable(lists), np.int64, sizes.sum())
-    target = np.repeat(np.arange(len(z)), sizes)
-    other = source != target
-    return source[other], target[other]
+    return pairs_within(tree, middle, t * (1 - square) / (1 - t**2 * square) * (1 + 1e-9))
 
 
 def _geodesics(z: np.ndarray, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

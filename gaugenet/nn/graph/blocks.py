@@ -77,7 +77,17 @@ class BlockKeywords(TypedDict, total=False):
     kernel: KernelFamily | None
 
 
-class ConvBlock(TakesOptions, KeepsSettings):
+class _Parts(nn.Module):
+    """A module whose parameters are those of its parts."""
+
+    def reset_parameters(self) -> None:
+        module: Any
+        for module in self.children():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+
+class ConvBlock(TakesOptions, KeepsSettings, _Parts):
     r"""Convolution, norm, nonlinearity: :math:`out = \sigma(\mathrm{norm}(K \star f))`.
 
     Args:
@@ -105,18 +115,12 @@ class ConvBlock(TakesOptions, KeepsSettings):
         self.norm = options.normalization(hidden)
         self.dropout = FieldDropout(out_type, options.dropout)
 
-    def reset_parameters(self) -> None:
-        module: Any
-        for module in self.children():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
         return self.dropout(self.act(normalised(self.norm, self.conv(x, graph), graph)))
 
 
-class ResidualBlock(TakesOptions, KeepsSettings):
+class ResidualBlock(TakesOptions, KeepsSettings, _Parts):
     r"""Convolution, norm, nonlinearity, twice, beside a shortcut (He et al. 2016; de Haan et al. 2021, section 5).
 
     .. math:: out = \sigma(\mathrm{norm}(K_2 \star \sigma(\mathrm{norm}(K_1 \star f))) + S f)
@@ -153,12 +157,6 @@ class ResidualBlock(TakesOptions, KeepsSettings):
         self.shortcut = nn.Identity() if in_type == hidden else GaugeLinear(in_type, hidden)
         self.dropout = FieldDropout(out_type, options.dropout)
 
-    def reset_parameters(self) -> None:
-        module: Any
-        for module in self.children():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-
     def forward(self, x: Tensor, graph: GraphLike, plans: dict | None = None) -> Tensor:
         _without_plans(plans)
         y = self.act1(normalised(self.norm1, self.conv1(x, graph), graph))
@@ -166,7 +164,7 @@ class ResidualBlock(TakesOptions, KeepsSettings):
         return self.act2(normalised(self.norm2, y, graph) + self.shortcut(x))
 
 
-class BottleneckBlock(TakesOptions, KeepsSettings):
+class BottleneckBlock(TakesOptions, KeepsSettings, _Parts):
     r"""A convolution of few fields between linear maps, all behind norms and nonlinearities, beside a shortcut (He et al. 2016,
     arXiv 1603.05027; Finzi et al. 2020, arXiv 2002.12880, figure 5).
 
@@ -203,12 +201,6 @@ class BottleneckBlock(TakesOptions, KeepsSettings):
         self.conv = options.convolution(few_in, inner[2])
         self.shortcut = nn.Identity() if in_type == out_type else GaugeLinear(in_type, out_type)
         self.dropout = FieldDropout(few, options.dropout)
-
-    def reset_parameters(self) -> None:
-        module: Any
-        for module in self.children():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
 
     def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         y = self.down(self.act1(normalised(self.norm1, self.gates(x), graph)))
