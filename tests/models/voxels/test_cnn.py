@@ -89,8 +89,10 @@ def test_export_and_onnx(name):
     plain = net.export(x)
     assert all(type(m).__module__.startswith("torch") for m in plain.modules())
     assert torch.allclose(plain(x), net(x), rtol=1e-4, atol=1e-5)
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip(
+        "onnxruntime", reason="ONNX files are written and run with it: pip install 'gaugenet[dev]'"
+    )
+    pytest.importorskip("onnxscript", reason="ONNX files are written and run with it: pip install 'gaugenet[dev]'")
     file = io.BytesIO()
     torch.onnx.export(plain, (x,), dynamo=True, verbose=False).save(file)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
