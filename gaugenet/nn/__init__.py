@@ -17,14 +17,12 @@ from .fields.running import refresh_norms
 from .fields.tensor_product import TensorNonlinearity, TensorProduct
 from .frechet.mean import FrechetDistances, FrechetMean, frechet_mean
 from .frechet.spaces import PositiveDefinite, Rotations, UnitSphere
-from .graph.attention import GaugeAttention
 from .graph.blocks import BlockOptions, BottleneckBlock, ConvBlock, ResidualBlock
 from .graph.cone_points import ConePoints
 from .graph.edge_frames import EdgeFrameConv
 from .graph.gauge_conv import GaugeConv
 from .graph.lattice_conv import LatticeConv
 from .graph.lattice_pool import LatticePool
-from .graph.operators import Curl, Divergence, Gradient, Laplacian
 from .graph.pooling import GaugePool, GaugeUnpool
 from .graph.tables import KernelTables
 from .grid.conv import GridConv
@@ -37,6 +35,8 @@ from .grid.pooling import GridPool
 from .grid.scale import ScaleConv
 from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
+from .surfaces.attention import GaugeAttention
+from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
 
 __all__ = [
     "BlockOptions",

@@ -12,10 +12,10 @@ from ...fields import FieldType, check_field_types
 from ...ops import BACKENDS, Carrier, EdgePlan, carried_products, kept_plan, scaled_plan
 from ...settings import KeepsSettings
 from ..fields.linear import GaugeLinear
+from ..graph.cone_points import ConePoints
+from ..graph.gauge_conv import NEEDS, GaugeConv
 from ..precision import autocast
 from ..tensor_checks import GraphLike, check_features, check_graph
-from .cone_points import ConePoints
-from .gauge_conv import NEEDS, GaugeConv
 
 
 class GaugeAttention(KeepsSettings, nn.Module):

@@ -13,9 +13,9 @@ from ...kernels.expansion import make_mixing
 from ...kernels.quadrature.derivatives import DerivativeColumns, derivative_expansion
 from ...ops import BACKENDS, EdgePlan, Kernel, gauge_convolve, kept_plan, make_layout, make_plan
 from ...settings import KeepsSettings
+from ..graph.gauge_conv import NEEDS
 from ..precision import autocast, no_autocast
 from ..tensor_checks import GraphLike, check_arrays, check_features, check_graph, check_transport
-from .gauge_conv import NEEDS
 
 _SOURCES = (*NEEDS, "area")
 _FITS = 1e-9
