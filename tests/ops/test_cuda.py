@@ -58,19 +58,20 @@ def test_equals_the_reference(case):
         (groups.SO2(), "2x0 + 3x1 + 1x2", "1x0 + 2x1 + 1x3"),
         (groups.O2(), "2x0 + 1x0- + 2x1", "1x0- + 1x0 + 2x2"),
         (groups.Trivial(), "3x0", "5x0"),
-        (groups.Cyclic(6), "1x0 + 1x1 + 2x2", "2x2 + 1x1"),
+        (groups.Cyclic(6), "1x0 + 1x1 + 1x2", "2x2"),
         (groups.Dihedral(4), "1x0 + 1x1", "1x0- + 2x1"),
     ],
     ids=lambda c: str(c),
 )
 def test_on_chip_equals_the_reference(group, a, b):
     """Values and gradients to the features, with weights that get none (then nothing leaves the chip), and to the weights."""
-    conv = randomise(GaugeConv(FieldType(group, a), FieldType(group, b), radial=2)).to(DEVICE)
-    graph = random_graph(group, 20, 4).float().to(DEVICE)
+    radial = 2 if group.order is None else 1  # the interpreter is slow
+    conv = randomise(GaugeConv(FieldType(group, a), FieldType(group, b), radial)).to(DEVICE)
+    graph = random_graph(group, 8, 3).float().to(DEVICE)
     for r, f in zip(*both(conv, graph, torch.float32, "cuda-on-chip")):
         assert (r - f).abs().max() <= 1e-5 * r.abs().max()
     conv.requires_grad_(False)
-    x, grads = torch.randn(20, conv.in_type.dim, device=DEVICE, requires_grad=True), []
+    x, grads = torch.randn(8, conv.in_type.dim, device=DEVICE, requires_grad=True), []
     for backend in ("reference", "cuda-on-chip"):
         conv.backend = backend
         grads += torch.autograd.grad(conv(x, graph).sin().sum(), x)
