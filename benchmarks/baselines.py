@@ -59,7 +59,7 @@ class NaiveConv(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor, graph, table: Tensor) -> Tensor:
-        weight = self.conv.expansion(self.conv.weight).flatten(0, 1)
+        weight = self.conv.expansion(self.conv.weight)
         matrices = torch.einsum("ej,jio->eio", table, weight)
         y = self.conv.in_type.transform(graph.transport, x[graph.edge_index[0]])
         messages = torch.einsum("ei,eio->eo", y, matrices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaugenet.ops.columns import column_moments, scale_columns
+from gaugenet.ops.nodes.columns import column_moments, scale_columns
 
 
 def plain(x, gain, offset):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ...checks import check_choice, check_number, check_probability
 from ...fields import FieldType, check_field_types
 from ...kernels.constants import ConstantModule
-from ...ops.columns import column_moments, scale_columns
-from ...ops.graph_columns import graph_moments, scale_graphs
+from ...ops.nodes.columns import column_moments, scale_columns
+from ...ops.nodes.graph_columns import graph_moments, scale_graphs
 from ...ops.rows import sum_rows
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import BATCH_NORM, LayerNorm, blocks_of, traced

@@ -14,6 +14,7 @@ from ...fields import FieldType, check_field_types
 from ...groups import BandLimited
 from ...kernels.constants import ConstantModule
 from ...ops.backend import transformed
+from ...ops.nodes.squares import TINY, nodes_of, rows_of, squared_functions
 from ..exporting.exportable import Pixelwise
 from ..exporting.plain import Functions, Polynomial, traced
 from ..precision import no_autocast, room_for_squares
@@ -23,8 +24,6 @@ from .nonlinearities import activation_function, activation_module
 
 # Bytes of samples held at a time: they should stay in the cache between the transforms.
 _CHUNK_BYTES = 1 << 20
-# Keeps the square root of a power differentiable at zero; it is invariant, so that the layer stays exact.
-_TINY = 1e-12
 
 
 class _FunctionNonlinearity(ConstantModule, Pixelwise):
@@ -68,7 +67,7 @@ class _FunctionNonlinearity(ConstantModule, Pixelwise):
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, None, self.name)
         if self._plain:
-            return self._act_on_coefficients(x.reshape(x.shape[0], -1, self._spaces[0][1]), 0).flatten(1)
+            return self._act_on_coefficients(x.unflatten(1, (-1, self._spaces[0][1])), 0).flatten(1)
         blocks = self._type.split(x)
         out = list(blocks)
         in_functions = {b for rows, _ in self._spaces for _, merged in rows for b, _ in merged}
@@ -187,7 +186,7 @@ class RegularNonlinearity(_FunctionNonlinearity):
 
         def through_samples(coefficients: Tensor) -> Tensor:
             # Few long products instead of a small one for each node; the mean before the sum, which float16 may not hold.
-            return _nodes(analysis @ self.act(synthesis @ _rows(coefficients)), coefficients)
+            return nodes_of(analysis @ self.act(synthesis @ rows_of(coefficients)), coefficients)
 
         # In this order: sizes may be symbols.
         if torch.compiler.is_compiling() or learnt or transformed() or coefficients.shape[0] <= step:
@@ -215,64 +214,6 @@ class _Chunked(torch.autograd.Function):
                 leaf = part.detach().requires_grad_()
                 parts.append(torch.autograd.grad(ctx.function(leaf), leaf, upstream)[0])
         return torch.cat(parts), None, None
-
-
-class _Square(torch.autograd.Function):
-    r"""The polynomial nonlinearity of degree 2, p(t) = c + b t + a t^2, with orthogonal samples T (S, n), T^T T = S.
-
-    .. math:: y = b f + \frac{a}{S |f|} T^T (T f)^2 + c |f| e
-
-    and its derivative in closed form. Some nodes at a time, one row for every component: few long products instead of a small
-    one for each node.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor, step: int) -> Tensor:
-        ctx.save_for_backward(x, samples, polynomial, unit)
-        ctx.step = step
-        if torch.compiler.is_compiling():  # torch.export does not take what is written into views
-            return _nodes(_square(_rows(x), samples, polynomial, unit), x)
-        out = torch.empty_like(x)
-        for part, to in zip(x.split(step), out.split(step)):
-            to.copy_(_nodes(_square(_rows(part), samples, polynomial, unit), part))
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple:
-        x, samples, polynomial, unit = ctx.saved_tensors
-        nothing = (None,) * 4
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
-            with torch.enable_grad():
-                y = _nodes(_square(_rows(x), samples, polynomial, unit), x)
-                return torch.autograd.grad(y, x, grad, create_graph=True)[0], *nothing
-        constant, linear, square = polynomial
-        square, out = square / samples.shape[0], torch.empty_like(x)
-        for part, upstream, to in zip(x.split(ctx.step), grad.split(ctx.step), out.split(ctx.step)):
-            f, h = _rows(part), _rows(upstream)
-            inverse = (f.square().sum(0) + _TINY).rsqrt()
-            values = samples @ f
-            product = values * (samples @ h)
-            radial = constant * (unit * h).sum(0) - square * (values * product).sum(0) * inverse.square()
-            total = linear * h + ((2 * square * samples.t()) @ product + f * radial) * inverse
-            to.copy_(_nodes(total, part))
-        return out, *nothing
-
-
-def _rows(x: Tensor) -> Tensor:
-    """(N, n, C) -> (n, N C)."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1)
-
-
-def _nodes(rows: Tensor, x: Tensor) -> Tensor:
-    """The way back, (n, N C) -> (N, n, C), with the shape of x."""
-    return rows.view(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
-
-
-def _square(f: Tensor, samples: Tensor, polynomial: Tensor, unit: Tensor) -> Tensor:
-    constant, linear, square = polynomial
-    norm = (f.square().sum(0) + _TINY).sqrt()
-    out = torch.addcmul(linear * f, (square / samples.shape[0] * samples.t()) @ (samples @ f).square(), 1.0 / norm)
-    return out + (constant * norm) * unit
 
 
 class PolynomialNonlinearity(_FunctionNonlinearity):
@@ -322,14 +263,10 @@ class PolynomialNonlinearity(_FunctionNonlinearity):
         if coefficients.dtype == torch.float16:
             return self._act_on_coefficients(room_for_squares(coefficients), k).to(coefficients.dtype)
         if self._orthogonal and self.degree == 2:
-            node = self.samples * max(coefficients.shape[2], 1) * coefficients.element_size()
-            step = coefficients.shape[0] if torch.compiler.is_compiling() else max(16, _CHUNK_BYTES // node)
             constants = (t.to(coefficients.dtype) for t in (self.synthesis_0, self.polynomial, self.unit))
             with no_autocast(coefficients):  # as the backward pass, which knows of none
-                if transformed():
-                    return _nodes(_square(_rows(coefficients), *constants), coefficients)
-                return _Square.apply(coefficients, *constants, max(step, 1))
-        norm = (coefficients.square().sum(1, keepdim=True) + _TINY).sqrt()
+                return squared_functions(coefficients, *constants)
+        norm = (coefficients.square().sum(1, keepdim=True) + TINY).sqrt()
         synthesis = self.synthesis_0.to(coefficients.dtype)
         values = _horner(synthesis @ (coefficients / norm), self.polynomial) * norm
         return synthesis.t() @ values / self.samples

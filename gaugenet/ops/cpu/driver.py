@@ -105,7 +105,7 @@ def _carried(name: str, x: Tensor, other: Tensor, edges: EdgeList, rest: tuple, 
 
 
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(N, D) -> (G, D), (G, D); see :func:`gaugenet.ops.graph_columns.graph_moments`."""
+    """(N, D) -> (G, D), (G, D); see :func:`gaugenet.ops.nodes.graph_columns.graph_moments`."""
     bounds = _bounds(x.shape[0])
     head = _numpy(x, x.dtype), _numpy(share, x.dtype), batch.contiguous().numpy()
     mean = centre = x.new_zeros(count, x.shape[1])
@@ -118,7 +118,7 @@ def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[
 
 
 def scale_graphs(x: Tensor, scale: Tensor, shift: Tensor, batch: Tensor, share: Tensor | None = None) -> Tensor:
-    """share (x scale + shift), (N, D); see :func:`gaugenet.ops.graph_columns.scale_graphs`."""
+    """share (x scale + shift), (N, D); see :func:`gaugenet.ops.nodes.graph_columns.scale_graphs`."""
     out, bounds = torch.empty_like(x, memory_format=torch.contiguous_format), _bounds(x.shape[0])
     share = x.new_empty(0) if share is None else share
     head = (_numpy(t, x.dtype) for t in (x, scale, shift))
@@ -136,6 +136,18 @@ def scale_graphs_backward(grad: Tensor, x: Tensor, scale: Tensor, batch: Tensor)
     arguments = *head, grad_x.numpy(), *(t.numpy() for t in sums), bounds.numpy()
     _run("scale_backward", arguments, bounds.numel() - 1, "graph_columns")
     return grad_x, sums[0].sum(0), sums[1].sum(0)
+
+
+def square(x: Tensor, grad: Tensor | None, samples: Tensor, polynomial: Tensor, unit: Tensor, tiny: float) -> Tensor:
+    """(N, n, C) -> (N, n, C), or the gradient to x; see :func:`gaugenet.ops.nodes.squares.squared_functions`."""
+    working = WORKING[x.dtype]
+    out, bounds = x.new_empty(x.shape, dtype=working), _bounds(x.shape[0])
+    constant, linear, scale = polynomial.tolist()
+    numbers = [out.numpy().dtype.type(v) for v in (constant, linear, scale / samples.shape[0], tiny)]
+    f, h, t, e = (_numpy(a, working).reshape(-1) for a in (x, x if grad is None else grad, samples, unit))
+    arguments = f, h, t, e, tuple(numbers), out.numpy().reshape(-1), *x.shape[1:], bounds.numpy()
+    _run("square" if grad is None else "square_backward", arguments, bounds.numel() - 1, "squares")
+    return out.to(x.dtype)
 
 
 def _numpy(x: Tensor, dtype: torch.dtype) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backend import transformed
-from .cpu import driver as cpu
-from .rows import sum_rows
+from ..backend import transformed
+from ..cpu import driver as cpu
+from ..rows import sum_rows
 
 
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backend import transformed
+from ..backend import transformed
 
 
 def column_moments(x: Tensor) -> tuple[Tensor, Tensor]:
