@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FEATURES := hks,curvature,second_fundamental_form
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint docs slow clean
 
 demo: $(STAMP)
 	$(BIN)/gaugenet preprocess datasets/shapes runs/demo/records --rings 2 --levels 1 --normalize --features $(FEATURES)
@@ -20,6 +20,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --site-dir runs/site
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

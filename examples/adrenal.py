@@ -16,7 +16,6 @@ without the defects of the arrays: empty grids, and test grids that occur in the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from functools import partial
@@ -26,16 +25,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measure import machine
+from examples import common
+from examples.common import Runs, add_training_arguments, cell, settings_of, spelled, with_parameters
 from gaugenet import FieldType, groups
 from gaugenet.models import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
 from gaugenet.testing import transform_image
 
-RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "adrenal.json"
+RESULTS = Path("runs") / "adrenal.json"
 PATTERN = (1, 1, 2, 2, 2)  # widths of the layers, to one another
 CUBE = groups.Octahedral()
 
@@ -64,14 +63,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--turn", choices=("no", "vertical", "all"), default="no", help="about which axes objects are turned")
     parser.add_argument("--seeds", type=int, default=3, help="of the turns, the weights and the order of training")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch-size", type=int, default=24)
-    parser.add_argument("--lr", type=float, default=1e-2, help="largest learning rate of the cycle")
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--dropout", type=float, default=0.1, help="of copies, after every nonlinearity")
+    add_training_arguments(parser, weight_decay=0.05, batch_size=24)
     parser.add_argument("--parameters", type=int, default=15_000, help="of every network, about")
     parser.add_argument("--limit", type=int, help="number of training volumes, by default all")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file; benchmarks/results has ours")
     parser.add_argument("--table", action="store_true", help="train nothing")
     args = parser.parse_args()
     if args.data is None and not args.table:
@@ -134,36 +129,30 @@ def load(folder: Path) -> dict:
 
 
 def build(name: str, parameters: int, **options) -> nn.Module:
-    """The network of that name whose widths, in the proportions of PATTERN, bring it nearest to a number of parameters."""
-    make, tried = MODELS[name][0], {}
-    for step in range(4, 200):
-        widths = tuple(max(1, round(step / 4 * share)) for share in PATTERN)
-        if widths in tried:
-            continue
-        count = sum(p.numel() for p in make(widths=widths, **options).parameters())
-        tried[widths] = abs(count - parameters)
-        if count > parameters:
-            break
-    return make(widths=min(tried, key=tried.get), **options)
+    return with_parameters(MODELS[name][0], parameters, PATTERN, **options)
 
 
 def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, args, seed: int, augmented: bool, title: str) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.steps, pct_start=0.2)
-    scalars = FieldType(CUBE, "1xA1")
-    model.train()
-    for _ in tqdm(range(args.steps), desc=title, leave=False):
-        batch = torch.randint(len(y), (args.batch_size,), generator=generator)
-        volumes = x[batch]
-        if augmented:
-            which = int(torch.randint(CUBE.order, (1,), generator=generator))
-            volumes = transform_image(volumes, scalars, CUBE.elements[which])
-        loss = F.cross_entropy(model(volumes.to(args.device)), y[batch].to(args.device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+    generator, scalars = torch.Generator().manual_seed(seed), FieldType(CUBE, "1xA1")
+
+    def batches(epoch: int):
+        for _ in range(args.steps):
+            batch = torch.randint(len(y), (args.batch_size,), generator=generator)
+            volumes = x[batch]
+            if augmented:
+                which = int(torch.randint(CUBE.order, (1,), generator=generator))
+                volumes = transform_image(volumes, scalars, CUBE.elements[which])
+            yield volumes.to(args.device), y[batch].to(args.device)
+
+    common.train(
+        model,
+        batches,
+        lambda net, batch: F.cross_entropy(net(batch[0]), batch[1]),
+        1,
+        args.steps,
+        title=title,
+        **common.cycle_of(args),
+    )
 
 
 @torch.no_grad()
@@ -213,7 +202,7 @@ SCORES = ("AUC", "accuracy", "accuracy without defects")
 
 
 def table(results: dict) -> str:
-    """Markdown: the scores by model, mean of the seeds with each of them in brackets."""
+    """Markdown: the scores by model, mean and standard error of the seeds, and each of them."""
     scores = [s for s in SCORES if any(s in r for r in results["runs"])]
     lines = [
         f"# Volumes ({results['data']}, turned: {results['settings']['turn']})",
@@ -227,36 +216,27 @@ def table(results: dict) -> str:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue
-        cells = [f"{np.mean([r[s] for r in runs]):.4g} ({', '.join(f'{r[s]:.4g}' for r in runs)})" for s in scores]
+        cells = [cell([r[s] for r in runs]) for s in scores]
         worst, seconds = max(r["change under the cube"] for r in runs), np.mean([r["seconds"] for r in runs])
         lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst:.1e} | {seconds:.0f} |")
-    settings = ", ".join(f"{key} {value}" for key, value in results["settings"].items())
-    return "\n".join([*lines, "", f"Settings: {settings}.", ""])
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
 def main() -> None:
     args = parse_arguments()
     if args.table:
-        args.out.with_suffix(".md").write_text(table(json.loads(args.out.read_text())))
+        Runs(args.out, table, "", {}, keep=True).write_table()
         return
     data = load(args.data)
-    keys = ("turn", "steps", "batch size", "lr", "weight decay", "dropout", "parameters", "limit")
-    settings = {key: getattr(args, key.replace(" ", "_")) for key in keys}
-    results = {"data": data["name"], "machine": machine(), "settings": settings, "runs": []}
-    if args.out.is_file():
-        before = json.loads(args.out.read_text())
-        if before["settings"] == settings and before["data"] == data["name"]:
-            results = before
+    settings = settings_of(args, "turn", "steps", "batch size", "lr", "weight decay", "dropout", "parameters", "limit")
+    runs = Runs(args.out, table, data["name"], settings)
     for name, seed in [(name, seed) for seed in range(args.seeds) for name in args.models]:
-        if any((r["model"], r["seed"]) == (name, seed) for r in results["runs"]):
+        if runs.has(model=name, seed=seed):
             continue
         entry = {"model": name, "seed": seed, **run(name, seed, data, args)}
         shown = ", ".join(f"{s} {entry[s]}" for s in SCORES if s in entry)
         print(f"{name:20s} seed {seed}: {shown}, {entry['seconds']} s", flush=True)
-        results["runs"].append(entry)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
-        args.out.with_suffix(".md").write_text(table(results))
+        runs.add(entry)
 
 
 if __name__ == "__main__":

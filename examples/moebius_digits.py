@@ -11,7 +11,6 @@ in the results file with the same settings is not repeated; --table writes the t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,16 +19,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measure import machine
+from examples import common
+from examples.common import Runs, cell, settings_of, spelled
 from gaugenet.data import MoebiusDigits, moebius_shift
 from gaugenet.models import MobiusCNN, StripCNN
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "moebius_digits.json"
+RESULTS = Path("runs") / "moebius_digits.json"
 
 
 class PointwiseNet(nn.Module):
@@ -92,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-test", action="store_true", help="validation only, and no results file: for choosing settings")
     parser.add_argument("--table", action="store_true", help="only write the table of the results that are there")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file; benchmarks/results has ours")
     return parser.parse_args()
 
 
@@ -115,30 +114,21 @@ def load_arrays(folder: Path) -> tuple[str, tuple[np.ndarray, np.ndarray], tuple
 def train(model: nn.Module, data: MoebiusDigits, args, seed: int, title: str) -> list[float]:
     """One cycle of Adam; returns the mean loss of every epoch."""
     generator = torch.Generator().manual_seed(seed)
-    steps = args.epochs * (len(data) // args.batch_size)
-    optimiser = torch.optim.Adam(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=steps, pct_start=0.2)
-    losses = []
-    progress = tqdm(total=steps, desc=title, leave=False)
-    for _ in range(args.epochs):
-        model.train()
-        total = 0.0
-        for batch in torch.randperm(len(data), generator=generator).split(args.batch_size):
-            if len(batch) < args.batch_size:
-                continue
+    steps = len(data) // args.batch_size
+
+    def batches(epoch: int):
+        for batch in torch.randperm(len(data), generator=generator).split(args.batch_size)[:steps]:
             images, labels = (part.to(args.device) for part in data[batch])
-            with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bfloat16"):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            progress.update()
-            total += float(loss.detach())
-        losses.append(total / (len(data) // args.batch_size))
-    progress.close()
-    return losses
+            yield images.contiguous(memory_format=torch.channels_last), labels
+
+    def loss_of(net: nn.Module, batch):
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bfloat16"):
+            logits = net(batch[0])
+        return F.cross_entropy(logits.float(), batch[1])
+
+    return common.train(
+        model, batches, loss_of, args.epochs, steps, title=title, optimiser=torch.optim.Adam, **common.cycle_of(args)
+    )
 
 
 @torch.no_grad()
@@ -186,14 +176,14 @@ def run(name: str, setting: str, seed: int, arrays, args) -> dict:
 
 
 def table(results: dict) -> str:
-    """Markdown: mean and standard deviation over the seeds."""
+    """Markdown: mean and standard error of the seeds, and each of them."""
     lines = [
         f"# Digits on the Moebius strip ({results['data']})",
         "",
         f"`examples/moebius_digits.py`. {results['machine']}.",
         "",
-        "Errors in percent on *shifted* test digits after training on shifted or on centred ones: mean and standard",
-        "deviation of the seeds (in brackets), and the error on centred test digits of the nets trained on centred ones.",
+        "Errors in percent on *shifted* test digits after training on shifted or on centred ones: mean, standard",
+        "error and each of the seeds, and the error on centred test digits of the nets trained on centred ones.",
         "Published for MNIST (20 epochs, 12,000 digits): regular 1.24 with shifted and 1.23 with centred training, plain CNN",
         "43 with centred training.",
         "",
@@ -201,55 +191,41 @@ def table(results: dict) -> str:
         "|---|---|---|---|---|---|",
     ]
 
-    def summary(runs, key):
-        values = [r[key] for r in runs]
-        if not values:
-            return "-"
-        spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.2f}{spread} ({', '.join(f'{v:.2f}' for v in values)})"
-
     for name in [*MODELS, LEARNING_FREE]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue
-        by = {s: [r for r in runs if r["train"] == s] for s in ("shifted", "centred")}
+
+        def scores(trained: str, tested: str, runs: list[dict] = runs) -> str:
+            return cell([r[f"test error, {tested}"] for r in runs if r["train"] == trained], ".2f")
+
         turns = [r["change by a full turn"] for r in runs if "change by a full turn" in r]
         lines.append(
-            f"| {name} | {runs[0].get('parameters', '-')} | {summary(by['shifted'], 'test error, shifted')} | "
-            f"{summary(by['centred'], 'test error, shifted')} | {summary(by['centred'], 'test error, centred')} | "
+            f"| {name} | {runs[0].get('parameters', '-')} | {scores('shifted', 'shifted')} | "
+            f"{scores('centred', 'shifted')} | {scores('centred', 'centred')} | "
             f"{f'{max(turns):.1e}' if turns else '-'} |"
         )
-    settings = ", ".join(f"{key} {value}" for key, value in results["settings"].items())
-    return "\n".join([*lines, "", f"Settings: {settings}.", ""])
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
 def main() -> None:
     args = parse_arguments()
     arrays = load_arrays(args.data)
-    settings = {
-        name: getattr(args, name.replace(" ", "_")) for name in ("epochs", "batch size", "lr", "weight decay", "precision")
-    }
-    results = {"data": arrays[0], "machine": machine(), "settings": settings, "runs": []}
-    if args.out.is_file() and not args.no_test:
-        before = json.loads(args.out.read_text())
-        if args.table or (before["settings"] == settings and before["data"] == arrays[0]):
-            results = before
-    plan = [(n, s, seed) for seed in range(args.seeds) for s in args.train for n in args.models] if not args.table else []
-    for name, setting, seed in plan:
-        if any((r["model"], r["train"], r["seed"]) == (name, setting, seed) for r in results["runs"]):
+    settings = settings_of(args, "epochs", "batch size", "lr", "weight decay", "precision")
+    kept = Runs(args.out, table, arrays[0], settings, keep=args.table)
+    if args.table:
+        kept.write_table()
+        return
+    for name, setting, seed in [(n, s, seed) for seed in range(args.seeds) for s in args.train for n in args.models]:
+        if not args.no_test and kept.has(model=name, train=setting, seed=seed):
             continue
         entry = {"model": name, "train": setting, "seed": seed, **run(name, setting, seed, arrays, args)}
         shown = {
             key: round(value, 3) for key, value in entry.items() if key.endswith(("error", "shifted", "centred", "seconds"))
         }
         print(f"{name:24s} {setting:8s} seed {seed}: {shown}", flush=True)
-        results["runs"].append(entry)
         if not args.no_test:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(results, indent=1) + "\n")
-            args.out.with_suffix(".md").write_text(table(results))
-    if args.table:
-        args.out.with_suffix(".md").write_text(table(results))
+            kept.add(entry)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ repeated. Beside the error: the largest change of the logits under a quarter tur
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from functools import partial
@@ -23,17 +22,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measure import machine
+from examples import common
+from examples.common import Runs, add_training_arguments, cell, settings_of, spelled, with_parameters
 from gaugenet import groups
 from gaugenet.data import RotatedDigits
 from gaugenet.models import PlanarCNN
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "rotated_digits.json"
+RESULTS = Path("runs") / "rotated_digits.json"
 ANGLES = np.arange(0, 91, 7.5)
 PATTERN = (1, 1, 2, 2, 2)  # widths of the layers, to one another
 
@@ -71,14 +70,10 @@ def parse_arguments(names: list[str], text: str | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=2, help="of the angles, the choice of images and the weights")
     parser.add_argument("--test", type=int, default=797, help="number of test images")
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=5e-3, help="largest learning rate of the cycle")
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--dropout", type=float, default=0.2, help="of copies, after every nonlinearity")
+    add_training_arguments(parser, batch_size=64, lr=5e-3, weight_decay=0.05, dropout=0.2)
     parser.add_argument("--parameters", type=int, default=15_000, help="of every network, about")
     parser.add_argument("--data", type=Path, help="folder of the MNIST files; by default scikit-learn's digits")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file; benchmarks/results has ours")
     parser.add_argument("--table", action="store_true", help="train nothing")
     parser.add_argument("--plot", type=Path, nargs="?", const=ROOT / "docs" / "images", help="folder of the pictures")
     return parser.parse_args()
@@ -100,21 +95,10 @@ def load_arrays(folder: Path | None) -> tuple[str, dict, tuple[np.ndarray, ...],
 
 
 def build(name: str, parameters: int, **options) -> nn.Module:
-    """The network of that name whose widths, in the proportions of PATTERN, bring it nearest to a number of parameters.
-
-    Options that the name itself fixes are left as they are.
-    """
-    make, tried = MODELS[name][0], {}
+    """The network of that name with about so many parameters. Options that the name itself fixes are left as they are."""
+    make = MODELS[name][0]
     options = {key: value for key, value in options.items() if key not in make.keywords}
-    for step in range(4, 200):
-        widths = tuple(max(1, round(step / 4 * share)) for share in PATTERN)
-        if widths in tried:
-            continue
-        count = sum(p.numel() for p in make(widths=widths, **options).parameters())
-        tried[widths] = abs(count - parameters)
-        if count > parameters:
-            break
-    return make(widths=min(tried, key=tried.get), **options)
+    return with_parameters(make, parameters, PATTERN, **options)
 
 
 def turned(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
@@ -128,19 +112,24 @@ def turned(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 def train(model: nn.Module, data: RotatedDigits, args, seed: int, augmented: bool, title: str) -> None:
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.steps, pct_start=0.2)
-    model.train()
-    for _ in tqdm(range(args.steps), desc=title, leave=False):
-        batch = torch.randint(len(data), (args.batch_size,), generator=generator)
-        angles = 2 * torch.pi * torch.rand(args.batch_size, generator=generator)
-        images, labels = data[batch]
-        images = turned(images, angles) if augmented else images
-        loss = F.cross_entropy(model(images.to(args.device)), labels.to(args.device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+
+    def batches(epoch: int):
+        for _ in range(args.steps):
+            batch = torch.randint(len(data), (args.batch_size,), generator=generator)
+            angles = 2 * torch.pi * torch.rand(args.batch_size, generator=generator)
+            images, labels = data[batch]
+            images = turned(images, angles) if augmented else images
+            yield images.to(args.device), labels.to(args.device)
+
+    common.train(
+        model,
+        batches,
+        lambda net, batch: F.cross_entropy(net(batch[0]), batch[1]),
+        1,
+        args.steps,
+        title=title,
+        **common.cycle_of(args),
+    )
 
 
 @torch.no_grad()
@@ -201,7 +190,7 @@ def run(name: str, size: int, seed: int, arrays, args) -> dict:
 
 
 def table(results: dict) -> str:
-    """Markdown: test errors by model and number of images, mean of the seeds with each of them in brackets."""
+    """Markdown: test errors by model and number of images, mean and standard error of the seeds, and each of them."""
     sizes = sorted({r["size"] for r in results["runs"]})
     lines = [
         f"# Rotated digits ({results['data']})",
@@ -220,12 +209,11 @@ def table(results: dict) -> str:
         cells = []
         for size in sizes:
             values = [r["test error"] for r in runs if r["size"] == size]
-            cells.append(f"{np.mean(values):.2f} ({', '.join(f'{v:.2f}' for v in values)})" if values else "-")
+            cells.append(cell(values, ".2f"))
         changed = [r["change under 90 degrees"] for r in runs if "change under 90 degrees" in r]
         worst = f"{max(changed):.1e}" if changed else ""
         lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst} |")
-    settings = ", ".join(f"{key} {value}" for key, value in results["settings"].items())
-    return "\n".join([*lines, "", f"Settings: {settings}.", ""])
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
 def plot(results: dict, folder: Path) -> None:
@@ -264,27 +252,19 @@ def main(names: list[str] | None = None, text: str | None = __doc__) -> None:
     """Train the models of these names, by default all."""
     args = parse_arguments(list(MODELS) if names is None else names, text)
     arrays = load_arrays(args.data)
-    keys = ("steps", "batch size", "lr", "weight decay", "dropout", "parameters", "test")
-    settings = {key: getattr(args, key.replace(" ", "_")) for key in keys}
-    results = {"data": arrays[0], "machine": machine(), "settings": settings, "runs": []}
-    if args.out.is_file():
-        before = json.loads(args.out.read_text())
-        if args.table or (before["settings"] == settings and before["data"] == arrays[0]):
-            results = before
+    settings = settings_of(args, "steps", "batch size", "lr", "weight decay", "dropout", "parameters", "test")
+    runs = Runs(args.out, table, arrays[0], settings, keep=args.table)
     plan = [(n, s, seed) for seed in range(args.seeds) for s in args.sizes for n in args.models] if not args.table else []
     for name, size, seed in plan:
-        if any((r["model"], r["size"], r["seed"]) == (name, size, seed) for r in results["runs"]):
+        if runs.has(model=name, size=size, seed=seed):
             continue
         entry = {"model": name, "size": size, "seed": seed, **run(name, size, seed, arrays, args)}
         print(f"{name:18s} {size:6d} images, seed {seed}: {entry['test error']:.2f} %, {entry['seconds']} s", flush=True)
-        results["runs"].append(entry)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
-        args.out.with_suffix(".md").write_text(table(results))
+        runs.add(entry)
     if args.table:
-        args.out.with_suffix(".md").write_text(table(results))
-    if args.plot is not None and results["runs"]:
-        plot(results, args.plot)
+        runs.write_table()
+    if args.plot is not None and runs.results["runs"]:
+        plot(runs.results, args.plot)
 
 
 if __name__ == "__main__":

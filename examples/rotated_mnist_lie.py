@@ -2,7 +2,7 @@
 
     python examples/rotated_mnist_lie.py                                  # scikit-learn's digits
     python examples/rotated_mnist_lie.py --data ../shared/data/mnist --sizes 10000 --test 5000 --seeds 1 --parameters 30000 \\
-        --steps 4000 --dropout 0.1 --out benchmarks/results/rotated_mnist.json
+        --steps 4000 --dropout 0.1 --out runs/rotated_mnist.json
 
 LieConv (Finzi et al. 2020) lifts the pixels in the disc to a group and takes a net of log(u_p^-1 u_q) for the kernel; "trivial"
 sees the coordinates of both pixels instead, and no group. B-spline networks (Bekkers 2020) are PlanarCNN with the kernels of

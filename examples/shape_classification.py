@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from baselines import spectral_baseline
 from torch import nn
 from torch_geometric.loader import DataLoader
-from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples import common
+from examples.baselines import spectral_baseline
 from gaugenet import FieldType, testing
 from gaugenet.data import SHREC11, EmbeddedShapes, FeatureScaler, Princeton, ShapeDataset, feature_type
 from gaugenet.geometry import ProcessParams
@@ -43,15 +46,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--levels", type=int, default=1, help="coarser levels")
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=1e-2)
-    parser.add_argument("--weight-decay", type=float, default=1e-3)
-    parser.add_argument("--dropout", type=float, default=0.1)
+    common.add_training_arguments(parser, batch_size=8)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--records", type=Path, help="folder of preprocessed records (default: the user's cache)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/shape_classification"))
     parser.add_argument("--fresh", action="store_true", help="do not resume from checkpoints")
     return parser.parse_args()
@@ -144,34 +143,17 @@ def with_tables(model: nn.Module, graphs: list) -> list:
 def train(model: nn.Module, graphs: list, args, seed: int, checkpoint: Path, title: str) -> list[float]:
     """One cycle of AdamW; returns the loss of every epoch. Picks up where a checkpoint left off."""
     torch.manual_seed(seed)
-    model.to(args.device).train()
+    model.to(args.device)
     loader = DataLoader(graphs, args.batch_size, shuffle=True)
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.epochs * len(loader), pct_start=0.2)
-    losses: list[float] = []
-    if checkpoint.exists() and not args.fresh:
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
-        losses = state["losses"]
-    for _ in tqdm(range(len(losses), args.epochs), desc=title, initial=len(losses), total=args.epochs, leave=False):
-        total = 0.0
-        for batch in loader:
-            batch = batch.to(args.device)
-            loss = F.cross_entropy(model(batch.x, batch), batch.y, label_smoothing=args.smoothing)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * batch.num_graphs
-        losses.append(total / len(graphs))
-        parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "random": torch.get_rng_state(), "losses": losses}, checkpoint)
-    return losses
+    if args.fresh:
+        checkpoint.unlink(missing_ok=True)
+
+    def loss_of(net: nn.Module, batch) -> torch.Tensor:
+        batch = batch.to(args.device)
+        return F.cross_entropy(net(batch.x, batch), batch.y, label_smoothing=args.smoothing)
+
+    options = {"clip": 1.0, "checkpoint": checkpoint, **common.cycle_of(args)}
+    return common.train(model, lambda epoch: loader, loss_of, args.epochs, len(loader), title=title, **options)
 
 
 @torch.no_grad()

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Batch
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import machine
+from examples import common
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import SphericalDigits, StaticGraph
 from gaugenet.models import GaugeClassifier, IcosahedralCNN, SphericalCNN, SpinCNN, ZonalCNN
@@ -229,25 +229,18 @@ def load(args: argparse.Namespace, points: np.ndarray) -> tuple[Signals, Signals
 
 def train(model: nn.Module, data: Signals, protocol: str, sphere: StaticGraph, args: argparse.Namespace, seed: int) -> list:
     """One cycle of AdamW; returns the loss of every epoch."""
-    images, labels = data.fixed[protocol], data.labels
-    steps = len(images) // args.batch_size
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.epochs * steps, pct_start=0.2)
-    model.train()
-    losses = []
-    for epoch in tqdm(range(args.epochs), desc=f"{protocol} {seed}", leave=False, mininterval=30):
-        if args.deform:
-            images = data(protocol, args.deform, 1000 * seed + epoch)
-        order, total = torch.randperm(len(images)), 0.0
-        for part in order[: steps * args.batch_size].split(args.batch_size):
-            loss = F.cross_entropy(model(images[part], sphere), labels[part], label_smoothing=args.smoothing)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach())
-        losses.append(round(total / steps, 4))
-    return losses
+    steps = len(data.labels) // args.batch_size
+
+    def batches(epoch: int):
+        images = data(protocol, args.deform, 1000 * seed + epoch) if args.deform else data.fixed[protocol]
+        for part in torch.randperm(len(images))[: steps * args.batch_size].split(args.batch_size):
+            yield images[part], data.labels[part]
+
+    def loss_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return F.cross_entropy(net(batch[0], sphere), batch[1], label_smoothing=args.smoothing)
+
+    losses = common.train(model, batches, loss_of, args.epochs, steps, title=f"{protocol} {seed}", **common.cycle_of(args))
+    return [round(loss, 4) for loss in losses]
 
 
 @torch.no_grad()

@@ -23,11 +23,11 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import machine
+from examples import common
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GeopotentialWind, StaticGraph
 from gaugenet.models import SphericalUNet
@@ -90,21 +90,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def train(model: nn.Module, inputs: Tensor, winds: Tensor, sphere: StaticGraph, args: argparse.Namespace, title: str) -> list:
     """One cycle of AdamW on the squared error by area; returns the loss of every step."""
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.steps, pct_start=0.2)
     share = (sphere.area / sphere.area.sum())[:, None]
-    model.train()
-    losses = []
-    for _ in tqdm(range(args.steps), desc=title, leave=False, mininterval=30):
-        some = torch.randint(len(inputs), (args.fields,))
-        loss = ((model(inputs[some], sphere) - winds[some]).square() * share).sum((1, 2)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(round(float(loss.detach()), 4))
-    return losses
+
+    def loss_of(net: nn.Module, some: Tensor) -> Tensor:
+        return ((net(inputs[some], sphere) - winds[some]).square() * share).sum((1, 2)).mean()
+
+    def batches(step: int) -> list[Tensor]:
+        return [torch.randint(len(inputs), (args.fields,))]
+
+    options = {"lr": args.lr, "weight_decay": 1e-3, "clip": 1.0}
+    losses = common.train(model, batches, loss_of, args.steps, 1, title=title, **options)
+    return [round(loss, 4) for loss in losses]
 
 
 def rmse(answer: np.ndarray, truth: np.ndarray, area: np.ndarray) -> float:

@@ -29,9 +29,8 @@ class MeshToGauge(BaseTransform):
     taken to the vertices and faces that are left, in their order. ``graph.on_input_vertices`` takes predictions back.
 
     Args:
-        radius, rings, method, smooth, structure, frames, repair, min_component, renumber, features, levels, ratio, threads,
-        dtype, progress:
-            see :func:`gaugenet.geometry.mesh`. The graph has the dtype of ``pos``.
+        radius, rings, method, smooth, structure, frames, repair, min_component, renumber, features, levels, ratio: and
+            threads, dtype, progress: see :func:`gaugenet.geometry.mesh`. The graph has the dtype of ``pos``.
 
     Raises:
         ValueError: when pos or face is missing.

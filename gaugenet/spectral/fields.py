@@ -24,7 +24,7 @@ class FieldTransform(nn.Module):
 
     Raises:
         TypeError: a group or representations of another kind. For these there is `rotate_field` by permutation.
-        Beside those of `SphericalTransform`.
+        ValueError: as of `SphericalTransform`.
 
     Shapes:
         coefficients: a list with one tensor a block: (..., mul, K) for order 0, (..., mul, K, 2) for order s > 0.

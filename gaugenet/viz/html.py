@@ -41,7 +41,7 @@ def save_html(
         file: where. title: of the page. show and the others: as for :func:`gaugenet.viz.select_views`.
 
     Raises:
-        What select_views does, and OSError.
+        ValueError: as of select_views. OSError: a file that cannot be written.
     """
     views = select_views(geometry, show, vertex=vertex, radius=radius, path=path, field=field, n=n, camera=camera)
     text = page(views, title)

@@ -53,7 +53,7 @@ class MoebiusDigits(torch.utils.data.Dataset):
         seed: of the shifts.
 
     Attributes:
-        images (N, 1, H, length) float32, labels (N,) int64, shifts (N,) int64.
+        images: (N, 1, H, length) float32. labels: (N,) int64. shifts: (N,) int64.
 
     Raises:
         ValueError: arrays of other shapes, or a strip shorter than the pictures.

@@ -30,7 +30,7 @@ class RotatedDigits(torch.utils.data.Dataset):
         angles: (N,) in radians, instead of random ones.
 
     Attributes:
-        images (N, 1, size, size) float32, labels (N,) int64, angles (N,) float64.
+        images: (N, 1, size, size) float32. labels: (N,) int64. angles: (N,) float64.
 
     Raises:
         ValueError: arrays of other shapes, or size and scale out of range.
