@@ -167,6 +167,10 @@ class KernelExpansion(ConstantModule):
         """:meth:`initial_weight` by the name of the parameter."""
         return {"weight": self.initial_weight()}
 
+    def flat_weight(self, *parameters: Tensor) -> Tensor:
+        """The flat vector (num_weights,) of a layer's parameters, in the order of :attr:`parameter_shapes`: here it is one."""
+        return parameters[0]
+
     @property
     def num_columns(self) -> int:
         """J."""
