@@ -171,6 +171,10 @@ class KernelExpansion(ConstantModule):
         """The flat vector (num_weights,) of a layer's parameters, in the order of :attr:`parameter_shapes`: here it is one."""
         return parameters[0]
 
+    def basis(self, i: int, o: int) -> KernelBasis:
+        """Q of the pair (in block, out block)."""
+        return self._bases[i, o]
+
     @property
     def num_columns(self) -> int:
         """J."""
