@@ -1,5 +1,6 @@
 """Ready networks."""
 
+from . import published as published
 from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN

@@ -70,7 +70,7 @@ def test_gem_block(gem):
     assert torch.allclose(block.act2(last(x, graph)), block(x, graph))
     prefixed = {f"net.{name}": value for name, value in state.items()}
     again = published.gem_res_net_block({**prefixed, "other": 3}, 7, prefix="net.").double()
-    assert torch.equal(again(x, graph), block(x, graph))
+    assert torch.allclose(again(x, graph), block(x, graph), rtol=1e-10, atol=1e-10)
 
 
 def test_gem_block_of_equal_widths():
