@@ -4,8 +4,8 @@
 
 Forward and backward pass on an icosphere with 18 neighbours, one thread, float32, processor time (what others take of a busy
 machine does not count). The published forms are those of the authors' code in plain torch, message by message: of HSN every
-ring, pair of orders and channel of every edge, of FieldConv every ring, frequency and channel of every edge, summed per node and
-then mixed. Outputs are compared first: the layers of the library hold the same weights.
+ring, pair of orders and channel of every edge, of FieldConv every ring, frequency and channel of every edge, summed per node
+and then mixed. Outputs are compared first: the layers of the library hold the same weights.
 """
 
 from __future__ import annotations

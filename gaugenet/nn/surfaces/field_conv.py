@@ -116,8 +116,8 @@ class FieldConv(KeepsSettings, nn.Module):
         r"""The fields :math:`|f| e^{i l \arg f}` of all orders: (N, in_type.dim) -> (N, seen.dim)."""
         parts: list[Tensor] = []
         for field, orders in zip(self.in_type.split(x), self.powers):
-            parts += _powers(field, len(orders), self.eps) if orders else [field]
-        return self.seen.join(parts)
+            parts += _powers(field, len(orders), self.eps) if orders else [field.flatten(-2)]
+        return torch.cat(parts, -1)  # component by component
 
     def forward(self, x: Tensor, graph: GraphLike, plan: EdgePlan | None = None) -> Tensor:
         check_features(x, self.in_type, self.conv.first_parameter, "FieldConv")
@@ -138,13 +138,13 @@ def _multiples(rep: Representation, frequency: int) -> list[int]:
 
 
 def _powers(z: Tensor, count: int, eps: float) -> list[Tensor]:
-    """|z|, z, z^2 / |z|, ...: (N, 2, mul) to ``count`` of them, the first (N, 1, mul)."""
-    wide = room_for_squares(z)
-    square = wide.square().sum(-2, keepdim=True)
-    length = (square + eps).sqrt()
-    cos, sin = (wide / length).unbind(-2)
-    found, a, b = [square / length, wide], *wide.unbind(-2)
-    while len(found) < count:
-        a, b = a * cos - b * sin, a * sin + b * cos
-        found.append(torch.stack([a, b], -2))
-    return [part.to(z.dtype) for part in found[:count]]
+    """|z|, z, z^2 / |z|, ..., ``count`` of them: (N, 2, mul) to their components (N, mul), one of the first, else two."""
+    a, b = room_for_squares(z).unbind(-2)
+    square = torch.addcmul(a * a, b, b)
+    over = (square + eps).rsqrt()
+    cos, sin = a * over, b * over
+    found = [square * over, a, b]
+    while len(found) < 2 * count - 1:
+        a, b = torch.addcmul(a * cos, b, sin, value=-1), torch.addcmul(a * sin, b, cos)
+        found += [a, b]
+    return [part.to(z.dtype) for part in found[: 2 * count - 1]]
