@@ -139,11 +139,12 @@ class HarmonicExpansion(KernelExpansion):
 
     def flat_weight(self, *parameters: Tensor) -> Tensor:
         """R cos(beta) of the kernels, R sin(beta) of i times them, R of those without a phase."""
-        values = parameters[0][self.amplitude]
+        values = parameters[0].index_select(0, self.amplitude)
         if len(parameters) == 1:
             return values
         offset = parameters[1]
-        return values * torch.cat([offset.new_ones(1), offset.cos(), offset.sin()])[self.trigonometric]
+        waves = torch.cat([offset.new_ones(1), offset.cos(), offset.sin()])
+        return values * waves.index_select(0, self.trigonometric)
 
 
 @dataclass(frozen=True)
