@@ -127,6 +127,18 @@ CASES = {
         {"in_type": TYPES, "out_type": (32, REGULAR), "heads": COUNTS, "key_type": (3, REGULAR), "value_type": (3, REGULAR)}
         | {"radial": COUNTS, "max_frequency": ORDERS, "quadrature": (-1, "3", 9), "backend": NAMES},
     ),
+    nn.HarmonicSurfaceConv: (
+        {"in_type": IRREPS, "out_type": IRREPS},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "rings": COUNTS, "quadrature": (-1, "3", 9), "backend": NAMES},
+    ),
+    nn.FieldConv: (
+        {"in_type": IRREPS, "out_type": IRREPS},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "radial": COUNTS, "max_frequency": ORDERS, "quadrature": (-1, "3", 9)}
+        | {"eps": (0, *NUMBERS), "backend": NAMES},
+    ),
+    nn.AngularMaxPool: ({"type": FieldType(SO2, "2x0")}, {"type": (*TYPES, IRREPS), "order": ORDERS, "activation": NAMES}),
+    kernels.HarmonicRings: ({}, {"rings": COUNTS, "quadrature": (-1, "3", 9)}),
+    kernels.LinearRings: ({"num": 2}, {"num": COUNTS}),
     kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
     nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
     nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),
@@ -251,7 +263,7 @@ CASES[models.UGSCNN] = CASES[models.LieConvNet] = (
     {"in_type": FieldType(groups.Trivial(), "2x0"), "num_classes": 3},
     _CLASSIFIERS,
 )
-for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet"):
+for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN"):
     CASES[getattr(models, _name)] = (
         {"in_type": IRREPS, "out_type": IRREPS},
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},

@@ -12,10 +12,11 @@ from .lie.mlp import MLP
 from .lie.splines import Spline
 from .polar import Polar
 from .published.circular_filters import CircularHarmonic
+from .published.harmonic_rings import HarmonicRings
 from .published.hermite import HermiteGaussian
 from .published.rotated import Interpolated
 from .quadrature.derivatives import Derivatives
-from .radial import BSpline, GaussianRings, RadialMLP, RadialProfile, make_radial
+from .radial import BSpline, GaussianRings, LinearRings, RadialMLP, RadialProfile, make_radial
 from .rings import RingBasis, Rings
 from .tap_kernels import Taps
 from .taps import TapBasis, hexagonal_taps, square_taps
@@ -30,11 +31,13 @@ __all__ = [
     "FixedColumns",
     "FreeBasis",
     "GaussianRings",
+    "HarmonicRings",
     "HermiteGaussian",
     "Interpolated",
     "KernelExpansion",
     "KernelFamily",
     "Lattice",
+    "LinearRings",
     "Polar",
     "RadialMLP",
     "RadialProfile",

@@ -152,6 +152,44 @@ class BSpline(RadialProfile):
         return cox_de_boor(((u >= 0) & (u < 1)).to(r.dtype), u, self.degree)
 
 
+class LinearRings(RadialProfile):
+    """Piecewise linear functions, each 1 on a ring of its own and 0 on the others: values on rings, interpolated.
+
+    Args:
+        num: B. Without the cut-off the rings have radii 0, 1/(B-1), ..., 1; with it 0, 1/B, ..., (B-1)/B, and the functions go
+            to zero at r = 1.
+        equal_area: between neighbouring rings equal areas, radii as the square roots of these, instead of equal distances.
+        cutoff: see `RadialProfile`.
+    """
+
+    vanishes_by_itself = True
+
+    def __init__(self, num: int, equal_area: bool = False, cutoff: bool = True):
+        super().__init__(num, cutoff)
+        self.equal_area = bool(equal_area)
+
+    @property
+    def knots(self) -> tuple[float, ...]:
+        """Radii of the rings, with the cut-off 1 at the end."""
+        last = max(self.num - (not self.cutoff), 1)
+        return tuple((b / last) ** (0.5 if self.equal_area else 1) for b in range(self.num + self.cutoff))
+
+    @property
+    def breakpoints(self) -> tuple[float, ...]:  # type: ignore[override]
+        return tuple(r for r in self.knots if 0 < r < 1)
+
+    def extra_repr(self) -> str:
+        return f"num={self.num}, equal_area={self.equal_area}, cutoff={self.cutoff}"
+
+    def functions(self, r: Tensor) -> Tensor:
+        knots = torch.tensor(self.knots, dtype=r.dtype, device=r.device)
+        # How much of every interval lies behind: each function rises over one and falls over the next.
+        done = ((r[..., None] - knots[:-1]) / (knots[1:] - knots[:-1])).clamp(0, 1)
+        before = torch.cat([torch.ones_like(r[..., None]), done], -1)
+        after = done if self.cutoff else torch.cat([done, torch.zeros_like(r[..., None])], -1)
+        return before[..., : self.num] - after
+
+
 class RadialMLP(RadialProfile):
     """Learnt profile: a small network (SiLU) of r seen through Gaussian rings, times `envelope`.
 

@@ -1,9 +1,11 @@
 """Ready networks."""
 
+from . import published as published
 from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .lie import LieConvNet
+from .meshes import GCNN, GEMCNN, HSN, MDGCNN, FieldConvNet, GeodesicCNN
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,
@@ -20,16 +22,22 @@ from .unet import GaugeUNet, MeshUNet
 from .voxels import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
 
 __all__ = [
+    "GCNN",
     "GCNN3D",
+    "GEMCNN",
+    "HSN",
+    "MDGCNN",
     "UGSCNN",
     "ClebschGordanCNN",
     "ClebschGordanNet",
     "CubeNet",
     "DeepSphere",
     "EncoderOptions",
+    "FieldConvNet",
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
+    "GeodesicCNN",
     "HarmonicConv",
     "HarmonicNetwork",
     "IcosahedralCNN",

@@ -5,6 +5,7 @@ from ..kernels.published.circular_filters import stream_type
 from ..ops import EdgePlan as LatticePlan
 from .exporting.graphs import dynamic_shapes, graph_inputs
 from .exporting.network import export
+from .fields.angular_max import AngularMaxPool
 from .fields.bias import FieldBias
 from .fields.by_name import make_nonlinearity
 from .fields.invariants import GroupPool, ToScalars, global_mean, global_sum, to_scalars
@@ -36,9 +37,12 @@ from .grid.scale import ScaleConv
 from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
 from .surfaces.attention import GaugeAttention
+from .surfaces.field_conv import FieldConv
+from .surfaces.harmonic_conv import HarmonicSurfaceConv
 from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
 
 __all__ = [
+    "AngularMaxPool",
     "BlockOptions",
     "BottleneckBlock",
     "CoefficientTable",
@@ -48,6 +52,7 @@ __all__ = [
     "Divergence",
     "EdgeFrameConv",
     "FieldBias",
+    "FieldConv",
     "FieldDropout",
     "FieldNorm",
     "FrechetDistances",
@@ -69,6 +74,7 @@ __all__ = [
     "GridUpsample",
     "GroupPool",
     "HarmonicConv",
+    "HarmonicSurfaceConv",
     "InterpolatedConv",
     "KernelTables",
     "Laplacian",

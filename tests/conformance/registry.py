@@ -54,6 +54,8 @@ _FIELDS = [
     ),
     Recipe(nn.RegularNonlinearity, (t(groups.O3(), "2x0 + 2x1"), "silu"), "volume", wrap=nn.OnGrid, note="volume"),
     Recipe(nn.PolynomialNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
+    Recipe(nn.AngularMaxPool, (t(SO2, "2x0"), 3)),
+    Recipe(nn.AngularMaxPool, (t(C6, "2x0"), 1, None), note="C6"),
     Recipe(nn.TensorNonlinearity, (t(SO2, "2x0 + 2x1 + 2x2"),)),
     Recipe(
         nn.TensorProduct, _PRODUCT,
@@ -80,6 +82,12 @@ _GRAPH = [
     ),
     _on_graph(nn.GaugeAttention, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2")), "sphere"),
     _on_graph(nn.GaugeAttention, (t(C6, "1x0 + 1xregular"), t(C6, "1xregular"), 1), "icosahedron", note="C6"),
+    _on_graph(nn.HarmonicSurfaceConv, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2"), 2), "sphere"),
+    _on_graph(
+        nn.HarmonicSurfaceConv, (t(O2, "2x0 + 1x0-"), t(O2, "1x0 + 1x1")), "sphere", options={"quadrature": None}, note="O2",
+    ),
+    _on_graph(nn.FieldConv, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2"), 2), "sphere"),
+    _on_graph(nn.FieldConv, (t(O2, "1x0- + 2x1"), t(O2, "1x0 + 1x1"), 2, 2), "sphere", note="O2"),
     _on_graph(nn.Gradient, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
     _on_graph(nn.Gradient, (t(O2, "1x0 + 2x1"),), "sphere", note="O2"),
     _on_graph(nn.Divergence, (t(SO2, "2x1 + 1x2"),), "sphere"),
@@ -192,6 +200,13 @@ NETWORKS = [
             models.SphericalUNet,
         )
     ),
+    *(
+        _on_graph(cls, (t(SO2, "2x0"), t(SO2, "1x0 + 1x1")), "sphere", options=_BALL, no_compile=SAME_BLOCKS)
+        for cls in (models.GEMCNN, models.MDGCNN)
+    ),
+    _on_graph(models.HSN, (t(SO2, "2x0"), t(SO2, "1x0 + 1x1")), "sphere", options=_BALL),
+    _on_graph(models.FieldConvNet, (t(SO2, "2x0"), t(SO2, "1x0 + 1x1")), "sphere", options=_BALL),
+    _on_graph(models.GeodesicCNN, (t(SO2, "2x0"), t(SO2, "3x0")), "sphere", options=_BALL),
     _on_graph(
         models.TensorFieldNetwork, (t(SO3, "2x0"), t(SO3, "1x0 + 1x1")), "space", options={"hidden": _SPATIAL, "radial": 2},
     ),

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from gaugenet.kernels import BSpline, GaussianRings, RadialMLP, make_radial
+from gaugenet.kernels import BSpline, GaussianRings, LinearRings, RadialMLP, make_radial
 
 PROFILES = [
     lambda cutoff: GaussianRings(5, cutoff=cutoff),
@@ -13,6 +13,8 @@ PROFILES = [
     lambda cutoff: BSpline(6, degree=2, cutoff=cutoff),
     lambda cutoff: BSpline(5, cutoff=cutoff),
     lambda cutoff: RadialMLP(3, hidden=(8, 8), cutoff=cutoff).double(),
+    lambda cutoff: LinearRings(5, cutoff=cutoff),
+    lambda cutoff: LinearRings(5, True, cutoff=cutoff),
 ]
 
 
@@ -64,6 +66,25 @@ def test_bsplines(degree):
             torch.testing.assert_close(profile(r)[:, b], torch.from_numpy(expected).nan_to_num(0.0), rtol=0, atol=1e-12)
         assert profile.breakpoints == tuple(b / intervals for b in range(1, intervals))
     torch.testing.assert_close(profile(r).sum(-1), torch.ones_like(r))
+
+
+@pytest.mark.parametrize("equal_area", [False, True])
+def test_linear_rings(equal_area):
+    """One on their own ring, zero on the others, straight between; the sum is one."""
+    for cutoff in (False, True):
+        rings = LinearRings(4, equal_area, cutoff=cutoff)
+        knots = torch.tensor(rings.knots, dtype=torch.float64)
+        torch.testing.assert_close(rings(knots[:4]), torch.eye(4, dtype=torch.float64))
+        middle = (knots[1:] + knots[:-1]) / 2
+        torch.testing.assert_close(rings(middle).amax(-1), torch.full_like(middle, 0.5))
+        r = torch.rand(50, dtype=torch.float64) * float(knots[3])
+        torch.testing.assert_close(rings(r).sum(-1), torch.ones_like(r))
+        areas = (knots.square() if equal_area else knots).diff()
+        torch.testing.assert_close(areas, areas[:1].expand_as(areas))
+        assert rings.breakpoints == tuple(float(k) for k in knots if 0 < k < 1)
+    if not equal_area:
+        torch.testing.assert_close(LinearRings(4, cutoff=False)(r), BSpline(4, 1, cutoff=False)(r), rtol=0, atol=1e-12)
+    assert LinearRings(1, cutoff=False)(r).eq(1).all()
 
 
 def test_learnt_profile():

@@ -167,6 +167,14 @@ class KernelExpansion(ConstantModule):
         """:meth:`initial_weight` by the name of the parameter."""
         return {"weight": self.initial_weight()}
 
+    def flat_weight(self, *parameters: Tensor) -> Tensor:
+        """The flat vector (num_weights,) of a layer's parameters, in the order of :attr:`parameter_shapes`: here it is one."""
+        return parameters[0]
+
+    def basis(self, i: int, o: int) -> KernelBasis:
+        """Q of the pair (in block, out block)."""
+        return self._bases[i, o]
+
     @property
     def num_columns(self) -> int:
         """J."""

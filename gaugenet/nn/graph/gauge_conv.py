@@ -63,6 +63,7 @@ class GaugeConv(KeepsSettings, MessagePassing):
     """
 
     propagate: Any  # PyG has no types
+    weight: nn.Parameter  # of most families, see KernelExpansion.parameter_shapes
 
     def __init__(
         self,
@@ -100,7 +101,9 @@ class GaugeConv(KeepsSettings, MessagePassing):
         self.columns = columns
         #: what computes the functions of the kernel, a module that may learn
         self.radial = self.columns.module
-        self.weight = nn.Parameter(torch.empty(self.expansion.num_weights))
+        self._parameter_names = tuple(self.expansion.parameter_shapes)
+        for name, shape in self.expansion.parameter_shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
         own = None if self.self_interaction is None else self.self_interaction.expansion
         self.mixing = make_mixing(self.expansion, own)
@@ -133,11 +136,21 @@ class GaugeConv(KeepsSettings, MessagePassing):
     def reset_parameters(self) -> None:
         # PyG's base constructor calls nothing here; each part resets itself.
         with torch.no_grad():
-            self.weight.copy_(self.expansion.initial_weight())
+            for name, value in self.expansion.initial_parameters().items():
+                self.get_parameter(name).copy_(value)
         part: Any
         for part in (self.self_interaction, self.bias, self.radial):
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()
+
+    @property
+    def first_parameter(self) -> Tensor:
+        """Of the kernel: features have its dtype."""
+        return getattr(self, self._parameter_names[0])
+
+    def kernel_weight(self) -> Tensor:
+        """The parameters of the kernel as the flat vector that its expansion takes."""
+        return self.expansion.flat_weight(*(getattr(self, name) for name in self._parameter_names))
 
     def table(self, graph: GraphLike) -> CoefficientTable:
         """The functions of the kernel at the log maps of a graph, times the quadrature weights."""
@@ -177,10 +190,10 @@ class GaugeConv(KeepsSettings, MessagePassing):
         On a flat grid with equal frames the layer is the convolution with these at the offsets of the neighbours (without
         moment matching, and up to the weight of a cell), so conv2d and conv3d run the same parameters.
         """
-        return torch.einsum("kj,jio->koi", self.columns.functions(points), self.expansion(self.weight))
+        return torch.einsum("kj,jio->koi", self.columns.functions(points), self.expansion(self.kernel_weight()))
 
     def forward(self, x: Tensor, graph: GraphLike, plan: EdgePlan | None = None) -> Tensor:
-        check_features(x, self.in_type, self.weight, self._name)
+        check_features(x, self.in_type, self.first_parameter, self._name)
         self._check(graph, x.shape[0], x.device)
         x = autocast(x)
         plan = self.plan(graph) if plan is None else plan
@@ -189,7 +202,8 @@ class GaugeConv(KeepsSettings, MessagePassing):
         return self.corners_out.apply_plan(out, plan.cone)
 
     def message_and_aggregate(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        weights: list[Tensor] = [self.weight, *([] if self.self_interaction is None else [self.self_interaction.weight])]
+        own: list[Tensor] = [] if self.self_interaction is None else [self.self_interaction.weight]
+        weights = [self.kernel_weight(), *own]
         needs_grad = any(w.requires_grad for w in weights)
         bias = None if self.bias is None else self.bias.row()
         kernel = Kernel(self.in_type, self.layouts, self.mixing.of(weights), needs_grad, bias)
@@ -197,7 +211,7 @@ class GaugeConv(KeepsSettings, MessagePassing):
 
     def _explained(self, x: Tensor, plan: EdgePlan) -> Tensor:
         """The same by per-edge messages, which PyG's explainers hook."""
-        edges, weight = plan.forward, self.expansion(self.weight).flatten(0, 1)
+        edges, weight = plan.forward, self.expansion(self.kernel_weight()).flatten(0, 1)
         if x.shape[0] != edges.node_table.shape[0]:
             raise ValueError(f"{self._name} explains one field at a time: pass one of the fields on the static graph")
         transport, table, node = (t.to(x.dtype) for t in (edges.transport, edges.table, edges.node_table))

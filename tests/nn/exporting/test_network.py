@@ -124,9 +124,9 @@ SIZES = {"scattering": [(8, 8)]}
 
 #: layers of gaugenet.nn that images do not go through: they take graphs or two fields
 NOT_FOR_IMAGES = {
-    "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FrechetDistances", "FrechetMean",
-    "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient", "Laplacian", "LatticeConv", "LatticePool",
-    "ResidualBlock", "TensorProduct",
+    "AngularMaxPool", "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FieldConv",
+    "FrechetDistances", "FrechetMean", "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient",
+    "HarmonicSurfaceConv", "Laplacian", "LatticeConv", "LatticePool", "ResidualBlock", "TensorProduct",
 }  # fmt: skip
 
 

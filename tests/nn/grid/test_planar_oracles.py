@@ -8,6 +8,7 @@ import torch
 
 from gaugenet import FieldType, groups
 from gaugenet.kernels import Lattice
+from gaugenet.models import published
 from gaugenet.nn import GridConv, GroupPool, OnGrid
 from gaugenet.testing import transform_image
 from tests.helpers.networks import set_kernel
@@ -77,6 +78,18 @@ def test_group_convolutions(shared, name, prefix, group, lattice):
         assert float((y1 - expected[1]).detach().abs().max() / expected[1].abs().max()) < tolerance
 
 
+@pytest.mark.parametrize(("prefix", "count"), [("p4_", 4), ("p4m_", 8)], ids=["p4", "p4m"])
+def test_published_group_convolutions(shared, prefix, count):
+    """GrouPy's own weights, those of one filter."""
+    arrays, order = oracle_arrays(shared, "groupy/groupy_p4_p4m", prefix), published.groupy_order(count)
+    assert np.array_equal(published.groupy_elements(count), arrays["mats"])
+    lift = published.groupy_conv({"weight": arrays["w0"]}, order=count, padding=1).double()
+    conv = published.groupy_conv({"weight": arrays["w1"], "bias": arrays["b1"]}, order=count, padding=1).double()
+    y0 = lift(ours(arrays["x"]))
+    assert torch.allclose(y0, ours(arrays["y0"], order), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(conv(torch.relu(y0)), ours(arrays["y1"], order), rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize(("prefix", "group"), [("p4_", C4), ("p4m_", D4)], ids=["p4", "p4m"])
 def test_every_transformed_pair(shared, prefix, group):
     arrays = oracle_arrays(shared, "groupy/groupy_p4_p4m", prefix)
@@ -115,39 +128,6 @@ def test_cyclic_slicing_and_pooling(shared):
     assert torch.allclose(OnGrid(GroupPool(out, "mean"))(y), torch.from_numpy(arrays["pooled"]), rtol=1e-10, atol=1e-10)
 
 
-def change_of_basis(rep, theirs: np.ndarray, g: torch.Tensor) -> np.ndarray:
-    """Orthogonal Q with rep(g) = Q theirs(g) Q^T at the given elements (n, 2, 2)."""
-    mine = rep(g).numpy()
-    if rep.is_permutation and rep.dim > 1:  # cosets: where each element moves the first
-        q = np.zeros((rep.dim, rep.dim))
-        q[mine[:, :, 0].argmax(1), theirs[:, :, 0].argmax(1)] = 1.0
-    else:
-        n, eye = rep.dim, np.eye(rep.dim)
-        equations = np.concatenate([np.kron(m, eye) - np.kron(eye, t.T) for m, t in zip(mine, theirs)])
-        q = np.linalg.svd(equations)[2][-1].reshape(n, n)
-        q *= n**0.5 / np.linalg.norm(q)
-    assert np.allclose(q @ q.T, np.eye(rep.dim), atol=1e-6) and np.allclose(mine @ q, q @ theirs, atol=1e-6)
-    return q
-
-
-def field_type(group, names, matrices, g):
-    """Our type (a block a field) and the change of basis of all its channels."""
-    reps, changes, start = [], [], 0
-    for name in map(str, names):
-        if name.startswith("quotient"):
-            reps.append(group.quotient(groups.Cyclic(2)))
-        elif name == "regular":
-            reps.append(group.regular)
-        else:
-            flipped, _, order = name.removeprefix("irrep_").rpartition(",")
-            reps.append(group.irrep("0-" if (flipped, order) == ("1", "0") else order))
-        part = slice(start, start + reps[-1].dim)
-        changes.append(torch.from_numpy(change_of_basis(reps[-1], matrices[:, part, part], g)))
-        start += reps[-1].dim
-    assert start == matrices.shape[1]
-    return FieldType(group, [(1, rep) for rep in reps]), torch.block_diag(*changes)
-
-
 E2_CASES = ["C4_lift_k3", "C4_reg_k3", "C4_reg_k5", "C8_reg_k5", "C6_reg_k5", "D4_reg_k5", "D4_mixed_k5", "SO2_irreps_k5"]
 E2_CASES += ["SO2_irreps_k7_s2", "O2_irreps_k5"]
 
@@ -159,23 +139,20 @@ def test_steerable_convolutions(shared, case):
     a = {key.removeprefix(f"{case}/"): arrays[key] for key in arrays.files if key.startswith(f"{case}/")}
     name, g = case.split("_")[0], torch.from_numpy(a["basespace"])
     group = groups.group_of(name)
-    in_type, q_in = field_type(group, a["in_reps"], a["rho_in"], g)
-    out_type, q_out = field_type(group, a["out_reps"], a["rho_out"], g)
-    size, options = int(a["kernel_size"]), {"padding": int(a["padding"]), "stride": int(a["stride"])}
-    conv = GridConv(in_type, out_type, size, basis="band_limited", bias=False, **options).double()
+    in_type, out_type = (published.escnn_type(group, a[f"{end}_reps"]) for end in ("in", "out"))
+    q_in, q_out = published.escnn_basis(in_type), published.escnn_basis(out_type)
+    for type, q, rho in ((in_type, q_in, a["rho_in"]), (out_type, q_out, a["rho_out"])):
+        assert torch.allclose(type(g), q @ torch.from_numpy(rho) @ q.T, rtol=0, atol=1e-12)
+    options = {"padding": int(a["padding"]), "stride": int(a["stride"])}
+    state = {"weights": a["weights"], "filter": a["filter"], "expanded_bias": a["bias"]}
+    conv = published.escnn_conv(state, in_type, out_type, **options).double()
     assert conv.weight.numel() == int(a["basis_dim"])
     wanted = torch.einsum("oO,OIyx,iI->oiyx", q_out, torch.from_numpy(a["filter"]), q_in)
-    # Linear in the weights: the expansions of the unit vectors, and least squares.
-    spread = torch.func.vmap(conv.expansion)(torch.eye(conv.weight.numel(), dtype=torch.float64)).flatten(1).T
-    weight = torch.linalg.lstsq(spread, wanted.permute(2, 3, 1, 0).reshape(-1)).solution
-    with torch.no_grad():
-        conv.weight.copy_(weight)
     # Theirs was expanded in single precision.
     assert float((conv.kernel() - wanted).detach().norm() / wanted.norm()) < 1e-6
     x, y = (torch.from_numpy(a[key]) for key in ("x", "y"))
-    bias = (q_out @ torch.from_numpy(a["bias"])).view(-1, 1, 1)
     expected = torch.einsum("oO,bOyx->boyx", q_out, y)
-    out = conv(torch.einsum("iI,bIyx->biyx", q_in, x)) + bias
+    out = conv(torch.einsum("iI,bIyx->biyx", q_in, x))
     assert float((out - expected).detach().abs().max() / expected.abs().max()) < 1e-5
     for k, element in enumerate(torch.from_numpy(a.get("exact_basespace", np.zeros((0, 2, 2))))):
         for image, moved, type, q in ((x, "x", in_type, q_in), (y, "y", out_type, q_out)):

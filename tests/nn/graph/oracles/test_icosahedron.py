@@ -14,7 +14,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from gaugenet import FieldType, geometry, groups
-from gaugenet.nn import ConePoints, FieldNorm, LatticeConv, LatticePool
+from gaugenet.models.published import icosahedral_conv, icosahedral_norm
+from gaugenet.nn import ConePoints, LatticePool
 from gaugenet.testing import symmetry_error
 
 C6 = groups.Cyclic(6)
@@ -74,30 +75,6 @@ def matched(points: np.ndarray, grid: np.ndarray, geom: geometry.LocalGeometry) 
     return point
 
 
-def load(conv: LatticeConv, kernel: np.ndarray, bias: np.ndarray) -> None:
-    """Their expanded kernel (Cout, Rout, Cin, Rin, 3, 3), projected on our basis."""
-    out, r_out, c_in, r_in = kernel.shape[:4]
-    turned = kernel[:, orientation(r_out)][:, :, :, orientation(r_in)]
-    matrices = np.zeros((len(conv.taps), r_in * c_in, r_out * out))
-    for i in range(3):
-        for j in range(3):
-            away = np.linalg.norm(conv.taps - (i - 1) * ROW - (j - 1) * COLUMN, axis=1)
-            block = turned[..., i, j].transpose(3, 2, 1, 0).reshape(r_in * c_in, r_out * out)
-            if away.min() < 1e-9:
-                matrices[away.argmin()] = block
-            else:
-                assert not block.any()  # the two pixels that are not in the hexagon
-    expansion = conv.expansion
-    columns = torch.stack([expansion(unit).flatten() for unit in torch.eye(expansion.num_weights, dtype=torch.float64)], 1)
-    wanted = torch.from_numpy(matrices).flatten()
-    weight = torch.linalg.lstsq(columns, wanted[:, None]).solution[:, 0]
-    assert (columns @ weight - wanted).abs().max() < 1e-12
-    with torch.no_grad():
-        conv.weight.copy_(weight)
-        for channel, value in enumerate(bias):  # theirs is added to all orientations
-            conv.bias.value[channel] = value / conv.bias.factor[0, channel]
-
-
 @pytest.fixture(scope="module", params=[1, 2])
 def oracle(request, shared):
     with np.load(shared / "oracles" / "sphere" / f"icocnn_r{request.param}.npz") as file:
@@ -111,8 +88,9 @@ def test_convolutions(oracle, mode, layer):
     x, y = oracle[f"{mode}_x" if layer == "s2r" else f"{mode}_y_s2r"], oracle[f"{mode}_y_{layer}"]
     in_type = FieldType(C6, [(x.shape[1], C6.trivial if x.shape[2] == 1 else C6.regular)])
     out_type = FieldType(C6, [(y.shape[1], C6.regular)])
-    conv = LatticeConv(in_type, out_type, corners=CORNERS[mode]).double()
-    load(conv, oracle[f"{mode}_kernel_{layer}"], oracle[f"{mode}_b_{layer}"])
+    state = {"weight": oracle[f"{mode}_w_{layer}"], "bias": oracle[f"{mode}_b_{layer}"]}
+    conv = icosahedral_conv(state, CORNERS[mode]).double()
+    assert (conv.in_type, conv.out_type) == (in_type, out_type)
     graph = there.geometry.to_graph()
     with torch.no_grad():
         for sample, expected in zip(x, y):
@@ -141,7 +119,8 @@ def test_layer_norm(oracle, mode):
     there = charts(oracle["grid_xyz_flat_faces"], int(oracle["r"]))
     x, y = oracle[f"{mode}_y_r2r"], oracle[f"{mode}_lnorm"]
     type = FieldType(C6, [(x.shape[1], C6.regular)])
-    norm = FieldNorm(type, "layer").double()
+    affine = torch.ones(x.shape[1], 1), torch.zeros(x.shape[1], 1)
+    norm = icosahedral_norm(dict(zip(("weight", "bias"), affine))).double()
     for sample, expected in zip(x, y):
         got = there.grid(norm(there.features(sample, type)).detach(), type, expected.shape)
         assert np.abs(got - expected).max() < 1e-12

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
 
-from gaugenet import FieldType, groups
+from gaugenet import groups
 from gaugenet.data import moebius_shift
-from gaugenet.kernels import TapBasis, square_taps
 from gaugenet.models import MobiusCNN
+from gaugenet.models.published import moebius_channels, moebius_cnn, moebius_conv, moebius_fields
 from gaugenet.nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
 
 FLIP = groups.Reflection()
@@ -34,10 +32,7 @@ class Published:
 
     def __init__(self, fields):
         self.counts = dict(zip(NAMES, fields.tolist()))
-        self.type = FieldType(FLIP, [(n, NAMES[kind]) for kind, n in self.counts.items() if n])
-        scalars = self.counts["triv"] + self.counts["sign"]
-        regular = torch.arange(2 * self.counts["reg"]).view(-1, 2).t().flatten()  # component-major
-        self.order = torch.cat([torch.arange(scalars), scalars + regular])
+        self.type, self.order = moebius_fields(fields.tolist()), moebius_channels(fields.tolist())
 
     def ours(self, x, dim=1):
         return x.index_select(dim, self.order)
@@ -62,33 +57,13 @@ def published_shape(a, b, size, copies_in, copies_out):
     return copies_out, copies_in * (2 if a == b == "reg" else 1), rows, size
 
 
-def set_weights(conv, published):
-    """The free weights of a GridConv from published ones {(in, out): (out, in, rows, k)}.
-
-    Of a kernel the parameters name the first rows, of the first component of the output, and of the input too unless
-    both are regular (then its components alternate with the copies). These numbers fix the kernel: a linear system.
-    """
-    size, parts = conv.kernel_size, []
-    for (_, rep_in), (_, rep_out) in product(conv.in_type.blocks, conv.out_type.blocks):
-        weights = published[KINDS[rep_in.name], KINDS[rep_out.name]]
-        named = 2 if rep_in.dim == rep_out.dim == 2 else 1
-        basis = TapBasis(rep_in, rep_out, square_taps(size)).coefficients.unflatten(-1, (size, size))
-        matrix = basis[:, 0, :named, : weights.shape[2]].flatten(1).t()
-        assert matrix.shape == (len(basis), len(basis))  # as many parameters as published
-        values = weights.unflatten(1, (-1, named)).permute(2, 3, 4, 1, 0)  # (component, row, column, in, out)
-        parts.append(torch.linalg.solve(matrix, values.flatten(3).flatten(0, 2)).flatten())
-    with torch.no_grad():
-        conv.weight.copy_(torch.cat(parts))
-
-
 @pytest.fixture(scope="module")
 def conv(oracle, fields):
     a, b = fields
-    conv = GridConv(a.type, b.type, oracle["conv_kernel"].shape[-1], padding=None, padding_mode="moebius").double()
-    set_weights(conv, {(x, y): oracle[f"conv_weights_{x}2{y}"] for x, y in product(NAMES, NAMES)})
-    with torch.no_grad():  # one number a copy, along unit vectors
-        conv.bias.value.copy_(torch.cat([oracle["conv_bias_triv"], 2**0.5 * oracle["conv_bias_reg"]]))
-    return conv
+    state = {
+        name.removeprefix("conv_"): value for name, value in oracle.items() if name.startswith(("conv_weights", "conv_bias_"))
+    }
+    return moebius_conv(state, tuple(a.counts.values()), tuple(b.counts.values())).double()
 
 
 def test_kernel_and_bias(oracle, fields, conv):
@@ -142,25 +117,33 @@ def test_gauge_action(oracle, fields):
     assert torch.equal(a.theirs(action), oracle["gauge_x"])
 
 
-def published_weights(net, seed):
-    """Fresh published weights, drawn in their order (biases are zero): He's law with the mean of both fans."""
-    generator = torch.Generator().manual_seed(seed)
-    for conv in (layer for layer in net.body if isinstance(layer, GridConv)):
+def published_state(net, seed):
+    """Fresh published weights by their names, drawn in their order (biases are zero): He's law with the mean of both fans."""
+    generator, state = torch.Generator().manual_seed(seed), {}
+    for k, conv in enumerate(net.body):
+        if isinstance(conv, OnGrid):
+            signs = sum(mul for mul, rep in conv.in_type.blocks if rep.is_sign)
+            state |= {f"mobius_cnn.{k}.bias_sign": torch.zeros(1, signs, 1, 1)} if signs else {}
+        if not isinstance(conv, GridConv):
+            continue
         ends = [
             dict.fromkeys(NAMES, 0) | {KINDS[rep.name]: mul for mul, rep in t.blocks} for t in (conv.in_type, conv.out_type)
         ]
         std = 2 / (conv.kernel_size**2 * (conv.in_type.dim + conv.out_type.dim)) ** 0.5
-        drawn = {}
         for a, b in ORDER:
             if ends[0][a] and ends[1][b]:
                 shape = published_shape(a, b, conv.kernel_size, ends[0][a], ends[1][b])
-                drawn[a, b] = std * torch.randn(shape, generator=generator, dtype=torch.float64)
-        set_weights(conv, drawn)
-    for layer in (layer for layer in net.head if isinstance(layer, torch.nn.Linear)):
-        bound = layer.in_features**-0.5
-        with torch.no_grad():
-            layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+                drawn = std * torch.randn(shape, generator=generator, dtype=torch.float64)
+                state[f"mobius_cnn.{k}.weights_{a}2{b}"] = drawn
+        state |= {f"mobius_cnn.{k}.bias_{b}": torch.zeros(ends[1][b]) for b in ("triv", "reg") if ends[1][b]}
+    for k, layer in enumerate(net.head):
+        state |= {f"classifier.{k}.{name}": value for name, value in layer.state_dict().items()}
+        if isinstance(layer, torch.nn.Linear):
+            bound = layer.in_features**-0.5
+            for name, value in layer.state_dict().items():
+                fresh = torch.empty(value.shape, dtype=torch.float64)
+                state[f"classifier.{k}.{name}"] = fresh.uniform_(-bound, bound, generator=generator)
+    return state
 
 
 @pytest.mark.parametrize("published", NETS)
@@ -168,7 +151,7 @@ def test_networks(oracle, published):
     """Parameters, logits with the published initial weights (seed 4), and after a full turn."""
     net = MobiusCNN(NETS[published]).double().eval()
     assert sum(p.numel() for p in net.parameters()) == int(oracle[f"net_{published}_nparams"])
-    published_weights(net, seed=4)
+    net = moebius_cnn(published_state(net, seed=4), published).double().eval()
     x = oracle[f"net_{published}_x"]
     with torch.no_grad():
         close(net(x), oracle[f"net_{published}_logits"])
