@@ -6,6 +6,7 @@ from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .lie import LieConvNet
 from .meshes import GCNN, GEMCNN, HSN, MDGCNN, FieldConvNet, GeodesicCNN
+from .meshes import DeltaNet, DiffusionNet, PoissonNet
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,
@@ -32,6 +33,8 @@ __all__ = [
     "ClebschGordanNet",
     "CubeNet",
     "DeepSphere",
+    "DeltaNet",
+    "DiffusionNet",
     "EncoderOptions",
     "FieldConvNet",
     "GaugeClassifier",
@@ -48,6 +51,7 @@ __all__ = [
     "MeshUNet",
     "MobiusCNN",
     "PlanarCNN",
+    "PoissonNet",
     "ScaleConv",
     "Scattering",
     "SphericalCNN",

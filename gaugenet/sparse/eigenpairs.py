@@ -14,8 +14,9 @@ from .lanczos import TOLERANCE, block_lanczos
 _DENSE_ROWS = 300
 # Below, ARPACK is as fast as the block method; above, the basis of the latter takes gigabytes.
 _BLOCK_ROWS = (5_000, 200_000)
-# A small negative shift keeps the singular matrix factorisable; the first eigenvalues times the mass are of the order of 10.
-_SIGMA = -1e-2
+# A negative shift keeps the singular matrix factorisable. The first eigenvalues times the mass are of the order of 10: with a
+# much smaller shift the inverse of the eigenvalue 0 would drown the others in rounding.
+_SIGMA = -10.0
 
 
 def eigenpairs(

@@ -6,12 +6,13 @@ over the edges of the triangulation, with the cotangents :math:`w = \frac12 (\co
 and the graph's transporters: of scalars the Laplacian of finite elements, of vectors that of Sharp, Soliman, Crane 2019 (the
 vector heat method) and Knöppel et al. 2013. In a change of frames L turns along, exactly.
 
-Where there are no faces (points of a cloud or of a sphere) all edges of the graph, with a Gaussian of the distance (Belkin, Niyogi
-2008), its second moment made right at every node.
+Where there are no faces (points of a cloud or of a sphere) all edges of the graph, with a Gaussian of the distance (Belkin,
+Niyogi 2008), its second moment made right at every node.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ _FALL = 4.0
 _LEAST_MASS = 1e-8
 # So many more eigenpairs are looked at for the place of the widest gap.
 _MORE = 8
+# A relative gap of the eigenvalues that is wide enough.
+_GAP = 1e-2
 # Convergence of the eigenpairs: what is left out depends on the frames as much as this.
 _TOLERANCE = 1e-13
 
@@ -93,13 +96,11 @@ def connection_laplacians(graph: GraphLike, rep: Representation) -> list[tuple[s
     bounds = np.concatenate([[0], np.cumsum(_sizes(graph, count))])
     if len(bounds) == 2:
         return [(matrix, mass)]
-    return [(matrix[a * n : b * n, a * n : b * n], mass[a:b]) for a, b in zip(bounds, bounds[1:])]
+    return [(matrix[a * n : b * n, a * n : b * n], mass[a:b]) for a, b in pairwise(bounds)]
 
 
 def eigenbasis(matrix: sparse.csr_matrix, mass: np.ndarray, rep: Representation, pairs: int, like: Tensor) -> Basis:
-    """The lowest pairs, cut at the widest gap below their number (by a tenth at most): a cut through a cluster of equal
-    eigenvalues would depend on the basis of it.
-    """
+    """The lowest pairs, cut at a gap: a cut through a cluster of equal eigenvalues would depend on the basis of it."""
     n = matrix.shape[0] // len(mass)
     wanted = min(pairs * rep.dim if n == rep.dim else pairs, matrix.shape[0])
     values, vectors = eigenpairs(matrix, mass.repeat(n), wanted + _MORE, constant=rep.is_trivial, tolerance=_TOLERANCE)
@@ -130,12 +131,12 @@ def system(matrix: sparse.csr_matrix, mass: np.ndarray, shift: float | None = No
 
 
 def _cut(values: np.ndarray, wanted: int) -> int:
-    """Where to cut ascending values: the last of the wide gaps among the last tenth before ``wanted``."""
+    """Where to cut ascending values: at the last wide gap among the last tenth before ``wanted``, or the widest."""
     if len(values) <= wanted:
         return len(values)
     first = max(1, wanted - max(_MORE, wanted // 10))
     gap = values[first : wanted + 1] / np.maximum(values[first - 1 : wanted], 1e-300) - 1
-    return first + int(np.flatnonzero(gap >= 0.5 * gap.max())[-1])
+    return first + int(np.flatnonzero(gap >= min(gap.max(), _GAP))[-1])
 
 
 def _sizes(graph: GraphLike, count: int) -> np.ndarray:
@@ -224,8 +225,8 @@ def _transport(graph: GraphLike, source: np.ndarray, target: np.ndarray) -> np.n
         if frame is None:
             edge = int(np.flatnonzero(missing)[0])
             raise ValueError(
-                f"a Laplacian needs the edges of the faces: {int(source[edge])} -> {int(target[edge])} is not in edge_index; take "
-                "rings=1 or a larger radius"
+                f"a Laplacian needs the edges of the faces: {int(source[edge])} -> {int(target[edge])} is not in edge_index; "
+                "take rings=1 or a larger radius"
             )
         out[missing] = _smallest(_array(frame)[source[missing]], _array(frame)[target[missing]])
     return out

@@ -22,11 +22,11 @@ class PoissonSolve(LaplacianLayer):
 
     .. math:: out = (L + s M)^{-1} M f
 
-    One sparse solve carries information across the whole surface, however many vertices it has: the response at a distance r
-    falls like :math:`e^{-\sqrt s\, r}`, and with the default by about a half to the other side of a closed surface, where no
-    stack of convolutions comes. Of scalars it is the step of PoissonNet (Maesumi et al. 2025, arXiv 2510.14146), of vectors that
-    of the vector heat method (Sharp, Soliman, Crane 2019), with t = 1 / s. It has no weights: put
-    :class:`gaugenet.nn.GaugeLinear` before and after it, or see :class:`gaugenet.models.PoissonNet`.
+    One sparse solve carries information across the whole surface, however many vertices it has: the response falls like
+    :math:`e^{-\sqrt s\, r}` with the distance r, and with the default it reaches the other side of a closed surface. Of scalars
+    it is the step of PoissonNet (Maesumi et al. 2025, arXiv 2510.14146), of vectors that of the vector heat method (Sharp,
+    Soliman, Crane 2019), with t = 1 / s. It has no weights: put :class:`gaugenet.nn.GaugeLinear` before and after it, or see
+    :class:`gaugenet.models.PoissonNet`.
 
     The matrix is factorised once for a graph, which keeps the factor, and every call and its backward pass solve two triangular
     systems. On other devices than the CPU conjugate gradients serve. Differentiable as often as one likes.

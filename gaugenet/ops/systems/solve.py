@@ -147,7 +147,8 @@ def _by_factor(f: Tensor, system: System) -> Tensor:
 def _conjugate_gradients(f: Tensor, shift: Tensor, time: Tensor, system: System) -> Tensor:
     """All columns at once, until the last has converged (Hestenes, Stiefel 1952)."""
     tolerance = _TOLERANCE.get(f.dtype, _COARSE)
-    f, s, t, mass, matrix = f.to(system.mass), shift.to(system.mass), time.to(system.mass), system.mass[:, None], _matrix(system)
+    f, s, t = (a.to(system.mass) for a in (f, shift, time))
+    mass, matrix = system.mass[:, None], _matrix(system)
     inverse = 1 / (s * mass + t * system.diagonal[:, None])
     u, r = torch.zeros_like(f), f.clone()
     p = inverse * r
