@@ -32,8 +32,8 @@ def block_lanczos(
         values (count,) descending, vectors (N, count) orthonormal; None when the space is exhausted or grows too large.
     """
     most = min(_MOST * count, size // 2) // _BLOCK * _BLOCK
-    basis = np.empty((size, most), dtype, order="F")
-    projected = np.zeros((most, most), dtype)
+    basis: np.ndarray = np.empty((size, most), dtype, order="F")
+    projected: np.ndarray = np.zeros((most, most), dtype)
     block = np.linalg.qr(np.random.default_rng(0).standard_normal((size, _BLOCK)).astype(dtype))[0]
     for start in range(0, most, _BLOCK):
         end = start + _BLOCK

@@ -27,7 +27,8 @@ class DeltaNet(ScalarNet):
 
     Unlike the publication: derivatives are :class:`gaugenet.nn.Gradient`, ``Divergence`` and ``Curl``, second order at
     irregular points, in units of the radius of the neighbourhood, instead of least squares on shapes of unit size; the output
-    is a linear map of the scalars, without an embedding of 1024 channels; no centred features in the first layer.
+    is a linear map of the scalars, without an embedding of 1024 channels; norms over each mesh instead of the batch; no centred
+    features in the first layer.
 
     Args:
         in_channels, out_channels: numbers of scalars.
@@ -52,7 +53,8 @@ class DeltaNet(ScalarNet):
         super().__init__(SO2(), in_channels, out_channels, pool, dropout)
         self.channels = check_ints(self, "channels", channels)
         self.gradient = Gradient(self.in_type)
-        self.layers = nn.ModuleList(_DeltaConv(a, b) for a, b in pairwise((in_channels, *self.channels)))
+        pairs, last = list(pairwise((in_channels, *self.channels))), len(self.channels) - 1
+        self.layers = nn.ModuleList(_DeltaConv(a, b, vectors=k < last) for k, (a, b) in enumerate(pairs))
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(sum(self.channels), out_channels))
 
     def features(self, x: Tensor, graph: GraphLike) -> Tensor:
@@ -64,31 +66,42 @@ class DeltaNet(ScalarNet):
 
 
 class _DeltaConv(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, vectors: bool) -> None:
         super().__init__()
 
         def t(blocks: str) -> FieldType:
             return FieldType(SO2(), blocks)
 
+        scalars = t(f"{outputs}x0")
         self.div, self.curl = Divergence(t(f"{inputs}x1")), Curl(t(f"{inputs}x1"))
-        self.of_div, self.of_curl, self.gradient = (
-            Gradient(t(f"{inputs}x0")),
-            Curl(t(f"{inputs}x0")),
-            Gradient(t(f"{outputs}x0")),
-        )
-        scalars, vectors = t(f"{outputs}x0"), t(f"{outputs}x1")
-        self.mix, self.spread = (
-            nn.Sequential(GaugeLinear(t(f"{n * inputs}x0"), scalars), FieldNorm(scalars), nn.ReLU()) for n in (4, 1)
-        )
-        seen = t(f"{inputs}x1 + {inputs}x1 + {outputs}x1")
-        self.turn = nn.Sequential(GaugeLinear(seen, vectors), FieldNorm(vectors), NormNonlinearity(vectors))
+        self.mix, self.spread = (_Map(t(f"{n * inputs}x0"), scalars, nn.ReLU()) for n in (4, 1))
+        self.vectors = vectors  # nothing would read those of the last layer
+        if vectors:
+            self.of_div, self.of_curl = Gradient(t(f"{inputs}x0")), Curl(t(f"{inputs}x0"))
+            self.gradient = Gradient(scalars)
+            seen, turned = t(f"{inputs}x1 + {inputs}x1 + {outputs}x1"), t(f"{outputs}x1")
+            self.turn = _Map(seen, turned, NormNonlinearity(turned))
 
     def forward(self, x: Tensor, v: Tensor, graph: GraphLike) -> tuple[Tensor, Tensor]:
         unit = _radius(x, graph)
         div, curl = unit * self.div(v, graph), unit * self.curl(v, graph)
+        seen = torch.cat([x, div, curl, to_scalars(v, self.div.in_type)], -1)
+        x = self.mix(seen, graph) + _largest(self.spread(x, graph), graph)
+        if not self.vectors:
+            return x, v
         hodge = -unit * (self.of_div(div, graph) + self.of_curl(curl, graph))
-        x = self.mix(torch.cat([x, div, curl, to_scalars(v, self.div.in_type)], -1)) + _largest(self.spread(x), graph)
-        return x, self.turn(torch.cat([v, hodge, unit * self.gradient(x, graph)], -1))
+        return x, self.turn(torch.cat([v, hodge, unit * self.gradient(x, graph)], -1), graph)
+
+
+class _Map(nn.Module):
+    """A linear map, a norm, a nonlinearity."""
+
+    def __init__(self, in_type: FieldType, out_type: FieldType, act: nn.Module) -> None:
+        super().__init__()
+        self.linear, self.norm, self.act = GaugeLinear(in_type, out_type), FieldNorm(out_type, "graph"), act
+
+    def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
+        return self.act(self.norm(self.linear(x), graph))
 
 
 def _radius(x: Tensor, graph: GraphLike) -> Tensor:

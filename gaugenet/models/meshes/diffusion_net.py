@@ -106,9 +106,11 @@ class _GradientProducts(nn.Module):
 
     def __init__(self, width: int, rotations: bool) -> None:
         super().__init__()
-        for name in ("A_re", "A_im") if rotations else ("A",):
-            self.add_module(name, nn.Linear(width, width, bias=False))
         self.rotations = rotations
+        if rotations:
+            self.A_re, self.A_im = (nn.Linear(width, width, bias=False) for _ in range(2))
+        else:
+            self.A = nn.Linear(width, width, bias=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
         x, y = vectors.chunk(2, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -42,7 +43,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         check_field_types(self, type=type)
         super().__init__()
         if type.group.dim != 2:
-            raise ValueError(f"{self._name} is for surfaces, over groups of the plane, got {type.group}")
+            raise ValueError(f"{self._name} is for surfaces: it expected a type over a group of the plane, got {type!r}")
         self.in_type = self.out_type = type
         self.unit = check_choice(self, "unit", unit, UNITS)
         self.corners = ConePoints(type)
@@ -71,7 +72,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         """Of the Laplacian of one graph what the layer keeps; on the device of the graph."""
         raise NotImplementedError
 
-    def _on_rows(self, y: Tensor, part: Any, block: int, copies: int) -> Tensor:
+    def _on_rows(self, block: int, y: Tensor, part: Any, copies: int) -> Tensor:
         """The map of one graph: (R, copies mul) -> (R, copies mul), the components of a node one after the other."""
         raise NotImplementedError
 
@@ -79,7 +80,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         """What the layer reads of a graph, which keeps it: made once for every irrep, in seconds for large graphs."""
         with no_autocast(graph.transport):
             parts = [
-                kept_plan(graph, (*self._key(graph), irrep), SOURCES, lambda irrep=irrep: self._make_all(graph, irrep))
+                kept_plan(graph, (*self._key(graph), irrep), SOURCES, partial(self._make_all, graph, irrep))
                 for irrep in self.irreps
             ]
         return LaplacianPlan(tuple(parts), self.corners.plan(graph))
@@ -102,7 +103,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
             for index, name in self.members[b]:
                 matrix = self.constant(name, x) if name else None
                 part = field if matrix is None else matrix.T @ field
-                part = _each_graph(part, plan.irreps[index], lambda y, own, copies, b=b: self._on_rows(y, own, b, copies))
+                part = _each_graph(part, plan.irreps[index], partial(self._on_rows, b))
                 found.append(part if matrix is None else matrix @ part)
             blocks.append(sum(found[1:], found[0]))
         return self.corners.apply_plan(self.in_type.join(blocks), plan.cone)

@@ -73,7 +73,7 @@ class FieldDiffusion(LaplacianLayer):
     def _make(self, matrix: Any, mass: Any, irrep: Representation, graph: GraphLike) -> Basis | System:
         return eigenbasis(matrix, mass, irrep, self.pairs, graph.log) if self.method == "spectral" else system(matrix, mass)
 
-    def _on_rows(self, y: Tensor, part: Basis | System, block: int, copies: int) -> Tensor:
+    def _on_rows(self, block: int, y: Tensor, part: Basis | System, copies: int) -> Tensor:
         time = self.diffusion_time.split(self.copies)[block].abs().repeat(copies)
         n, mass = y.shape[0] // part.nodes, part.mass
         if self.unit == "area":

@@ -38,6 +38,8 @@ _LEAST_MASS = 1e-8
 _MORE = 8
 # A relative gap of the eigenvalues that is wide enough.
 _GAP = 1e-2
+# Closer eigenvalues count as equal.
+_EQUAL = 1e-6
 # Convergence of the eigenpairs: what is left out depends on the frames as much as this.
 _TOLERANCE = 1e-13
 
@@ -104,7 +106,8 @@ def eigenbasis(matrix: sparse.csr_matrix, mass: np.ndarray, rep: Representation,
     n = matrix.shape[0] // len(mass)
     wanted = min(pairs * rep.dim if n == rep.dim else pairs, matrix.shape[0])
     values, vectors = eigenpairs(matrix, mass.repeat(n), wanted + _MORE, constant=rep.is_trivial, tolerance=_TOLERANCE)
-    kept = _cut(values, wanted)
+    # Over reflections a complex pair is two real ones: the same place in either form.
+    kept = _cut(values, wanted, max(_MORE, pairs // 10) * (rep.dim if n == rep.dim else 1))
     values, vectors = values[:kept], vectors[:, :kept]
     if np.iscomplexobj(vectors):  # phi and i phi
         both = np.stack([vectors, 1j * vectors], -1).reshape(len(mass), -1)
@@ -130,13 +133,17 @@ def system(matrix: sparse.csr_matrix, mass: np.ndarray, shift: float | None = No
     return System(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (*whole, *rows, order, *factor[1:])))
 
 
-def _cut(values: np.ndarray, wanted: int) -> int:
-    """Where to cut ascending values: at the last wide gap among the last tenth before ``wanted``, or the widest."""
+def _cut(values: np.ndarray, wanted: int, window: int) -> int:
+    """Where to cut ascending values: at the last wide gap in a window before ``wanted``, or the widest."""
     if len(values) <= wanted:
         return len(values)
-    first = max(1, wanted - max(_MORE, wanted // 10))
-    gap = values[first : wanted + 1] / np.maximum(values[first - 1 : wanted], 1e-300) - 1
-    return first + int(np.flatnonzero(gap >= min(gap.max(), _GAP))[-1])
+    gap = values[1:] / np.maximum(values[:-1], 1e-300) - 1  # gap[k - 1] before the value k
+    near = gap[max(0, wanted - window) : wanted].max()
+    if near > _EQUAL:
+        return 1 + int(np.flatnonzero(gap[:wanted] >= min(near, _GAP))[-1])
+    # A cluster that fills the window: before it, or the whole of it where it is the first.
+    wide = np.flatnonzero(gap > _EQUAL) + 1
+    return int(max(wide[wide <= wanted], default=min(wide, default=len(values))))
 
 
 def _sizes(graph: GraphLike, count: int) -> np.ndarray:
@@ -153,6 +160,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 def _mass(graph: GraphLike) -> np.ndarray:
     """(N,) the areas: a third of the faces', whose cotangents L has, else those of the graph, else those in the weights."""
     count, area, mesh = len(graph.radius), getattr(graph, "area", None), _faces(graph)
+    mass: np.ndarray
     if mesh is not None:
         points, faces = mesh
         sides = points[faces[:, 1:]] - points[faces[:, :1]]
@@ -162,7 +170,8 @@ def _mass(graph: GraphLike) -> np.ndarray:
     else:
         source, target = _array(graph.edge_index)
         disc = np.pi * _array(graph.radius)[target] ** 2
-        mass = np.bincount(source, _array(graph.weight) * disc, count) / np.maximum(np.bincount(source, minlength=count), 1)
+        mass = np.bincount(source, _array(graph.weight) * disc, count)
+        mass = mass / np.maximum(np.bincount(source, minlength=count), 1)
     return np.maximum(mass, _LEAST_MASS * mass.mean())
 
 

@@ -60,7 +60,7 @@ class PoissonSolve(LaplacianLayer):
         factorise = graph.transport.device.type == "cpu"
         return system(matrix, mass, self.shift * self._scale(mass.sum()) if factorise else None)
 
-    def _on_rows(self, y: Tensor, part: System, block: int, copies: int) -> Tensor:
+    def _on_rows(self, block: int, y: Tensor, part: System, copies: int) -> Tensor:
         scale = self._scale(part.area)
         shift = torch.full_like(y[0], self.shift) * scale
         f = part.mass.to(y.dtype)[:, None] * y * scale

@@ -136,7 +136,7 @@ def _matrix(system: System) -> Tensor:
 
 def _by_factor(f: Tensor, system: System) -> Tensor:
     order, nodes = system.order, system.order.shape[0]
-    x = f.double().view(nodes, -1)[order]
+    x = f.double().reshape(nodes, -1)[order]
     loop = solve_real if system.factor.shape[1] == 1 else solve_complex
     loop(*(np.asarray(t) for t in (system.colptr, system.row, system.factor, system.pivot, x)))
     out = torch.empty_like(x)
