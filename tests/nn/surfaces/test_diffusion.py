@@ -39,7 +39,8 @@ def heat_error(level: int, order: int, method: str) -> float:
     graph, field = sphere_case(level, order)
     f = field(torch.ones_like)
     decay = (lambda e: torch.exp(-0.05 * e)) if method == "spectral" else (lambda e: 1 / (1 + 0.05 * e))
-    out = diffusion(t(f"1x{order}"), 0.05, method, pairs=60)(f, graph)
+    with torch.no_grad():
+        out = diffusion(t(f"1x{order}"), 0.05, method, pairs=60)(f, graph)
     return float((out - field(decay)).norm() / field(decay).norm())
 
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from gaugenet import FieldType, geometry, groups, nn
-from gaugenet.nn.surfaces.laplacian import connection_laplacians, system
-from gaugenet.ops.systems.solve import solve
+from gaugenet.nn.surfaces.laplacian import connection_laplacians
 from gaugenet.spectral.small_d import small_d
 from gaugenet.testing import equivariance_error
 from tests.helpers.harmonics import sphere_case
@@ -101,38 +100,3 @@ def test_gradients():
     x = type.randn(graph.num_nodes, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: layer(x, graph), x)
     assert torch.autograd.gradgradcheck(lambda x: layer(x, graph).square(), x)
-
-
-@pytest.mark.parametrize("order", [0, 1])
-def test_conjugate_gradients_and_the_factor_agree(order):
-    """What other devices do."""
-    graph = geometry.icosphere(2, rings=1).to_graph()
-    ((matrix, mass),) = connection_laplacians(graph, SO2.irrep(order))
-    own = system(matrix, mass, 0.7)
-    f = torch.randn(len(own.mass), 3, dtype=torch.float64)
-    shift, time = torch.full((3,), 0.7, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
-    assert torch.allclose(solve(f, shift, time, own, True), solve(f, shift, time, own), rtol=0, atol=1e-12)
-    single = solve(f.float(), shift.float(), time.float(), own)
-    assert single.dtype == torch.float32 and torch.allclose(single.double(), solve(f, shift, time, own), rtol=1e-4, atol=1e-5)
-    assert torch.equal(solve(torch.zeros_like(f), shift, time, own), torch.zeros_like(f))
-
-
-def test_conjugate_gradients_that_do_not_converge_say_so(monkeypatch):
-    from gaugenet.ops.systems import solve as module
-
-    graph = geometry.icosphere(2, rings=1).to_graph()
-    ((matrix, mass),) = connection_laplacians(graph, SO2.irrep(0))
-    own, one = system(matrix, mass), torch.ones(1, dtype=torch.float64)
-    monkeypatch.setattr(module, "_MOST_STEPS", 3)
-    with pytest.raises(RuntimeError, match="have not converged in 3 steps"):
-        solve(torch.randn(len(mass), 1, dtype=torch.float64), 1e-9 * one, one, own)
-
-
-def test_gradients_to_shift_and_time():
-    graph = geometry.icosphere(1, rings=1).to_graph()
-    ((matrix, mass),) = connection_laplacians(graph, SO2.irrep(1))
-    own = system(matrix, mass)
-    f = torch.randn(len(own.mass), 2, dtype=torch.float64, requires_grad=True)
-    shift, time = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.5, 1.0], [0.1, 2.0]))
-    assert torch.autograd.gradcheck(lambda *a: solve(*a, own), (f, shift, time))
-    assert torch.autograd.gradgradcheck(lambda *a: solve(*a, own), (f, shift, time))
