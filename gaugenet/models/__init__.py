@@ -5,8 +5,7 @@ from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .lie import LieConvNet
-from .meshes import GCNN, GEMCNN, HSN, MDGCNN, FieldConvNet, GeodesicCNN
-from .meshes import DeltaNet, DiffusionNet, PoissonNet
+from .meshes import GCNN, GEMCNN, HSN, MDGCNN, DeltaNet, DiffusionNet, FieldConvNet, GeodesicCNN, PoissonNet
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,

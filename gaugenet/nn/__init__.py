@@ -37,9 +37,9 @@ from .grid.scale import ScaleConv
 from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
 from .surfaces.attention import GaugeAttention
+from .surfaces.diffusion import FieldDiffusion
 from .surfaces.field_conv import FieldConv
 from .surfaces.harmonic_conv import HarmonicSurfaceConv
-from .surfaces.diffusion import FieldDiffusion
 from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
 from .surfaces.poisson import PoissonSolve
 

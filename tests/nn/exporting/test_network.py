@@ -127,9 +127,7 @@ NOT_FOR_IMAGES = {
     "AngularMaxPool", "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FieldConv",
     "FrechetDistances", "FrechetMean", "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient",
     "HarmonicSurfaceConv", "Laplacian", "LatticeConv", "LatticePool", "ResidualBlock", "TensorProduct",
-    "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FieldDiffusion", "FrechetDistances",
-    "FrechetMean", "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient", "Laplacian", "LatticeConv",
-    "LatticePool", "PoissonSolve", "ResidualBlock", "TensorProduct",
+    "FieldDiffusion", "PoissonSolve",
 }  # fmt: skip
 
 
