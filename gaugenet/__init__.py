@@ -24,6 +24,7 @@ _SUBMODULES = (
     "nn",
     "ops",
     "pipeline",
+    "sparse",
     "spectral",
     "testing",
     "viz",

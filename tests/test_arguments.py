@@ -139,6 +139,25 @@ CASES = {
     nn.AngularMaxPool: ({"type": FieldType(SO2, "2x0")}, {"type": (*TYPES, IRREPS), "order": ORDERS, "activation": NAMES}),
     kernels.HarmonicRings: ({}, {"rings": COUNTS, "quadrature": (-1, "3", 9)}),
     kernels.LinearRings: ({"num": 2}, {"num": COUNTS}),
+    nn.FieldDiffusion: (
+        {"type": IRREPS},
+        {"type": (*TYPES, FieldType(groups.SO3(), "1x0")), "method": NAMES, "pairs": COUNTS, "unit": NAMES},
+    ),
+    nn.PoissonSolve: ({"type": IRREPS}, {"type": TYPES, "shift": (0.0, *NUMBERS), "unit": NAMES}),
+    models.DiffusionNet: (
+        {"in_channels": 2, "out_channels": 3, "width": 4, "blocks": 1},
+        {"in_channels": COUNTS, "out_channels": COUNTS, "width": COUNTS, "blocks": COUNTS, "hidden": SEQUENCES}
+        | {"dropout": SHARES, "method": NAMES, "pairs": COUNTS, "pool": NAMES},
+    ),
+    models.PoissonNet: (
+        {"in_channels": 2, "out_channels": 3, "width": 4, "blocks": 1},
+        {"in_channels": COUNTS, "out_channels": COUNTS, "width": COUNTS, "blocks": COUNTS, "hidden": SEQUENCES}
+        | {"dropout": SHARES, "shift": (0.0, *NUMBERS), "pool": NAMES},
+    ),
+    models.DeltaNet: (
+        {"in_channels": 2, "out_channels": 3, "channels": (4,)},
+        {"in_channels": COUNTS, "out_channels": COUNTS, "channels": SEQUENCES, "dropout": SHARES, "pool": NAMES},
+    ),
     kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
     nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
     nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from ..ops import EdgePlan, PlanCache
+from ..ops import EdgePlan, GraphParts, PlanCache
 from ..ops.plan_cache import join_plans, split_plan
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class PlannedLayer(Protocol):
     def plan(self, graph: Any) -> Any: ...
 
 
-def joined(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...]) -> EdgePlan | None:
+def joined(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...]) -> EdgePlan | GraphParts | None:
     """The plan of a batch from those of its graphs, if all have one, of the numbers that the batch has."""
     caches = _caches(graph)
     if caches is None:
@@ -34,7 +34,7 @@ def joined(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...])
     plans = []
     for i, cache in enumerate(caches):
         found = cache.level(level)
-        if key not in found or not isinstance(found[key], EdgePlan):
+        if key not in found or not isinstance(found[key], EdgePlan | GraphParts):
             return None
         parts = _part(graph, level, names, i)
         if parts is None or not all(_same(found.sources(key).get(name), parts[name]) for name in names):
@@ -46,14 +46,15 @@ def joined(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...])
 def share(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
     """Give the graphs of a batch, where they are still there and unchanged, their parts of its plan."""
     caches = _caches(graph)
-    if caches is None or not isinstance(plan, EdgePlan):
+    if caches is None or not isinstance(plan, EdgePlan | GraphParts):
         return
     slices = graph._slice_dict
     suffix = f"_{level}" if level else ""
-    sizes = slices[f"radius{suffix}"].diff().tolist()
-    others = slices[f"radius_{level + 1}"].diff().tolist() if "cluster" in names else sizes
-    # Pooling leads to the coarser level, or from it.
-    rows, sources = (sizes if side.rowptr.numel() - 1 == sum(sizes) else others for side in (plan.forward, plan.backward))
+    rows = sources = sizes = slices[f"radius{suffix}"].diff().tolist()
+    if isinstance(plan, EdgePlan) and "cluster" in names:
+        # Pooling leads to the coarser level, or from it.
+        others = slices[f"radius_{level + 1}"].diff().tolist()
+        rows, sources = (sizes if side.rowptr.numel() - 1 == sum(sizes) else others for side in (plan.forward, plan.backward))
     parts = split_plan(plan, rows, sources)
     for i, (cache, part) in enumerate(zip(caches, parts or [])):
         owner, numbers = cache.owner, _part(graph, level, names, i)

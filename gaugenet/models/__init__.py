@@ -5,7 +5,7 @@ from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .lie import LieConvNet
-from .meshes import GCNN, GEMCNN, HSN, MDGCNN, FieldConvNet, GeodesicCNN
+from .meshes import GCNN, GEMCNN, HSN, MDGCNN, DeltaNet, DiffusionNet, FieldConvNet, GeodesicCNN, PoissonNet
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,
@@ -32,6 +32,8 @@ __all__ = [
     "ClebschGordanNet",
     "CubeNet",
     "DeepSphere",
+    "DeltaNet",
+    "DiffusionNet",
     "EncoderOptions",
     "FieldConvNet",
     "GaugeClassifier",
@@ -48,6 +50,7 @@ __all__ = [
     "MeshUNet",
     "MobiusCNN",
     "PlanarCNN",
+    "PoissonNet",
     "ScaleConv",
     "Scattering",
     "SphericalCNN",

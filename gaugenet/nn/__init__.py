@@ -37,9 +37,11 @@ from .grid.scale import ScaleConv
 from .grid.scattering import Scattering
 from .grid.transpose import GridConvTranspose
 from .surfaces.attention import GaugeAttention
+from .surfaces.diffusion import FieldDiffusion
 from .surfaces.field_conv import FieldConv
 from .surfaces.harmonic_conv import HarmonicSurfaceConv
 from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
+from .surfaces.poisson import PoissonSolve
 
 __all__ = [
     "AngularMaxPool",
@@ -53,6 +55,7 @@ __all__ = [
     "EdgeFrameConv",
     "FieldBias",
     "FieldConv",
+    "FieldDiffusion",
     "FieldDropout",
     "FieldNorm",
     "FrechetDistances",
@@ -84,6 +87,7 @@ __all__ = [
     "MagnitudeNonlinearity",
     "NormNonlinearity",
     "OnGrid",
+    "PoissonSolve",
     "PolynomialNonlinearity",
     "PositiveDefinite",
     "RegularNonlinearity",

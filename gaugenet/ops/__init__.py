@@ -5,7 +5,7 @@ from .carrying import Carrier, carried_products, carry_sum
 from .convolve import Kernel, gauge_convolve
 from .mixing import Layout, make_layout
 from .plan import EdgeList, EdgePlan, completed_plan, make_plan, make_sum_plan, scaled_plan
-from .plan_cache import LevelPlans, PlanCache, kept_plan
+from .plan_cache import GraphParts, LevelPlans, PlanCache, kept_plan
 from .rows import map_rows
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Carrier",
     "EdgeList",
     "EdgePlan",
+    "GraphParts",
     "Kernel",
     "Layout",
     "LevelPlans",

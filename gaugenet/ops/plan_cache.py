@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Hashable, Iterator
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -150,8 +150,16 @@ def kept_plan(graph: Any, key: Hashable | None, names: tuple[str, ...], make: Ca
     return plan
 
 
-def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
+class GraphParts(NamedTuple):
+    """A plan of a batch that is one plan after the other of its graphs, such as their eigenpairs."""
+
+    parts: tuple[Any, ...]
+
+
+def join_plans(plans: list[Any]) -> EdgePlan | GraphParts | None:
     """The plan of graphs side by side; None when that is more than their edges (cone points)."""
+    if all(isinstance(plan, GraphParts) for plan in plans):
+        return GraphParts(tuple(part for plan in plans for part in plan.parts))
     if any(plan.cone is not None for plan in plans):
         return None
     forth, back = [plan.forward for plan in plans], [plan.backward for plan in plans]
@@ -160,12 +168,14 @@ def join_plans(plans: list[EdgePlan]) -> EdgePlan | None:
     return EdgePlan(forward, backward, identity=all(plan.identity for plan in plans), turned=forward.table)
 
 
-def split_plan(plan: EdgePlan, rows: list[int], sources: list[int]) -> list[EdgePlan] | None:
+def split_plan(plan: EdgePlan | GraphParts, rows: list[int], sources: list[int]) -> list[Any] | None:
     """The plans of the parts of a batch, the inverse of :func:`join_plans`; None where it cannot be taken apart.
 
     Args:
         rows: number of nodes of each part that edges lead to, sources: that they come from.
     """
+    if isinstance(plan, GraphParts):
+        return [GraphParts((part,)) for part in plan.parts]
     if plan.cone is not None:
         return None
     sides = zip(_split(plan.forward, rows, sources), _split(plan.backward, sources, rows))

@@ -39,6 +39,8 @@ OTHERS = {
     "dropout": (0.5,), "effective_size": (5,),
     "edge_frames": (True,),
     "embedding": (FieldType(_SO3, "2x0"),), "eps": (0.3, 0.01), "fields": ("regular", "1x0 + 1xregular"), "gate": ("tanh",),
+    "gradient_features": (False,), "gradient_rotations": (False,), "method": ("implicit", "spectral"), "pairs": (7,),
+    "shift": (0.5,), "unit": ("length",), "width": (5,),
     "heads": (1,), "key_type": (FieldType(groups.SO2(), "1x0"), FieldType(groups.Cyclic(6), "1x0")),
     "value_type": (FieldType(groups.SO2(), "2x0"), FieldType(groups.Cyclic(6), "1x0")),
     "group": (groups.Dihedral(4),), "group_pool": ("mean",), "groups": (2,),

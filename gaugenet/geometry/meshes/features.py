@@ -13,10 +13,11 @@ from types import MappingProxyType
 import numpy as np
 
 from ...errors import GeometryError
+from ...sparse.eigenpairs import connected_parts
 from ..local_geometry import Feature
 from ..triangles.angles import edge_lengths, face_areas
 from .curvature import check_oriented, max_normals, second_fundamental_form
-from .laplacian import connected_parts, eigenpairs, mesh_laplacian
+from .laplacian import eigenpairs, mesh_laplacian
 
 # Relative distance below which eigenvalues count as one.
 _SAME_EIGENVALUE = 1e-6

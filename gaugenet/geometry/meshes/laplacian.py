@@ -6,19 +6,12 @@ dimensionless; the mass is an area; so the eigenvalues of :math:`L \\phi = \\lam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import scipy.sparse as sparse
 
 from ...errors import GeometryError
+from ...sparse.eigenpairs import eigenpairs as sparse_eigenpairs
 from ..triangles.angles import edge_lengths, face_areas
-from .lanczos import block_lanczos
-
-# Below this many vertices a dense solve is faster than ARPACK and has no limit on the number of pairs.
-_DENSE_VERTICES = 300
-# Below, ARPACK is as fast as the block method; above, the basis of the latter takes gigabytes.
-_BLOCK_VERTICES = (5_000, 200_000)
 
 
 def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sparse.csc_matrix, np.ndarray]:
@@ -141,86 +134,7 @@ def eigenpairs(laplacian: sparse.spmatrix, mass: np.ndarray, count: int) -> tupl
     bad = np.flatnonzero(~(mass > 0))
     if bad.size:
         raise GeometryError(f"vertex {bad[0]} has no area: remove unreferenced vertices before computing eigenpairs")
-    values, vectors = [], []
-    for nodes, part in connected_parts(laplacian):
-        lam, phi = _connected_eigenpairs(part, mass[nodes], min(count, len(nodes)))
-        values.append(lam)
-        vectors.append((nodes, phi))
-    pairs = [(c, k) for c, lam in enumerate(values) for k in range(len(lam))]
-    pairs = sorted(pairs, key=lambda pair: values[pair[0]][pair[1]])[:count]
-    merged = np.zeros((len(mass), len(pairs)))
-    for column, (c, k) in enumerate(pairs):
-        merged[vectors[c][0], column] = vectors[c][1][:, k]
-    return np.array([values[c][k] for c, k in pairs]), merged
-
-
-def connected_parts(laplacian: sparse.spmatrix) -> Iterator[tuple[np.ndarray, sparse.csc_matrix]]:
-    """The nodes of every connected component, ascending, and its part of the Laplacian."""
-    laplacian = sparse.csc_matrix(laplacian)
-    number, label = sparse.csgraph.connected_components(laplacian, directed=False)
-    order = np.argsort(label, kind="stable")
-    for nodes in np.split(order, np.cumsum(np.bincount(label, minlength=number))[:-1]):
-        yield nodes, laplacian if number == 1 else laplacian[nodes][:, nodes]
-
-
-def _connected_eigenpairs(laplacian: sparse.csc_matrix, mass: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest pairs of one component, through the symmetric matrix M^-1/2 L M^-1/2."""
-    size = len(mass)
-    total = mass.sum()
-    scale = np.sqrt(total / mass)
-    # Times the area: a dimensionless problem whatever the unit of length.
-    symmetric = sparse.diags(scale) @ laplacian @ sparse.diags(scale)
-    if size <= _DENSE_VERTICES or count > size - 2:
-        from scipy.linalg import eigh
-
-        dense = symmetric.toarray()
-        values, vectors = eigh(0.5 * (dense + dense.T), subset_by_index=(0, count - 1))
-    else:
-        values, vectors = _shift_invert(symmetric.tocsc(), count)
-    values = np.maximum(values, 0) / total
-    # The first mode of a component is known: the constant.
-    values[0] = 0.0
-    vectors[:, 0] = 1 / scale
-    return values, vectors * (scale / np.sqrt(total))[:, None]
-
-
-def _shift_invert(symmetric: sparse.csc_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lanczos on (S - sigma)^-1 with a small negative sigma, which keeps the singular S factorisable."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    size = symmetric.shape[0]
-    sigma = -1e-2  # the first eigenvalues times the area are of the order of 10
-    shifted = symmetric - sigma * sparse.identity(size, format="csc")
-    solve, _ = _factorised(shifted.tocsc())
-    # ARPACK reads the factor and its basis once for every vector, not for every block.
-    found = block_lanczos(solve, size, count) if _BLOCK_VERTICES[0] <= size <= _BLOCK_VERTICES[1] else None
-    if found is not None:
-        return 1.0 / found[0] + sigma, found[1]
-    inverse = LinearOperator(symmetric.shape, matvec=solve, dtype=symmetric.dtype)
-    start = np.random.default_rng(0).standard_normal(size)
-    values, vectors = eigsh(symmetric, k=count, sigma=sigma, which="LM", OPinv=inverse, v0=start)
-    order = np.argsort(values)
-    return values[order], vectors[:, order]
-
-
-def _factorised(matrix: sparse.csc_matrix) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """x -> matrix^-1 x for a symmetric positive definite matrix, and the number of entries of its factor.
-
-    Minimum degree fills in a third less than COLAMD, but breaks ties by the numbers of the vertices, and on some fills
-    in 30 times more; so they are numbered along the surface first (Cuthill, McKee 1969).
-    """
-    from scipy.sparse.linalg import splu
-
-    order = sparse.csgraph.reverse_cuthill_mckee(matrix, symmetric_mode=True)
-    along = matrix[order][:, order].tocsc()
-    factor = splu(along, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-
-    def solve(x: np.ndarray) -> np.ndarray:
-        out = np.empty_like(x)
-        out[order] = factor.solve(x[order])
-        return out
-
-    return solve, factor.L.nnz
+    return sparse_eigenpairs(laplacian, mass, count, constant=True)
 
 
 def shape_dna(vertices: np.ndarray, faces: np.ndarray, count: int = 50, method: str = "robust") -> np.ndarray:

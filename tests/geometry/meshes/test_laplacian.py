@@ -8,9 +8,9 @@ import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
 
 from gaugenet.errors import GeometryError
-from gaugenet.geometry.meshes import laplacian as laplacian_module
 from gaugenet.geometry.meshes.features import heat_kernel_signature
 from gaugenet.geometry.meshes.laplacian import cotangent_laplacian, eigenpairs, mesh_laplacian, robust_laplacian, shape_dna
+from gaugenet.sparse.factors import Factorised
 from tests.helpers.corpus import joined, moebius, plate, sphere, tetrahedron, torus
 from tests.helpers.meshes import bumpy
 
@@ -75,11 +75,11 @@ def test_spectrum_of_the_sphere(scale):
 
 
 def test_dense_and_sparse_solvers_agree(monkeypatch):
-    from gaugenet.geometry.meshes import laplacian
+    from gaugenet.sparse import eigenpairs as module
 
     matrix, mass = mesh_laplacian(*torus(24, 16))  # 384 vertices: sparse
     values, _ = eigenpairs(matrix, mass, 30)
-    monkeypatch.setattr(laplacian, "_DENSE_VERTICES", 1000)
+    monkeypatch.setattr(module, "_DENSE_ROWS", 1000)
     np.testing.assert_allclose(eigenpairs(matrix, mass, 30)[0], values, rtol=1e-9, atol=1e-9)
 
 
@@ -177,8 +177,8 @@ def test_the_factor_is_small_in_every_numbering(mesh):
     for order in (np.arange(len(v)), rng.permutation(len(v)), np.argsort(v[:, 0]), np.argsort(-v[:, 2], kind="stable")):
         matrix, mass = mesh_laplacian(v[order], np.argsort(order)[f])
         shifted = (matrix + 1e-3 * sparse.diags(mass)).tocsc()
-        solve, entries = laplacian_module._factorised(shifted)
+        factorised = Factorised(shifted)
         options = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
-        assert entries < splu(shifted, permc_spec="COLAMD", **options).L.nnz
+        assert factorised.entries < splu(shifted, permc_spec="COLAMD", **options).L.nnz
         x = rng.standard_normal(len(v))
-        assert np.allclose(solve(shifted @ x), x, rtol=0, atol=1e-8)
+        assert np.allclose(factorised.solve(shifted @ x), x, rtol=0, atol=1e-8)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gaugenet import FieldType, GaugeGraph, geometry, groups, kernels, nn
+from gaugenet.spectral.harmonics import tangent_harmonics
 from gaugenet.testing import equivariance_error
 from tests.helpers.meshes import torus
 from tests.helpers.networks import randomise
@@ -168,3 +169,33 @@ def test_operators_share_a_plan_and_refuse():
         nn.Gradient(FieldType(groups.SO3(), "1x0"))
     with pytest.raises(ValueError, match="expected log maps of 2 coordinates"):
         gradient(torch.zeros(27, 1, dtype=torch.float64), geometry.grid((3, 3, 3), 3).to_graph())
+
+
+def harmonic_errors(count: int, degree: int = 3) -> dict[str, float]:
+    """On harmonics of degree 3 and every spin, which are exact fields of every order; at the points of a Fibonacci sphere."""
+    points = geometry.fibonacci_points(count)
+    graph = geometry.sphere(points).to_graph()
+    fields = [
+        tangent_harmonics(points, degree, s, graph.frame.numpy())[:, degree * degree + 2].reshape(count, -1) for s in range(4)
+    ]
+    pairs: dict[str, tuple] = {}
+    for s, field in enumerate(fields[:-1]):
+        step = ((degree - s) * (degree + s + 1)) ** 0.5
+        pairs[f"gradient of {s}"] = nn.Gradient(t(f"1x{s}")), field, step * (0.5 if s else 1) * fields[s + 1]
+        pairs[f"divergence of {s + 1}"] = nn.Divergence(t(f"1x{s + 1}")), fields[s + 1], -step * field
+    turned = torch.stack([-fields[1][:, 1], fields[1][:, 0]], 1)
+    root = (degree * (degree + 1)) ** 0.5
+    pairs["curl of 0"] = nn.Curl(t("1x0")), fields[0], root * turned
+    pairs["curl of 1"] = nn.Curl(t("1x1")), turned, -root * fields[0]
+    for s, field in enumerate(fields):
+        pairs[f"Laplacian of {s}"] = nn.Laplacian(t(f"1x{s}")), field, -(degree * (degree + 1) - s * s) * field
+    return {name: float((layer(x, graph) - y).norm() / y.norm()) for name, (layer, x, y) in pairs.items()}
+
+
+def test_order_of_convergence_for_every_order_of_the_field():
+    """First derivatives third order, the Laplacian second, of fields of orders 0 to 3."""
+    coarse, fine = harmonic_errors(500), harmonic_errors(2000)
+    for name in coarse:
+        rate = np.log2(coarse[name] / fine[name])
+        assert rate > (1.85 if "Laplacian" in name else 2.9), (name, rate)
+        assert fine[name] < (0.05 if "Laplacian" in name else 1e-3), (name, fine)

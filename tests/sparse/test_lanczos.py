@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaugenet.geometry.meshes import laplacian as module
 from gaugenet.geometry.meshes.features import heat_kernel_signature
-from gaugenet.geometry.meshes.lanczos import block_lanczos
 from gaugenet.geometry.meshes.laplacian import eigenpairs, mesh_laplacian
+from gaugenet.sparse import eigenpairs as module
+from gaugenet.sparse.lanczos import block_lanczos
 from tests.helpers.corpus import sphere, torus
 from tests.helpers.meshes import bumpy
 
@@ -41,11 +41,11 @@ def test_the_same_pairs_as_arpack(mesh, monkeypatch):
         return called[-1]
 
     monkeypatch.setattr(module, "block_lanczos", counted)
-    monkeypatch.setattr(module, "_BLOCK_VERTICES", (0, 10**6))
+    monkeypatch.setattr(module, "_BLOCK_ROWS", (0, 10**6))
     values, _ = eigenpairs(matrix, mass, 80)
     signature = heat_kernel_signature(*mesh).values
     assert len(called) == 2 and all(found is not None for found in called)
-    monkeypatch.setattr(module, "_BLOCK_VERTICES", (10**6, 0))
+    monkeypatch.setattr(module, "_BLOCK_ROWS", (10**6, 0))
     assert np.allclose(values, eigenpairs(matrix, mass, 80)[0], rtol=1e-9, atol=1e-9)
     assert np.allclose(signature, heat_kernel_signature(*mesh).values, rtol=1e-6)
     assert len(called) == 2
