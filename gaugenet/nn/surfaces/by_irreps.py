@@ -39,6 +39,9 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
     Fields of other representations are decomposed into irreps at every node; that commutes with the transporters.
     """
 
+    #: for :class:`gaugenet.nn.KernelTables`
+    sees_everything = True
+
     def __init__(self, type: FieldType, unit: str) -> None:
         check_field_types(self, type=type)
         super().__init__()

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Batch
 
 from gaugenet import FieldType, groups, kernels, models
-from gaugenet.nn import GaugeConv, KernelTables
+from gaugenet.nn import FieldDiffusion, GaugeConv, KernelTables, PoissonSolve
 from gaugenet.testing import equivariance_error
 from tests.helpers.graphs import two_level_graph
 
@@ -28,6 +28,18 @@ def test_tables_of_another_layer_are_not_taken():
     KernelTables(GaugeConv(IN, IN, radial=3))(graph)
     conv = GaugeConv(IN, IN, radial=2)
     assert conv.plan(graph).forward.table.shape[1] == 2 * 5
+
+
+def test_eigenpairs_and_factors_are_made_before(monkeypatch):
+    """Of layers that see the whole surface, which then make nothing."""
+    net = torch.nn.ModuleList([FieldDiffusion(IN, pairs=10), PoissonSolve(IN), GaugeConv(IN, IN)]).double()
+    graph = KernelTables(net)(two_level_graph())
+    assert len(graph.plans) == 6 and len(graph.level(1).plans) == 1  # two irreps each, the convolution, the cone points
+    for layer in list(net)[:2]:
+        monkeypatch.setattr(layer, "_make", None)
+        assert layer(torch.randn(graph.num_nodes, IN.dim, dtype=torch.float64), graph).isfinite().all()
+    only = KernelTables(models.DiffusionNet(2, 2, width=4, pairs=10))(two_level_graph())
+    assert len(only.plans) == 2
 
 
 def test_tables_go_with_the_frames():
