@@ -17,7 +17,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 COMPILING = "gaugenet: compiling once (about half a minute; `gaugenet warmup` does it beforehand)"
 
-_EPILOG = "exit status: 0 all well, 1 a mesh failed, 2 wrong usage, 130 interrupted"
+_EPILOG = "exit status: 0 all well, 1 a mesh or a proof failed, 2 wrong usage, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,6 +148,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--channels", type=_number(int, 1), default=4, help="copies of every order (default 4)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
     sub.add_argument("--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10)")
+
+    text = "put a module of yours to the proof: frames, symmetries, numbering, batches, precision, remeshing"
+    sub = command("prove", "prove", text)
+    text = "a torch.nn.Module of (x, graph) in a script or module, or a function that makes one; trusted, since it is run"
+    sub.add_argument("model", metavar="SCRIPT.py:NAME", help=text)
+    text = "field type of the input, such as '3x0 + 2x1' (default: in_type of the module or of the script)"
+    sub.add_argument("--in-type", metavar="TYPE", help=text)
+    text = "of the output (default: out_type of the module or of the script; without one the output must not change)"
+    sub.add_argument("--out-type", metavar="TYPE", help=text)
+    text = "mesh file or record (default: graph in the script, or else a sphere of 162 nodes)"
+    sub.add_argument("--mesh", metavar="FILE", help=text)
+    _add_neighbourhood(sub, required=False)
+    sub.add_argument("--levels", type=_number(int, 0), default=1, metavar="N", help="number of coarser levels (default 1)")
+    text = "standard deviation of the random numbers added to all weights first (default 0.1; 0 tests them as they are)"
+    sub.add_argument("--stir", type=_number(float, 0), default=0.1, metavar="S", help=text)
+    sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
+    text = "largest error that passes (default 1e-10, in modules that cannot do float64 1e-4)"
+    sub.add_argument("--tolerance", type=_number(float, 0, open=True), help=text)
 
     text = "compile what preprocessing and layers need into the cache, so that later runs start at once"
     sub = command("warmup", "warmup", text)

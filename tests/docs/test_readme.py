@@ -36,7 +36,7 @@ def test_length_and_links():
         assert (README.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("command", ["preprocess", "view", "inspect", "check"])
+@pytest.mark.parametrize("command", ["preprocess", "view", "inspect", "check", "prove"])
 def test_commands_exist(command):
     from gaugenet.cli import _parser
 
