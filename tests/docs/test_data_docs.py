@@ -17,4 +17,5 @@ def test_page(tmp_path, monkeypatch, capsys):
     names: dict = {}
     for example in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
         exec(compile(example, "data.md", "exec"), names)
-    assert capsys.readouterr().out.startswith("['long', 'short']")
+    printed = capsys.readouterr().out
+    assert printed.startswith("['long', 'short']") and "confusion, a row for every true class" in printed
