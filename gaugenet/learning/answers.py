@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import torch
@@ -61,13 +62,12 @@ class Answer:
             GaugenetError: an answer about the whole mesh; another ending.
         """
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if self.values is None or self.at_nodes is None or self.geometry is None:
             raise GaugenetError(f"{path}: this answer is about the whole mesh, there is nothing at its vertices")
         kind = path.suffix.lower()
         names = _columns(self.kind, self.at_nodes)
         if kind == ".npy":
-            import io
-
             buffer = io.BytesIO()
             np.save(buffer, self.values)
             write_atomic(path, buffer.getvalue())
@@ -106,17 +106,18 @@ def answer(output: Tensor, graph: Any, geometry: LocalGeometry, task: Task, name
     return Answer(name, task.kind, values=values, geometry=geometry, at_nodes=found, on=task.on)
 
 
-def write_table(path: str | os.PathLike, answers: Sequence[Answer]) -> None:
-    """A .csv file with a row for every mesh."""
-    import io
-
+def write_table(path: str | os.PathLike | TextIO, answers: Sequence[Answer]) -> None:
+    """A .csv file, or text to a stream, with a row for every mesh."""
     rows = [a.row() for a in answers]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomic(path, text.getvalue().encode())
+    if isinstance(path, str | os.PathLike):
+        write_atomic(path, text.getvalue().encode())
+    else:
+        path.write(text.getvalue())
 
 
 def _on_input_faces(values: np.ndarray, geometry: LocalGeometry) -> np.ndarray:

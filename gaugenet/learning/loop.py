@@ -182,7 +182,8 @@ def prepared(model: Any, dataset: MeshDataset) -> MeshDataset:
     if preparation is None:
         raise ValueError(f"{type(model).__name__} needs a preparation: model.preparation = data.Preparation.fit(train)")
     task, own = preparation.task, dataset.task
-    if (task.kind, task.on, task.names) != (own.kind, own.on, own.names):
+    names = task.names == own.names or task.kind != "regress"  # labels and vectors may be in another column
+    if (task.kind, task.on) != (own.kind, own.on) or not names:
         raise ValueError(f"a network for {task.kind} of {task.names} and a data set for {own.kind} of {own.names}")
     strangers = [name for name in own.classes if name not in task.classes]
     if strangers:

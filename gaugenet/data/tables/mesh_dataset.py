@@ -66,8 +66,7 @@ class MeshDataset(Dataset):
             raise ValueError("a timeout needs worker processes: jobs >= 1")
         super().__init__(None, transform)
         self.rows, self.task, self.params = list(rows), task, params
-        #: columns of the table or arrays of the mesh files
-        self._sources = task.names
+        self._sources = task.sources or task.names
         self._folder = cache_folder() / "records" if records is None else Path(records)
         self._dtype, self._in_memory = dtype, in_memory
         self._graphs: dict[int, GaugeGraph] = {}
@@ -163,11 +162,11 @@ class MeshDataset(Dataset):
         task = self.task
         if task.kind == "classify":
             labels = sorted({_label(row, self._sources[0]) for row in self.rows}, key=_natural)
-            return Task(task.kind, task.names, tuple(labels))
+            return Task(task.kind, task.names, tuple(labels), sources=self._sources)
         if task.on == "graph":
             for row in self.rows:
                 self._numbers_of(row)
-            return task
+            return Task(task.kind, task.names, sources=self._sources)
         places, found = set(), set()
         for i in range(len(self.rows)):
             values, place = self._at_places(i, self.geometry(i))
@@ -178,7 +177,7 @@ class MeshDataset(Dataset):
             raise TableError(f"{task.names[0]}: some meshes have a row for every vertex, others for every face")
         classes = tuple(str(c) for c in sorted(found)) if task.kind == "segment" else ()
         width = task.names if task.kind != "regress" or len(task.names) > 1 else self._columns(task.names[0])
-        return Task(task.kind, width, classes, places.pop())
+        return Task(task.kind, width, classes, places.pop(), sources=self._sources)
 
     def _columns(self, name: str) -> tuple[str, ...]:
         values, _ = self._at_places(0, self.geometry(0))

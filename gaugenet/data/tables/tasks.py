@@ -33,8 +33,9 @@ class Task:
       likewise, NaN where unknown.
 
     Attributes:
-        kind: see above. names: columns of the table, or arrays of the mesh files. classes: their names, in order.
+        kind: see above. names: of the numbers. classes: their names, in order.
         on: "graph", "vertices" or "faces". mean, std: of the numbers, which the network gives in these units.
+        sources: columns of the table, or arrays of the mesh files; by default the names.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Task:
     on: str = "graph"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("Task", "kind", self.kind, KINDS)
