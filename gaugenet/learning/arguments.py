@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -66,6 +67,9 @@ def encode(value: Any, where: str) -> Any:
         return [encode(part, where) for part in value]
     if isinstance(value, Mapping):
         return {"$dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
+    if isinstance(value, functools.partial) and not value.args:
+        keywords = {name: encode(part, f"{where}.{name}") for name, part in value.keywords.items()}
+        return {"$partial": _name_of(value.func, where), "arguments": keywords}
     if isinstance(value, type) or inspect.isroutine(value):
         return {"$name": _name_of(value, where)}
     if dataclasses.is_dataclass(value):
@@ -102,6 +106,9 @@ def decode(value: Any) -> Any:
         return {decode(k): decode(v) for k, v in value["$dict"]}
     if "$name" in value:
         return _found(value["$name"])
+    if "$partial" in value:
+        keywords = {name: decode(part) for name, part in value["arguments"].items()}
+        return functools.partial(_found(value["$partial"]), **keywords)
     if "$object" in value:
         arguments = {name: decode(part) for name, part in value["arguments"].items()}
         return _found(value["$object"])(**arguments)
