@@ -19,6 +19,7 @@ ROOMS = {
     "nn": "Layers",
     "models": "Networks",
     "data": "Data",
+    "learning": "Learning",
     "spectral": "Spectral transforms",
     "testing": "Proofs",
     "metrics": "Metrics",

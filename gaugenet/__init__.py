@@ -19,6 +19,7 @@ _SUBMODULES = (
     "groups",
     "io",
     "kernels",
+    "learning",
     "metrics",
     "models",
     "nn",
@@ -29,7 +30,7 @@ _SUBMODULES = (
     "testing",
     "viz",
 )
-_NAMES = {"FieldType": "fields", "GaugeGraph": "data"}
+_NAMES = {"FieldType": "fields", "GaugeGraph": "data", "load": "learning"}
 
 __all__ = [*_SUBMODULES, *_NAMES, "__version__"]
 

@@ -88,6 +88,16 @@ def test_symmetries_are_noticed():
     assert linear.train().training and symmetry_error(linear, graph, identity, type, type) == 0 and linear.training
 
 
+def test_not_a_number_is_no_symmetry():
+    geom, type = geometry.icosahedron(1), FieldType(groups.Cyclic(6), "1x0")
+    moves = geometry.icosahedron_symmetries(geom)
+    found = symmetry_error(lambda_module(lambda x, graph: x / 0), geom.to_graph(), moves, type, type)
+    assert found != found
+    type = FieldType(groups.Cyclic(4), "1x0")
+    found = grid_symmetry_error(lambda_module(lambda x: x / 0), (5, 5), type, type)
+    assert found != found
+
+
 class Shifted(torch.nn.Module):
     """Symmetric about nothing: every pixel takes its right neighbour."""
 

@@ -17,7 +17,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 COMPILING = "gaugenet: compiling once (about half a minute; `gaugenet warmup` does it beforehand)"
 
-_EPILOG = "exit status: 0 all well, 1 a mesh failed, 2 wrong usage, 130 interrupted"
+_EPILOG = "exit status: 0 all well, 1 a mesh or a proof failed, 2 wrong usage, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,6 +149,70 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
     sub.add_argument("--tolerance", type=_number(float, 0, open=True), help="largest error that passes (default 1e-10)")
 
+    text = "put a module of yours to the proof: frames, symmetries, numbering, batches, precision, remeshing"
+    sub = command("prove", "prove", text)
+    text = "a torch.nn.Module of (x, graph) in a script or module, or a function that makes one; trusted, since it is run"
+    sub.add_argument("model", metavar="SCRIPT.py:NAME", help=text)
+    text = "field type of the input, such as '3x0 + 2x1' (default: in_type of the module or of the script)"
+    sub.add_argument("--in-type", metavar="TYPE", help=text)
+    text = "of the output (default: out_type of the module or of the script; without one the output must not change)"
+    sub.add_argument("--out-type", metavar="TYPE", help=text)
+    text = "mesh file or record (default: graph in the script, or else a sphere of 162 nodes)"
+    sub.add_argument("--mesh", metavar="FILE", help=text)
+    _add_neighbourhood(sub, required=False)
+    sub.add_argument("--levels", type=_number(int, 0), default=1, metavar="N", help="number of coarser levels (default 1)")
+    text = "standard deviation of the random numbers added to all weights first (default 0.1; 0 tests them as they are)"
+    sub.add_argument("--stir", type=_number(float, 0), default=0.1, metavar="S", help=text)
+    sub.add_argument("--seed", type=_number(int, 0), default=0, help="of the random numbers (default 0)")
+    text = "largest error that passes (default 1e-10, in modules that cannot do float64 1e-4)"
+    sub.add_argument("--tolerance", type=_number(float, 0, open=True), help=text)
+
+    text = "learn from a table of meshes, report on the test meshes, and save the network with all that it takes to use it"
+    sub = command("train", "train", text)
+    text = "a .csv file with a column of mesh files, or a folder whose own folders are classes"
+    sub.add_argument("table", metavar="TABLE", help=text)
+    sub.add_argument("-o", "--output", required=True, metavar="MODEL", help="file (.safetensors) or folder of the network")
+    text = "the answer: a class of the mesh, a class of each vertex or face, numbers, or vectors at the vertices"
+    sub.add_argument("--task", choices=("classify", "segment", "regress", "vectors"), default="classify", help=text)
+    _add_table(sub)
+    _add_neighbourhood(sub, required=False)
+    sub.add_argument("--no-normalize", action="store_true", help="leave the size of meshes as it is (default: unit area)")
+    sub.add_argument("--features", default="hks", metavar="NAMES", help="input features, such as hks,curvature (default hks)")
+    text = "number of coarser levels (default 0; of answers at vertices and faces 1)"
+    sub.add_argument("--levels", type=_number(int, 0), metavar="N", help=text)
+    sub.add_argument("--repair", action="store_true", help="repair meshes rather than refuse them")
+    group = sub.add_argument_group("learning")
+    text = "part of the meshes to test on, unless the table has a column split (default 0.25)"
+    group.add_argument("--test", type=_number(float, 0, open=True), default=0.25, metavar="P", help=text)
+    group.add_argument("--epochs", type=_number(int, 1), default=50, metavar="N", help="passes over the meshes (default 50)")
+    group.add_argument("--rate", type=_number(float, 0, open=True), default=3e-3, help="of the first step (default 0.003)")
+    group.add_argument("--nodes", type=_number(int, 1), default=20000, metavar="N", help="most of a batch (default 20000)")
+    group.add_argument("--channels", type=_number(int, 1), default=16, metavar="N", help="copies of every order (default 16)")
+    group.add_argument("--seed", type=_number(int, 0), default=0, help="of the split and of training (default 0)")
+    group.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+    group.add_argument("--resume", action="store_true", help="go on from MODEL.checkpoint where a run was stopped")
+    group.add_argument("--quiet", action="store_true", help="no progress")
+
+    sub = command("predict", "predict", "what a saved network says of meshes")
+    sub.add_argument("model", metavar="MODEL", help="file or folder that gaugenet train has written")
+    sub.add_argument("mesh", metavar="MESH", nargs="+", help="mesh files, folders of them, archives, or quoted patterns")
+    text = (
+        "a .csv file with a row for every mesh (default: stdout); of answers at vertices and faces a folder, or of one mesh a "
+        ".ply, .csv or .npy file"
+    )
+    sub.add_argument("-o", "--output", metavar="OUT", help=text)
+    text = "of the files in the folder (default ply, the mesh with its answers)"
+    sub.add_argument("--format", choices=("ply", "csv", "npy"), default="ply", help=text)
+    sub.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+
+    sub = command("evaluate", "evaluate", "compare a saved network with a table: scores and confusion matrix")
+    sub.add_argument("model", metavar="MODEL", help="file or folder that gaugenet train has written")
+    sub.add_argument("table", metavar="TABLE", help="as for gaugenet train")
+    _add_table(sub)
+    sub.add_argument("--split", metavar="WORD", help="only rows with this word in the column split")
+    sub.add_argument("--nodes", type=_number(int, 1), default=20000, metavar="N", help="most of a batch (default 20000)")
+    sub.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+
     text = "compile what preprocessing and layers need into the cache, so that later runs start at once"
     sub = command("warmup", "warmup", text)
     sub.add_argument("--double", action="store_true", help="also the layers in float64")
@@ -163,6 +227,16 @@ def _add_neighbourhood(parser: argparse.ArgumentParser, required: bool, default:
     group.add_argument("--radius", type=_number(float, 0, open=True), metavar="R", help="neighbours within geodesic distance R")
     text = "neighbours within K rings" + ("" if required else f" ({default})")
     group.add_argument("--rings", type=_number(int, 1), metavar="K", help=text)
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    text = "column of the answer, or several with commas (default: label, class, or what is left); or arrays in the mesh files"
+    parser.add_argument("--target", metavar="NAMES", help=text)
+    parser.add_argument("--path", metavar="NAME", help="column of the mesh files (default: path, file, mesh, ...)")
+    text = "folder of records, such as the DST of gaugenet preprocess (default: the cache in your home)"
+    parser.add_argument("--records", metavar="DIR", help=text)
+    parser.add_argument("--jobs", type=_number(int, 0), default=0, metavar="N", help="worker processes for records (default 0)")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out meshes that cannot be used, rather than stop")
 
 
 # numpy and torch hold no larger integers.

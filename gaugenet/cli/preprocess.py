@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
             repair=arguments.repair,
             min_component=arguments.min_component,
             renumber=arguments.renumber,
-            features=_features(arguments.features),
+            features=named_features(arguments.features),
             levels=arguments.levels,
             structure=arguments.structure,
         )
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         meshes = take_shard(meshes, shard)
     if arguments.dry_run:
         return _dry_run(arguments, meshes, params)
-    with _terminated_as_interrupted():
+    with terminated_as_interrupted():
         return _preprocess(arguments, meshes, params, shard)
 
 
@@ -150,7 +150,7 @@ def _line(*parts: str | None) -> str:
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM, which schedulers send before they kill, ends the run as Ctrl-C does: workers stopped, the index written."""
 
     def stop(*_: Any) -> None:
@@ -167,7 +167,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _features(text: str) -> tuple[str, ...]:
+def named_features(text: str) -> tuple[str, ...]:
     """Names separated by commas, known ones."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if names:

@@ -16,6 +16,7 @@ from .scaling import FeatureScaler
 from .shape_dataset import ShapeDataset
 from .sphere_sampling import LatLonInterpolation
 from .static import StaticGraph
+from .tables import MeshDataset, NodeBudget, Preparation, Task
 from .transforms import MeshToGauge
 
 __all__ = [
@@ -27,13 +28,17 @@ __all__ = [
     "GeopotentialWind",
     "GraphLevel",
     "LatLonInterpolation",
+    "MeshDataset",
     "MeshToGauge",
     "MoebiusDigits",
+    "NodeBudget",
+    "Preparation",
     "Princeton",
     "RotatedDigits",
     "ShapeDataset",
     "SphericalDigits",
     "StaticGraph",
+    "Task",
     "feature_type",
     "load_fsaverage5",
     "load_topography",

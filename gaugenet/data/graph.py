@@ -335,6 +335,43 @@ class GaugeGraph(Data):
                     out[f"feature_{name}"] = transform_feature(self[f"feature_{name}"], type_string, inverse, group)
         return out
 
+    def relabel(self, numbers: Tensor | list[Tensor]) -> GaugeGraph:
+        """The same graph with other numbers of its nodes: node n becomes ``numbers[n]``. What users added to it stays as it is.
+
+        Args:
+            numbers: (N,) a permutation; a list gives one for every level. With one tensor, coarser levels keep theirs.
+
+        Raises:
+            ValueError: not a permutation of the nodes of its level.
+        """
+        given = [numbers] if isinstance(numbers, Tensor) else list(numbers)
+        if len(given) > self.num_levels:
+            raise ValueError(f"got numbers of {len(given)} levels for {self.num_levels} levels")
+        radii = [self._at("radius", level) for level in range(self.num_levels)]
+        new = [given[k].to(r.device) if k < len(given) else torch.arange(len(r), device=r.device) for k, r in enumerate(radii)]
+        for level, (to, r) in enumerate(zip(new, radii)):
+            if to.shape != (len(r),) or not torch.equal(to.sort().values, torch.arange(len(r), device=r.device)):
+                raise ValueError(f"level {level} expected a permutation of the numbers of its {len(r)} nodes")
+        order = [torch.argsort(to) for to in new]
+        out = self.clone()
+        for level in range(self.num_levels):
+            for a in ATTRIBUTES.values():
+                key = _key(a.graph_name, level)
+                if key not in self:
+                    continue
+                value = self[key]
+                if a.indexes is not None:
+                    to = new[level + (a.indexes == "coarse")]
+                    value = torch.where(value < 0, value, to[value.clamp_min(0)])
+                out[key] = value[order[level]] if a.shape[0] == "N" else value
+        for key, value in self._store.items():
+            nodes = key == "batch" or (key.startswith(("feature_", "vertex_")) and _parse(key)[1] < 0)
+            if nodes and isinstance(value, Tensor) and value.shape[:1] == radii[0].shape:
+                out[key] = value[order[0]]
+            elif key.startswith("batch_"):
+                out[key] = value[order[_parse(key)[1]]]
+        return out.sort(sort_by_row=False)
+
     def sort(self, sort_by_row: bool = True) -> GaugeGraph:
         """A copy with the edges of every level, and all that belongs to them, sorted by source, or else by target.
 

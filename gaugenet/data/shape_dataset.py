@@ -123,7 +123,7 @@ class ShapeDataset(Dataset):
                 raise KeyboardInterrupt
             outcome = {entry["source"]: (entry["record"], entry["reason"]) for entry in run.meshes}
         else:
-            outcome = {name: self._make_record(Path(self.root, name)) for name in self.names}
+            outcome = {name: make_record(Path(self.root, name), self.params, self._folder) for name in self.names}
         self._records = {name: self._folder / record for name, (record, _) in outcome.items() if record}
         self.failed = {name: reason for name, (record, reason) in outcome.items() if not record}
         if self.failed and self._on_error == "raise":
@@ -132,28 +132,7 @@ class ShapeDataset(Dataset):
                 f'{len(self.failed)} of {len(outcome)} meshes failed (on_error="skip" leaves them out): {shown}'
             )
         self.names = [name for name in self.names if name in self._records]
-        self._not_common = self._uncommon_data()
-
-    def _uncommon_data(self) -> list[str]:
-        """Attributes that only some of the meshes bring (a colour, groups): a batch of graphs cannot have them."""
-        found = [_data_shapes(record) for record in {self._records[name] for name in self.names}]
-        every = set.intersection(*found) if found else set()
-        names = sorted({name for shapes in found for name, _ in shapes - every})
-        if names:
-            warn(f"{self.root}: left out of the graphs, since not all meshes have them alike: {', '.join(names)}", stacklevel=3)
-        return names
-
-    def _make_record(self, path: Path) -> tuple[str | None, str | None]:
-        """(name of the record, None), or (None, reason)."""
-        try:
-            name = record_name(content_sha256(path), self.params)
-            try:
-                read_record_header(self._folder / name, verify=True)
-            except (OSError, GaugenetError):
-                process_one(path, self.params, self._folder)
-            return name, None
-        except (GaugenetError, OSError) as error:
-            return None, str(error)
+        self._not_common = uncommon_data({self._records[name] for name in self.names}, os.fspath(self.root))
 
     def len(self) -> int:
         return len(self.names)
@@ -260,6 +239,29 @@ class ShapeDataset(Dataset):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)}, classes={len(self.classes)})"
+
+
+def make_record(path: Path, params: ProcessParams, folder: Path) -> tuple[str | None, str | None]:
+    """(name of the record of a mesh, None), or (None, reason); one that is whole is taken as it is."""
+    try:
+        name = record_name(content_sha256(path), params)
+        try:
+            read_record_header(folder / name, verify=True)
+        except (OSError, GaugenetError):
+            process_one(path, params, folder)
+        return name, None
+    except (GaugenetError, OSError) as error:
+        return None, str(error)
+
+
+def uncommon_data(records: set[Path], where: str) -> list[str]:
+    """Attributes that only some of the meshes bring (a colour, groups): a batch of graphs cannot have them."""
+    found = [_data_shapes(record) for record in records]
+    every = set.intersection(*found) if found else set()
+    names = sorted({name for shapes in found for name, _ in shapes - every})
+    if names:
+        warn(f"{where}: left out of the graphs, since not all meshes have them alike: {', '.join(names)}", stacklevel=4)
+    return names
 
 
 def _data_shapes(record: Path) -> set[tuple[str, tuple]]:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..checks import check_choice, check_int, check_ints
 from ..fields import FieldType, check_field_types
 from ..groups import Group
+from ..learning import SavedNetwork
 from ..nn import BlockOptions, BottleneckBlock, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
 from ..nn.tensor_checks import GraphLike
 from ..options import TakesOptions
-from ..settings import KeepsSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,7 +74,7 @@ def hidden_type(group: Group, channels: int, order: int) -> FieldType:
     return FieldType(group, [(channels, group.irrep(name)) for name in names])
 
 
-class GaugeEncoder(TakesOptions, KeepsSettings):
+class GaugeEncoder(TakesOptions, SavedNetwork):
     """Stages of gauge-equivariant blocks, each on a level of the graph, pooling with transport between them.
 
     Base of :class:`GaugeClassifier` and :class:`GaugeUNet`.

@@ -12,6 +12,7 @@ from ..checks import check_choice, check_counts, check_instance, check_ints, che
 from ..fields import FieldType
 from ..groups import Group
 from ..kernels.lattices import Lattice
+from ..learning import SavedNetwork
 from ..nn import (
     FieldDropout,
     FieldNorm,
@@ -26,7 +27,6 @@ from ..nn import (
     export,
     make_nonlinearity,
 )
-from ..settings import KeepsSettings
 
 READOUTS: dict[str, dict[int, Any]] = {
     "mean": {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d},
@@ -34,7 +34,7 @@ READOUTS: dict[str, dict[int, Any]] = {
 }
 
 
-class GridCNN(KeepsSettings):
+class GridCNN(SavedNetwork):
     """Base of :class:`PlanarCNN` and :class:`VoxelCNN`, which say what the arguments are."""
 
     def __init__(

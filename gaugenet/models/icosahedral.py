@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from ..checks import check_choice, check_instance, check_int, check_ints
 from ..fields import FieldType, check_field_types
 from ..groups import Cyclic
+from ..learning import SavedNetwork
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
 from ..nn.fields.norm import MODES
 from ..nn.graph.blocks import normalised
-from ..settings import KeepsSettings
 
 
-class IcosahedralCNN(KeepsSettings):
+class IcosahedralCNN(SavedNetwork):
     r"""Gauge-equivariant network of C_6-regular fields on the icosahedron (Cohen, Weiler, Kicanaoglu, Welling 2019,
     arXiv 1902.04615).
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ..checks import check_counts, check_ints, check_probability
 from ..fields import FieldType
 from ..groups import Group, Reflection
+from ..learning import SavedNetwork
 from ..nn import GridConv, GridPadding, GridPool, NormNonlinearity, OnGrid
 from ..nn.fields.running import InvariantBatchNorm
 from ..nn.tensor_checks import check_features
-from ..settings import KeepsSettings
 
 #: The published choices of fields, in units of the widths of the layers (all with as many channels).
 RECIPES = {
@@ -27,7 +27,7 @@ RECIPES = {
 _INVARIANTS = 64
 
 
-class MobiusCNN(KeepsSettings):
+class MobiusCNN(SavedNetwork):
     r"""Coordinate-independent CNN on the flat Moebius strip (Weiler, Forré, Verlinde & Welling 2021, arXiv 2106.06020).
 
     Section 5 there: one convolution and ELU nonlinearity per width, 2 x 2 max pooling after every second of them, a last
@@ -86,7 +86,7 @@ class MobiusCNN(KeepsSettings):
         return self.head(self.body(x).amax((2, 3)))
 
 
-class StripCNN(KeepsSettings):
+class StripCNN(SavedNetwork):
     """The plain CNN that :class:`MobiusCNN` is compared with (same paper): conv2d, with no regard to frames.
 
     The image is continued across the seam with its rows in reverse order ("moebius", the published baseline), but the features

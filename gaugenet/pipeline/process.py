@@ -15,9 +15,10 @@ from warnings import warn
 import numpy as np
 
 from ..geometry.local_geometry import STRUCTURES, LocalGeometry
+from ..geometry.triangles.triangle_mesh import TriangleMesh
 from ..io.records import record_name, save_record
 
-__all__ = ["ProcessParams", "Processed", "content_sha256", "process_one"]
+__all__ = ["ProcessParams", "Processed", "content_sha256", "process_mesh", "process_one"]
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,6 @@ def process_one(
     Raises:
         MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
     """
-    from ..geometry.triangles.checks import check_mesh
-    from ..geometry.triangles.repair import repair_mesh
     from ..io.loading import EXTENSIONS, load_mesh, parse_mesh, read_bytes
 
     path = Path(path)
@@ -141,6 +140,41 @@ def process_one(
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
     del data
+    record = destination is not None
+    geometry, warnings = _geometry_of(loaded, params, np.float32 if record else np.float64, threads, progress)
+    geometry = geometry.replace(metadata={**geometry.metadata, "source": path.name, "sha256": sha256})
+    if destination is None:
+        return geometry
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / record_name(sha256, params)
+    save_record(geometry, file, parameters=params.to_dict(), source_sha256=sha256)
+    return Processed(os.fspath(file), geometry.num_nodes, geometry.num_edges, len(geometry.levels()), warnings)
+
+
+def process_mesh(mesh: TriangleMesh, params: ProcessParams, *, threads: int | None = None) -> LocalGeometry:
+    """As :func:`process_one`, of a mesh in memory; the metadata hold no ``source`` and no ``sha256``.
+
+    Args:
+        mesh: unchecked, as :func:`gaugenet.io.loading.load_mesh` gives it.
+        params: what to make of it.
+        threads: of geometry.mesh.
+    """
+    return _geometry_of(mesh, params, np.float64, threads, None)[0]
+
+
+def _geometry_of(
+    loaded: TriangleMesh,
+    params: ProcessParams,
+    dtype: type,
+    threads: int | None,
+    progress: Callable[[int, int], Any] | None,
+) -> tuple[LocalGeometry, list[dict]]:
+    """Check or repair, normalize, compute: the geometry, with ``scale`` and ``warnings`` in its metadata, and the warnings."""
+    from ..geometry.triangles.checks import check_mesh
+    from ..geometry.triangles.repair import repair_mesh
+
+    path = loaded.path
     both = params.structure == "O2"
     options: dict[str, Any] = {"allow_nonorientable": both, "min_component": params.min_component, "path": path}
     if params.repair:
@@ -152,7 +186,7 @@ def process_one(
     for note in notes:
         # Of faces without area and of crumbs, mesh warns itself.
         if note.kind not in ("zero_area", "tiny_component"):
-            warn(f"{path}: {note}", stacklevel=2)
+            warn(f"{path}: {note}" if path else str(note), stacklevel=3)
     scale = 1.0 / math.sqrt(_area(checked.vertices, checked.faces)) if params.normalize else 1.0
     # After the checks: it imports numba, and a bad file need not wait for that.
     from ..geometry.meshes.surface import mesh
@@ -168,20 +202,12 @@ def process_one(
         structure=params.structure,
         renumber=params.renumber,
         threads=threads,
-        # What a record holds; computed in float64 all the same.
-        dtype=np.float64 if destination is None else np.float32,
+        # Of a record float32; computed in float64 all the same.
+        dtype=dtype,
         progress=progress,
     )
     warnings = [w.to_dict() for w in notes]
-    facts: dict[str, Any] = {"source": path.name, "sha256": sha256, "scale": scale, "warnings": warnings}
-    geometry = geometry.replace(metadata={**geometry.metadata, **facts})
-    if destination is None:
-        return geometry
-    folder = Path(destination)
-    folder.mkdir(parents=True, exist_ok=True)
-    record = folder / record_name(sha256, params)
-    save_record(geometry, record, parameters=params.to_dict(), source_sha256=sha256)
-    return Processed(os.fspath(record), geometry.num_nodes, geometry.num_edges, len(geometry.levels()), warnings)
+    return geometry.replace(metadata={**geometry.metadata, "scale": scale, "warnings": warnings}), warnings
 
 
 def content_sha256(path: str | os.PathLike) -> str:

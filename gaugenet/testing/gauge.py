@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from .evaluation import call, tensor_of
+from .evaluation import call_again, in_mode, tensor_of
 from .grids import grid_symmetry_error
 
 
@@ -37,6 +37,7 @@ def equivariance_error(
     *,
     x: Tensor | None = None,
     out_level: int = 0,
+    training: bool = False,
     seed: int = 0,
 ) -> float:
     r"""Relative gauge-equivariance error of a module under random frame changes at every node.
@@ -54,10 +55,12 @@ def equivariance_error(
         out_type: field type of the output, or None for an output that should not change (a classifier's logits).
         x: (N, in_type.dim) features, or images.
         out_level: level of the output's nodes, for pooling layers.
+        training: evaluate in training mode, with the same random numbers (dropout) before and after; running averages are
+            put back. Images are evaluated in eval mode.
         seed: of the random numbers.
 
     Returns:
-        The relative error. The module is evaluated in eval mode and put back afterwards.
+        The relative error. The module is evaluated in eval mode, or that of ``training``, and put back afterwards.
     """
     if isinstance(graph, Sequence):
         return grid_symmetry_error(module, graph, in_type, out_type, x=x, seed=seed)
@@ -70,13 +73,9 @@ def equivariance_error(
         x = torch.randn(nodes, in_type.dim, generator=generator, dtype=torch.float64, device="cpu")
     x = x.to(like)
     inverse = [h.transpose(-1, -2).to(like) for h in gauge]
-    training = module.training
-    module.eval()
-    try:
-        before = call(module, x, graph)
-        after = call(module, in_type.transform(inverse[0], x), graph.gauge_transform(gauge))
-    finally:
-        module.train(training)
+    with in_mode(module, training):
+        before = call_again(module, x, graph, seed)
+        after = call_again(module, in_type.transform(inverse[0], x), graph.gauge_transform(gauge), seed)
     expected = before if out_type is None else out_type.transform(inverse[out_level], before)
     return float((after - expected).abs().max() / before.abs().max().clamp_min(1e-300))
 
@@ -90,15 +89,16 @@ def assert_gauge_equivariant(
     tolerance: float | None = None,
     x: Tensor | None = None,
     out_level: int = 0,
+    training: bool = False,
     seed: int = 0,
 ) -> None:
     """Raise AssertionError when :func:`equivariance_error` is above the tolerance (1e-10 in float64, 1e-4 in float32).
 
     Args:
-        module, graph, in_type, out_type, x, out_level, seed: see :func:`equivariance_error`.
+        module, graph, in_type, out_type, x, out_level, training, seed: see :func:`equivariance_error`.
         tolerance: largest relative error.
     """
-    error = equivariance_error(module, graph, in_type, out_type, x=x, out_level=out_level, seed=seed)
+    error = equivariance_error(module, graph, in_type, out_type, x=x, out_level=out_level, training=training, seed=seed)
     if tolerance is None:
         graph_dtype = torch.float64 if isinstance(graph, Sequence) else graph.log.dtype
         double = any(p.dtype == torch.float64 for p in module.parameters()) or graph_dtype == torch.float64

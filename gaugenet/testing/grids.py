@@ -66,7 +66,7 @@ def grid_symmetry_error(
     training = module.training
     module.eval()
     try:
-        before, worst = module(x), 0.0
+        before, errors = module(x), []
         seen = before
         if out_type is not None and not whole:
             inside = torch.from_numpy(lattice.inside(tuple(before.shape[2:]))).to(before)
@@ -76,10 +76,10 @@ def grid_symmetry_error(
             if out_type is not None:
                 expected = transform_image(seen, out_type, g, **options)
                 after = after if whole else after * inside
-            worst = max(worst, float((after - expected).abs().max()))
+            errors.append((after - expected).abs().max())
     finally:
         module.train(training)
-    return worst / float(seen.abs().max().clamp_min(1e-300))
+    return float(torch.stack(errors).max()) / float(seen.abs().max().clamp_min(1e-300))
 
 
 def grid_symmetries(

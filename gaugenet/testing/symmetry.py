@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fields import FieldType
-from .evaluation import call, tensor_of
+from .evaluation import call, in_mode, tensor_of
 
 
 @torch.no_grad()
@@ -53,19 +53,15 @@ def symmetry_error(
     x = x.to(like)
     moves = _as_tensors(isometries, like)
     out_moves = moves if out_isometries is None else _as_tensors(out_isometries, like)
-    training = module.training
-    module.eval()
-    try:
-        before, worst = call(module, x, graph), 0.0
+    with in_mode(module, False):
+        before, errors = call(module, x, graph), [torch.zeros((), device=like.device)]
         for there, g, out_there, out_g in zip(*moves, *out_moves):
             after = call(module, torch.empty_like(x).index_copy_(0, there, in_type.transform(g, x)), graph)
             expected = before
             if out_type is not None:
                 expected = torch.empty_like(before).index_copy_(0, out_there, out_type.transform(out_g, before))
-            worst = max(worst, float((after - expected).abs().max()))
-    finally:
-        module.train(training)
-    return worst / float(before.abs().max().clamp_min(1e-300))
+            errors.append((after - expected).abs().max())
+    return float(torch.stack([e.double() for e in errors]).max()) / float(before.abs().max().clamp_min(1e-300))
 
 
 def _as_tensors(isometries: tuple, like: Tensor) -> tuple[Tensor, Tensor]:

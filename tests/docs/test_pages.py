@@ -11,7 +11,7 @@ import torch
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["derivatives", "homogeneous"])
+@pytest.mark.parametrize("page", ["derivatives", "homogeneous", "proving"])
 def test_examples_run(page, capsys):
     torch.manual_seed(0)
     names: dict = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("geometry", "groups", "kernels", "nn", "models", "data", "spectral", "testing", "viz")
+ROOMS = ("geometry", "groups", "kernels", "nn", "models", "data", "learning", "spectral", "testing", "viz")
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from ...checks import check_choice, check_counts, check_probability
 from ...fields import FieldType
 from ...groups import Group
+from ...learning import SavedNetwork
 from ...nn import global_mean
 from ...nn.tensor_checks import GraphLike, check_features
-from ...settings import KeepsSettings
 
 
-class ScalarNet(KeepsSettings):
+class ScalarNet(SavedNetwork):
     """Scalars to scalars at every vertex, or, with ``pool="mean"``, to one row a mesh (the area-weighted mean)."""
 
     def __init__(

@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from torch import Tensor, nn
 
 from ...checks import check_choice, check_counts, check_int, check_ints
+from ...learning import SavedNetwork
 from ...nn import FieldNorm, GridPool, HarmonicConv, MagnitudeNonlinearity, OnGrid, export
 from ...nn.exporting.exportable import Exportable, Seen
 from ...nn.exporting.plain import traced
-from ...settings import KeepsSettings
 
 
-class HarmonicNetwork(KeepsSettings):
+class HarmonicNetwork(SavedNetwork):
     """A Harmonic Network: convolutions, norms, magnitude nonlinearities, the modulus of order 0, its mean over the image.
 
     Args:

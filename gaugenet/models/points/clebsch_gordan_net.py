@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_int, check_ints
 from ...fields import FieldType, check_field_types
+from ...learning import SavedNetwork
 from ...nn import FieldNorm, GaugeLinear, TensorProduct
 from ...nn.tensor_checks import GraphLike, check_features, count_copies
-from ...settings import KeepsSettings
 from ..encoder import hidden_type
 
 
-class ClebschGordanNet(KeepsSettings):
+class ClebschGordanNet(SavedNetwork):
     r"""Rotation-invariant networks of spherical images in Fourier space (Kondor, Lin & Trivedi 2018, arXiv 1806.09231).
 
     .. math:: F^{s+1}_l = \sum_{l_1, l_2} C_l(F^s_{l_1}, F^s_{l_2})\, W_{l_1 l_2 l} + F^s_l W_l, \qquad

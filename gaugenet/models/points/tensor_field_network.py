@@ -14,15 +14,15 @@ from ...fields import FieldType, check_field_types
 from ...groups import Group
 from ...kernels import Polar, RadialMLP
 from ...kernels.radial import make_radial
+from ...learning import SavedNetwork
 from ...nn import EdgeFrameConv, GaugeConv, GaugeLinear, global_mean, global_sum, make_nonlinearity
 from ...nn.tensor_checks import GraphLike
-from ...settings import KeepsSettings
 from ..encoder import hidden_type
 
 POOLS: dict[str, Callable[[Tensor, Any], Tensor]] = {"mean": global_mean, "sum": global_sum}
 
 
-class TensorFieldNetwork(KeepsSettings):
+class TensorFieldNetwork(SavedNetwork):
     r"""Rotation-equivariant networks of points (Thomas et al. 2018, arXiv 1802.08219).
 
     .. math:: out(p) = \sigma\Big( \sum_{q} \sum_{b, k} R_b(|x_{pq}|)\, w_{bk}\, C_k\big(Y(x_{pq}), f(q)\big) + W f(p) + b \Big)
