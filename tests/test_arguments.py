@@ -158,6 +158,11 @@ CASES = {
         {"in_channels": 2, "out_channels": 3, "channels": (4,)},
         {"in_channels": COUNTS, "out_channels": COUNTS, "channels": SEQUENCES, "dropout": SHARES, "pool": NAMES},
     ),
+    nn.GaugeMessagePassing: (
+        {"in_type": IRREPS, "out_type": IRREPS},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "message_type": (3, REGULAR), "radial": COUNTS, "max_frequency": ORDERS}
+        | {"nonlinearity": NAMES, "activation": NAMES, "backend": NAMES},
+    ),
     kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
     nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
     nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),

@@ -52,6 +52,7 @@ CASES = {
     "DiffusionNet": ((2, 3), {"width": 4, "blocks": 1}, "sphere"),
     "PoissonNet": ((2, 3), {"width": 4, "blocks": 1}, "sphere"),
     "DeltaNet": ((2, 3), {"channels": (4,)}, "sphere"),
+    "GaugeMessagePassing": ((U, T), {}, "sphere"),
     **dict.fromkeys(("Gradient", "Laplacian"), ((T,), {}, "sphere")),
     **dict.fromkeys(("FieldConv", "HarmonicSurfaceConv"), ((U, T), {}, "sphere")),
     "AngularMaxPool": ((FieldType(T.group, "2x0"),), {}, "nodes"),

@@ -95,6 +95,12 @@ _GRAPH = [
     _on_graph(nn.FieldDiffusion, (t(FLIP, "1x0 + 1x0-"),), "strip", note="Reflection"),
     _on_graph(nn.PoissonSolve, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
     _on_graph(nn.PoissonSolve, (t(C6, "1x1 + 1xregular"), 2.0), "icosahedron", note="C6"),
+    _on_graph(nn.GaugeMessagePassing, (t(SO2, "2x0 + 2x1"), t(SO2, "1x0 + 1x1 + 1x2")), "sphere"),
+    _on_graph(
+        nn.GaugeMessagePassing, (t(O2, "1x0 + 1x0- + 1x1"), t(O2, "1x0 + 1x0-")), "sphere",
+        options={"nonlinearity": "norm"}, note="O2, norm",
+    ),
+    _on_graph(nn.GaugeMessagePassing, (t(C6, "1x0 + 1xregular"), t(C6, "1xregular + 1x1")), "icosahedron", note="C6"),
     _on_graph(nn.Gradient, (t(SO2, "2x0 + 1x1 + 1x2"),), "sphere"),
     _on_graph(nn.Gradient, (t(O2, "1x0 + 2x1"),), "sphere", note="O2"),
     _on_graph(nn.Divergence, (t(SO2, "2x1 + 1x2"),), "sphere"),

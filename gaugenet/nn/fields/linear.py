@@ -79,7 +79,7 @@ def together(x: Tensor, *layers: GaugeLinear) -> list[Tensor]:
     found = []
     for k, layer in enumerate(layers):
         slices = layer.expansion.out_type.slices
-        blocks = [sums[k, o] if (k, o) in sums else x.new_zeros(len(x), c.stop - c.start) for o, c in enumerate(slices)]
+        blocks = [sums[k, o] if (k, o) in sums else x.new_zeros(x.shape[0], c.stop - c.start) for o, c in enumerate(slices)]
         out = torch.cat(blocks, 1)
         found.append(out if layer.bias is None else layer.bias(out))
     return found

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
+from ...groups import Group
 from ...ops import BACKENDS, Carrier, EdgePlan, Kernel, gauge_attend, head_runs, kept_plan
 from ...settings import KeepsSettings
 from ..fields.linear import GaugeLinear, together
@@ -111,7 +112,7 @@ class GaugeAttention(KeepsSettings, nn.Module):
         check_graph(graph, NEEDS, x.shape[0], x.device, "GaugeAttention")
         plan = self.conv.plan(graph) if plan is None else plan
         x = self.corners.apply_plan(autocast(x), plan.cone)
-        measure = kept_plan(graph, ("measure", self.in_type.group), ("weight", *_EDGES), lambda: _measure(graph, plan))
+        measure = measure_plan(graph, plan, self.in_type.group)
         maps = self.queries, self.keys, self.values, self.self_interaction
         query, key, value, *own = together(x, *(layer for layer in maps if layer is not None))
         conv = self.conv
@@ -123,6 +124,11 @@ class GaugeAttention(KeepsSettings, nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, {self.out_type}, heads={self.heads}, key_type={self.key_type}, value_type={self.value_type}"
+
+
+def measure_plan(graph: GraphLike, plan: EdgePlan, group: Group) -> EdgePlan:
+    """The edges of a plan with the weights of the graph for a table, which the graph keeps."""
+    return kept_plan(graph, ("measure", group), ("weight", *_EDGES), lambda: _measure(graph, plan))
 
 
 def _measure(graph: GraphLike, plan: EdgePlan) -> EdgePlan:

@@ -38,12 +38,12 @@ def aggregate(x, edges, layout, work, start, stop, out):
             for k in range(0, width, 16):
                 prefetch(values, source[e] * width + k)
         carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
-        sum_node(values, width, edges, work, p, out, (p - start) * PANEL)
+        sum_node(values, p * width, width, edges, work, p, out, (p - start) * PANEL)
 
 
 @njit(**OPTIONS)
-def sum_node(values, width, edges, work, p, out, row):
-    """The carried neighbours of node p and the node itself, summed against the table and combined, into a row of the panels."""
+def sum_node(values, at, width, edges, work, p, out, row):
+    """The carried neighbours of node p and the node itself, values[at:], summed against the table and combined, to a row."""
     rowptr, _, _, _, _, table, node_table, column = edges
     (carried, c0), (sums, s0), splits, (wide, wide_factors), (places, place_factors) = work
     zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
@@ -51,7 +51,7 @@ def sum_node(values, width, edges, work, p, out, row):
     padded = (width + PANEL - 1) // PANEL * PANEL
     first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
     own = s0 + columns * padded  # the last row of the sums is the centre itself
-    set_row(sums, own, values, p * width, p * width, width, one, zero)
+    set_row(sums, own, values, at, at, width, one, zero)
     if column.size:
         _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded)
     for k in range(0, 0 if column.size else padded, PANEL):

@@ -13,10 +13,11 @@ import numpy as np
 
 from ...compiled import njit
 from .aggregate import add_row, aligned, carry, carry_back, most_edges, places_of, set_row, sum_node, sum_tile, workspace
+from .messages import padded_width, row_tiles
 from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
-from .tiles import ENTRY, OPTIONS, ROWS, SUMS
+from .tiles import ENTRY, OPTIONS, ROWS
 from .vector import PANEL, make_dot
 
 _NARROW = PANEL // 2
@@ -24,26 +25,10 @@ _dot_wide, _dot_narrow = make_dot(PANEL), make_dot(_NARROW)
 
 
 @njit(**OPTIONS)
-def _padded(width):
-    return (width + PANEL - 1) // PANEL * PANEL
-
-
-@njit(**OPTIONS)
-def _tiles(values, v, v_i, table, t, t_i, t_r, size, count, out, o, o_r, zeros, one):
-    """out[r, :PANEL] = sum over i < size of table[i, r] values[i, :PANEL] for r < count."""
-    r = 0
-    for rows in SUMS:
-        while r + rows <= count:
-            to, at = o + r * o_r, t + r * t_r
-            sum_tile(rows, values, v, v_i, table, at, t_i, t_r, 0, size, zeros, 0, 0, one, 0, 0, out, to, o_r)
-            r += rows
-
-
-@njit(**OPTIONS)
 def _room(most, runs, width, dtype):
     """Zeros for the logits of a node, and for its query in two orders: [panel of heads][column][head] and [head][column]."""
-    heads, padded = runs[:, 2].max() + 1, _padded(width)
-    across = _padded(heads)
+    heads, padded = runs[:, 2].max() + 1, padded_width(width)
+    across = padded_width(heads)
     return aligned(most * across, dtype), aligned(across * padded, dtype), aligned(heads * padded, dtype)
 
 
@@ -51,14 +36,14 @@ def _room(most, runs, width, dtype):
 def _weights(query, q, width, keys, k0, room, share, measure, first, count, runs, heads, zeros, one):
     """alpha[i, h] of the neighbours of a node by its query and the carried keys, and share[i, h] = alpha measure[i] / total."""
     (alpha, a0), (by_column, b0), (by_head, h0) = room
-    padded, across = _padded(width), _padded(heads)
+    padded, across = padded_width(width), padded_width(heads)
     for r in range(runs.shape[0]):
         head = runs[r, 2]
         for k in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
             by_column[b0 + (head // PANEL * padded + k) * PANEL + head % PANEL] = query[q + k]
             by_head[h0 + head * padded + k] = query[q + k]
     for h in range(0, heads, PANEL):
-        _tiles(by_column, b0 + h * padded, PANEL, keys, k0, 1, padded, width, count, alpha, a0 + h, across, zeros, one)
+        row_tiles(by_column, b0 + h * padded, PANEL, keys, k0, 1, padded, width, count, alpha, a0 + h, across, zeros, one)
     zero, least = alpha.dtype.type(0), alpha.dtype.type(np.finfo(np.float32).tiny)
     whole = zero
     for i in range(count):
@@ -118,7 +103,7 @@ def _attend_slice(arguments, item):
     key_blocks, key_permutations, key_runs = keyed
     nodes, columns, groups, out_width = edges[6].shape[0], edges[6].shape[1], layout[4], bias.size
     heads, wide, width = key_runs[:, 2].max() + 1, key.shape[1], value.shape[1]
-    key_padded, padded, across, most = _padded(wide), _padded(width), _padded(heads), most_edges(rowptr)
+    key_padded, padded, across, most = padded_width(wide), padded_width(width), padded_width(heads), most_edges(rowptr)
     span = (step + ROWS - 1) // ROWS * ROWS * PANEL
     places, panels, packed_size, _ = panels_of(groups)
     reduced = np.zeros(panels * span, value.dtype)
@@ -141,7 +126,7 @@ def _attend_slice(arguments, item):
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
             _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
-            sum_node(values, width, edges, work, n, reduced, (n - local) * PANEL)
+            sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
         products(reduced, span, packed, places, groups, start, flat, p * out_width, out_width, count)
         p += count
 
@@ -154,7 +139,7 @@ def _backward_slice(arguments, item):
     grad_query, grad_keys, grad_values, grad_weights = grads
     nodes, columns, groups, out_width = node_table.shape[0], node_table.shape[1], layout[4], grad.shape[1]
     heads, wide, width = key_runs[:, 2].max() + 1, key.shape[1], value.shape[1]
-    key_padded, padded, across, most = _padded(wide), _padded(width), _padded(heads), most_edges(rowptr)
+    key_padded, padded, across, most = padded_width(wide), padded_width(width), padded_width(heads), most_edges(rowptr)
     span = (step + ROWS - 1) // ROWS * ROWS * PANEL
     places, panels, _, gradient_size = panels_of(groups)
     reduced, backward = np.zeros(panels * span, value.dtype), np.zeros(panels * span, value.dtype)
@@ -184,13 +169,15 @@ def _backward_slice(arguments, item):
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
             _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
-            sum_node(values, width, edges, work, n, reduced, (n - local) * PANEL)
+            sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
             # From here on the sums are their own gradients.
             spread(backward, (n - local) * PANEL, combine, sums, s0, (columns + 1) * padded)
             own = b0 + degree * padded
             for k in range(0, padded, PANEL):
                 s, c = s0 + k, s0 + columns * padded + k
-                _tiles(sums, s, padded, table, first * columns, 1, columns, columns, degree, back, b0 + k, padded, zeros, one)
+                row_tiles(
+                    sums, s, padded, table, first * columns, 1, columns, columns, degree, back, b0 + k, padded, zeros, one
+                )
                 sum_tile(1, sums, s, padded, node, n * columns, 1, 1, 0, columns, sums, c, 0, one, 0, 0, back, own + k, padded)
             add_row(to_values, (n - lowest) * width, back, own, own, width, one[0], zeros[0])
             _dots(carried, c0, back, b0, padded, degree, value_runs, heads, across, slope, a0)
@@ -203,8 +190,10 @@ def _backward_slice(arguments, item):
                 for i in range(degree):
                     slope[i * across + h] -= share[i * across + h] * total
             for k in range(0, key_padded, PANEL):
-                _tiles(keys, k0 + k, key_padded, slope, a0, across, 1, degree, heads, sent, t0 + k, key_padded, zeros, one)
-                _tiles(by_head, h0 + k, key_padded, slope, a0, 1, across, heads, degree, keys, k0 + k, key_padded, zeros, one)
+                row_tiles(keys, k0 + k, key_padded, slope, a0, across, 1, degree, heads, sent, t0 + k, key_padded, zeros, one)
+                row_tiles(
+                    by_head, h0 + k, key_padded, slope, a0, 1, across, heads, degree, keys, k0 + k, key_padded, zeros, one
+                )
             for r in range(key_runs.shape[0]):
                 at, to = t0 + key_runs[r, 2] * key_padded + key_runs[r, 0], (p + n - local) * wide + key_runs[r, 0]
                 set_row(to_query, to, sent, at, at, key_runs[r, 1], one[0], zeros[0])

@@ -141,6 +141,57 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, weight: Tensor, side: A
     return *features, edges, _numpy(side.measure, working), keyed, layout, side.value_runs.numpy(), _numpy(weight, working)
 
 
+def expand(x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, width: int, other: Tensor, place: Tensor) -> Tensor:
+    """(B N, D) -> (B E, width) at the edges; see :func:`gaugenet.ops.messages.edge_fields`."""
+    working, number = WORKING[x.dtype], edges.source.numel()
+    nodes = edges.rowptr.numel() - 1
+    out, bounds = x.new_empty(x.shape[0] // nodes * number, width, dtype=working), _bounds(x.shape[0])
+    head = _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), _numpy(other, working)
+    _run("expand", (*head, place.numpy(), out.numpy(), bounds.numpy(), _step(layout, working)), bounds.numel() - 1, "messages")
+    return out.to(x.dtype)
+
+
+def contract(
+    grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, place: Tensor, back: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to x, to the weight and, with ``back``, to ``other``."""
+    working, bounds = WORKING[x.dtype], _bounds(x.shape[0])
+    grad_x = x.new_empty(x.shape, dtype=working)
+    grad_other = grad.new_zeros(grad.shape if back else (0, grad.shape[1]), dtype=working)
+    grad_w = torch.zeros(bounds.numel() - 1, weight.numel(), dtype=working, device="cpu")
+    head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), place.numpy()
+    grads = grad_x.numpy(), grad_other.numpy(), grad_w.numpy()
+    _run("contract", (*head, *grads, bounds.numpy(), _step(layout, working)), bounds.numel() - 1, "messages")
+    return grad_x.to(x.dtype), grad_w.sum(0), grad_other
+
+
+def places(forward: EdgeList, backward: EdgeList) -> Tensor:
+    """(E,) which of the backward edges each of the forward ones is."""
+    place = torch.empty_like(forward.source)
+    _run("places", (forward.source.numpy(), backward.rowptr.numpy(), place.numpy()), 1, "messages")
+    return place
+
+
+def gated_sum(z: Tensor, shift: Tensor, measure: Tensor, rowptr: Tensor, blocks: Tensor, width: int) -> Tensor:
+    """(B N, width); see :func:`gaugenet.ops.messages.message_sum`."""
+    rows = z.shape[0] // max(1, measure.shape[0]) * (rowptr.numel() - 1)
+    out, bounds = z.new_zeros(rows, width), _bounds(rows)
+    head = *(_numpy(t, z.dtype) for t in (z, shift, measure)), rowptr.numpy(), blocks.numpy()
+    _run("gated_sum", (*head, out.numpy(), bounds.numpy()), bounds.numel() - 1, "messages")
+    return out
+
+
+def gated_sum_backward(
+    grad: Tensor, z: Tensor, shift: Tensor, measure: Tensor, rowptr: Tensor, blocks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients to z and shift."""
+    grad_z, bounds = torch.empty_like(z), _bounds(grad.shape[0])
+    grad_shift = z.new_zeros(bounds.numel() - 1, z.shape[1])
+    head = *(_numpy(t, z.dtype) for t in (z, shift, measure)), rowptr.numpy(), blocks.numpy(), _numpy(grad, z.dtype)
+    _run("gated_sum_backward", (*head, grad_z.numpy(), grad_shift.numpy(), bounds.numpy()), bounds.numel() - 1, "messages")
+    return grad_z, grad_shift.sum(0)
+
+
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """(N, D) -> (G, D), (G, D); see :func:`gaugenet.ops.nodes.graph_columns.graph_moments`."""
     bounds = _bounds(x.shape[0])
