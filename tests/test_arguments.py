@@ -279,7 +279,7 @@ CASES = {
 }
 CASES[nn.ResidualBlock] = CASES[nn.BottleneckBlock] = CASES[nn.ConvBlock]
 _CLASSIFIERS = {"in_type": TYPES, "num_classes": COUNTS, "blocks": (2, "12"), "channels": (0, "x"), "dropout": SHARES}
-for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN"):
+for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN", "EMAN", "GET"):
     CASES[getattr(models, _name)] = {"in_type": IRREPS, "num_classes": 3}, _CLASSIFIERS
 _ZONAL = {"in_type": FieldType(groups.O2(), "2x0"), "num_classes": 3}
 CASES |= {models.ZonalCNN: (_ZONAL, _CLASSIFIERS), models.DeepSphere: (_ZONAL, _CLASSIFIERS)}
@@ -288,6 +288,8 @@ CASES[models.UGSCNN] = CASES[models.LieConvNet] = (
     _CLASSIFIERS,
 )
 for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN"):
+    ),
+for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "Hermes"):
     CASES[getattr(models, _name)] = (
         {"in_type": IRREPS, "out_type": IRREPS},
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},
