@@ -277,6 +277,8 @@ CASES = {
     ),
     spectral.LatLonGrid: ({"colatitude": np.linspace(0.1, 3, 8), "nlon": 8}, {"nlon": COUNTS}),
 }
+for _name in ("EMANOptions", "GETOptions", "HermesOptions"):
+    CASES[getattr(models, _name)] = {}, {"norm": NAMES, "dropout": SHARES}
 CASES[nn.ResidualBlock] = CASES[nn.BottleneckBlock] = CASES[nn.ConvBlock]
 _CLASSIFIERS = {"in_type": TYPES, "num_classes": COUNTS, "blocks": (2, "12"), "channels": (0, "x"), "dropout": SHARES}
 for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN", "EMAN", "GET"):

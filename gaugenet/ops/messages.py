@@ -209,8 +209,8 @@ class _MessageSum(torch.autograd.Function):
         for part, w, to, place in zip(z.split(step), measure.split(step), target.split(step), of_z.split(step)):
             with torch.enable_grad():
                 leaf = (part + shift).detach().requires_grad_()
-                of_part, *grads = torch.autograd.grad(nonlinear(leaf), [leaf, *learnt], grad[to] * w)
+                of_part, *of_learnt = torch.autograd.grad(nonlinear(leaf), [leaf, *learnt], grad[to] * w)
             place.copy_(of_part)
-            for total, more in zip(sums, (of_part.sum(0), *grads)):
+            for total, more in zip(sums, (of_part.sum(0), *of_learnt)):
                 total += more
         return of_z, sums[0], *[None] * 5, *sums[1:]

@@ -24,8 +24,14 @@ class EMANOptions(EncoderOptions):
     def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeAttention:
         if self.kernel is not None:
             raise ValueError(f"attention has polar kernels: set radial, max_frequency and quadrature, not kernel={self.kernel}")
-        options = {"max_frequency": self.max_frequency, "quadrature": self.quadrature}
-        return GaugeAttention(in_type, out_type, self.heads, radial=self.radial, **options)
+        return GaugeAttention(
+            in_type,
+            out_type,
+            self.heads,
+            radial=self.radial,
+            max_frequency=self.max_frequency,
+            quadrature=self.quadrature,
+        )
 
 
 class EMAN(GaugeClassifier):

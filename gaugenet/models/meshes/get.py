@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import nn
+
+from ...fields import FieldType
 from ..classifier import GaugeClassifier
 from ..encoder import EncoderOptions
 from .eman import EMANOptions
@@ -14,7 +18,7 @@ from .eman import EMANOptions
 class GETOptions(EMANOptions):
     """As of :class:`EMAN`, with pointwise functions of regular fields for the nonlinearity."""
 
-    nonlinearity: str = "regular"  # type: ignore[assignment]
+    nonlinearity: str | Callable[[FieldType], nn.Module] = "regular"
 
 
 class GET(GaugeClassifier):

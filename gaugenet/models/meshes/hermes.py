@@ -30,8 +30,14 @@ class HermesOptions(EncoderOptions):
                 f"messages have polar kernels at single edges, of which no moments are matched: set radial and max_frequency, "
                 f"not kernel={self.kernel} or quadrature={self.quadrature}"
             )
-        options = {"radial": self.radial, "max_frequency": self.max_frequency, "activation": self.activation}
-        return GaugeMessagePassing(in_type, out_type, nonlinearity=self.messages, **options)
+        return GaugeMessagePassing(
+            in_type,
+            out_type,
+            radial=self.radial,
+            max_frequency=self.max_frequency,
+            nonlinearity=self.messages,
+            activation=self.activation,
+        )
 
 
 class Hermes(GaugeUNet):
