@@ -289,9 +289,7 @@ CASES[models.UGSCNN] = CASES[models.LieConvNet] = (
     {"in_type": FieldType(groups.Trivial(), "2x0"), "num_classes": 3},
     _CLASSIFIERS,
 )
-for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN"):
-    ),
-for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "Hermes"):
+for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN", "Hermes"):
     CASES[getattr(models, _name)] = (
         {"in_type": IRREPS, "out_type": IRREPS},
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},

@@ -91,7 +91,7 @@ class _EdgeFields(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple:
         saved, (kernel, plan) = ctx.saved_tensors, ctx.rest
         if torch.is_grad_enabled():  # somebody differentiates again: plain torch
-            out = _plain(*saved, kernel, plan)
+            out = _plain(saved[0], saved[1], saved[2], kernel, plan)
             needs = ctx.needs_input_grad[:3]
             grads = iter(torch.autograd.grad(out, [t for t, need in zip(saved, needs) if need], grad, create_graph=True))
             return *(next(grads) if need else None for need in needs), None, None
@@ -189,11 +189,9 @@ class _MessageSum(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(z, shift, measure, target)
         ctx.rest = count, nonlinear, step, learnt
-        out = None
+        out = z.new_zeros(count, nonlinear(z[:1] + shift).shape[1])
         for part, w, to in zip(z.split(step), measure.split(step), target.split(step)):
-            message = nonlinear(part + shift) * w
-            out = message.new_zeros(count, message.shape[1]) if out is None else out
-            out.index_add_(0, to, message)
+            out.index_add_(0, to, nonlinear(part + shift) * w)
         return out
 
     @staticmethod
@@ -202,9 +200,9 @@ class _MessageSum(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             out, asked = sum_rows(measure * nonlinear(z + shift), target, count), [z, shift, *learnt]
             needs = [t.requires_grad for t in asked]
-            grads = iter(torch.autograd.grad(out, [t for t, need in zip(asked, needs) if need], grad, create_graph=True))
-            of_z, of_shift, *of_learnt = (next(grads) if need else None for need in needs)
-            return of_z, of_shift, *[None] * 5, *of_learnt
+            found = iter(torch.autograd.grad(out, [t for t, need in zip(asked, needs) if need], grad, create_graph=True))
+            first, second, *rest = (next(found) if need else None for need in needs)
+            return first, second, *[None] * 5, *rest
         of_z, sums = torch.empty_like(z), [torch.zeros_like(p) for p in (shift, *learnt)]
         for part, w, to, place in zip(z.split(step), measure.split(step), target.split(step), of_z.split(step)):
             with torch.enable_grad():
