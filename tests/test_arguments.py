@@ -158,6 +158,11 @@ CASES = {
         {"in_channels": 2, "out_channels": 3, "channels": (4,)},
         {"in_channels": COUNTS, "out_channels": COUNTS, "channels": SEQUENCES, "dropout": SHARES, "pool": NAMES},
     ),
+    nn.GaugeMessagePassing: (
+        {"in_type": IRREPS, "out_type": IRREPS},
+        {"in_type": TYPES, "out_type": (32, REGULAR), "message_type": (3, REGULAR), "radial": COUNTS, "max_frequency": ORDERS}
+        | {"nonlinearity": NAMES, "activation": NAMES, "backend": NAMES},
+    ),
     kernels.Derivatives: ({}, {"degree": (*COUNTS, 1, 4)}),
     nn.Gradient: ({"type": IRREPS}, {"type": (*TYPES, REGULAR), "degree": (1, 4, "3"), "backend": NAMES}),
     nn.Divergence: ({"type": FieldType(SO2, "2x1")}, {"type": (*TYPES, IRREPS), "degree": (1, 4), "backend": NAMES}),
@@ -272,9 +277,11 @@ CASES = {
     ),
     spectral.LatLonGrid: ({"colatitude": np.linspace(0.1, 3, 8), "nlon": 8}, {"nlon": COUNTS}),
 }
+for _name in ("EMANOptions", "GETOptions", "HermesOptions"):
+    CASES[getattr(models, _name)] = {}, {"norm": NAMES, "dropout": SHARES}
 CASES[nn.ResidualBlock] = CASES[nn.BottleneckBlock] = CASES[nn.ConvBlock]
 _CLASSIFIERS = {"in_type": TYPES, "num_classes": COUNTS, "blocks": (2, "12"), "channels": (0, "x"), "dropout": SHARES}
-for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN"):
+for _name in ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "SpinCNN", "ClebschGordanCNN", "EMAN", "GET"):
     CASES[getattr(models, _name)] = {"in_type": IRREPS, "num_classes": 3}, _CLASSIFIERS
 _ZONAL = {"in_type": FieldType(groups.O2(), "2x0"), "num_classes": 3}
 CASES |= {models.ZonalCNN: (_ZONAL, _CLASSIFIERS), models.DeepSphere: (_ZONAL, _CLASSIFIERS)}
@@ -282,7 +289,7 @@ CASES[models.UGSCNN] = CASES[models.LieConvNet] = (
     {"in_type": FieldType(groups.Trivial(), "2x0"), "num_classes": 3},
     _CLASSIFIERS,
 )
-for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN"):
+for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldConvNet", "MDGCNN", "GeodesicCNN", "Hermes"):
     CASES[getattr(models, _name)] = (
         {"in_type": IRREPS, "out_type": IRREPS},
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},

@@ -5,7 +5,23 @@ from .classifier import GaugeClassifier, MeshClassifier
 from .encoder import EncoderOptions, GaugeEncoder
 from .icosahedral import IcosahedralCNN
 from .lie import LieConvNet
-from .meshes import GCNN, GEMCNN, HSN, MDGCNN, DeltaNet, DiffusionNet, FieldConvNet, GeodesicCNN, PoissonNet
+from .meshes import (
+    EMAN,
+    GCNN,
+    GEMCNN,
+    GET,
+    HSN,
+    MDGCNN,
+    DeltaNet,
+    DiffusionNet,
+    EMANOptions,
+    FieldConvNet,
+    GeodesicCNN,
+    GETOptions,
+    Hermes,
+    HermesOptions,
+    PoissonNet,
+)
 from .moebius import MobiusCNN, StripCNN
 from .planar import (
     HarmonicConv,
@@ -22,9 +38,11 @@ from .unet import GaugeUNet, MeshUNet
 from .voxels import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
 
 __all__ = [
+    "EMAN",
     "GCNN",
     "GCNN3D",
     "GEMCNN",
+    "GET",
     "HSN",
     "MDGCNN",
     "UGSCNN",
@@ -34,14 +52,18 @@ __all__ = [
     "DeepSphere",
     "DeltaNet",
     "DiffusionNet",
+    "EMANOptions",
     "EncoderOptions",
     "FieldConvNet",
+    "GETOptions",
     "GaugeClassifier",
     "GaugeEncoder",
     "GaugeUNet",
     "GeodesicCNN",
     "HarmonicConv",
     "HarmonicNetwork",
+    "Hermes",
+    "HermesOptions",
     "IcosahedralCNN",
     "InterpolatedConv",
     "LieConvNet",

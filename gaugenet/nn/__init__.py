@@ -40,6 +40,7 @@ from .surfaces.attention import GaugeAttention
 from .surfaces.diffusion import FieldDiffusion
 from .surfaces.field_conv import FieldConv
 from .surfaces.harmonic_conv import HarmonicSurfaceConv
+from .surfaces.message_passing import GaugeMessagePassing
 from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
 from .surfaces.poisson import PoissonSolve
 
@@ -64,6 +65,7 @@ __all__ = [
     "GaugeAttention",
     "GaugeConv",
     "GaugeLinear",
+    "GaugeMessagePassing",
     "GaugePool",
     "GaugeUnpool",
     "Gradient",

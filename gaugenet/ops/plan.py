@@ -69,10 +69,6 @@ class EdgePlan(NamedTuple):
             return not self.forward.table.requires_grad
         return self.turned is self.forward.table
 
-    def reversed_order(self) -> Tensor:
-        """(E,) which of the forward edges each of the backward ones is."""
-        return torch.argsort(self.forward.source, stable=True)
-
 
 class Columns(Protocol):
     """What a plan asks of the columns of a table (:class:`gaugenet.kernels.Columns`)."""
@@ -136,20 +132,6 @@ def completed_plan(plan: EdgePlan, complete: Callable[[Tensor], Tensor]) -> Edge
     forward = plan.forward._replace(table=table, node_table=node_table)
     return plan._replace(
         forward=forward, backward=plan.backward._replace(table=turned, node_table=node_table), turned=forward.table
-    )
-
-
-def scaled_plan(plan: EdgePlan, factor: Tensor, order: Tensor) -> EdgePlan:
-    """The plan with a factor (E,) on the table of every edge, which may need a gradient: attention.
-
-    Args:
-        order: ``plan.reversed_order()``.
-    """
-    table = plan.forward.table.to(factor.dtype) * factor[:, None]
-    with torch.no_grad():  # only the fused loops read it, which know no gradient to the table
-        turned = plan.backward.table.to(factor.dtype) * factor.detach()[order, None]
-    return plan._replace(
-        forward=plan.forward._replace(table=table), backward=plan.backward._replace(table=turned), turned=table
     )
 
 

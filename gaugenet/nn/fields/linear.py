@@ -43,15 +43,7 @@ class GaugeLinear(Pixelwise):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(x, self.in_type, self.weight, "GaugeLinear")
-        # Intertwiners join few pairs of blocks: products of those, not with a matrix that is mostly zeros.
-        matrix, blocks = self.expansion(self.weight)[0], []
-        inputs, outputs = self.expansion.in_type.slices, self.expansion.out_type.slices
-        for o, columns in enumerate(outputs):
-            rows = [inputs[i] for i, other, start, stop in self.expansion.paths if other == o and stop > start]
-            parts = [x[:, r] @ matrix[r, columns] for r in rows]
-            blocks.append(sum(parts[1:], parts[0]) if parts else x.new_zeros(x.shape[0], columns.stop - columns.start))
-        out = torch.cat(blocks, 1)
-        return out if self.bias is None else self.bias(out)
+        return together(x, self)[0]
 
     def pixelwise(self) -> nn.Module:
         matrix, axes = self.expansion(self.weight)[0].t(), self.in_type.group.dim
@@ -60,3 +52,34 @@ class GaugeLinear(Pixelwise):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_type}, {self.out_type}, bias={self.bias is not None})"
+
+
+def together(x: Tensor, *layers: GaugeLinear) -> list[Tensor]:
+    """What several layers make of the same features.
+
+    Intertwiners join few pairs of blocks: there is one product for each block of the input, not one with a matrix that is
+    mostly zeros, and not one for each layer.
+    """
+    type = layers[0].expansion.in_type
+    sizes = [rows.stop - rows.start for rows in type.slices]
+    matrices = [layer.expansion(layer.weight)[0].split(sizes) for layer in layers]
+    sums: dict[tuple[int, int], Tensor] = {}
+    for i, block in enumerate(x.split(sizes, 1)):  # whose backward pass is one copy
+        pairs, parts = [], []
+        for k, layer in enumerate(layers):
+            for j, o, start, stop in layer.expansion.paths:
+                if j == i and stop > start:
+                    pairs.append((k, o))
+                    parts.append(matrices[k][i][:, layer.expansion.out_type.slices[o]])
+        if not pairs:
+            continue
+        product = block @ (torch.cat(parts, 1) if len(parts) > 1 else parts[0])
+        for pair, part in zip(pairs, product.split([part.shape[1] for part in parts], 1)):
+            sums[pair] = sums[pair] + part if pair in sums else part
+    found = []
+    for k, layer in enumerate(layers):
+        slices = layer.expansion.out_type.slices
+        blocks = [sums[k, o] if (k, o) in sums else x.new_zeros(x.shape[0], c.stop - c.start) for o, c in enumerate(slices)]
+        out = torch.cat(blocks, 1)
+        found.append(out if layer.bias is None else layer.bias(out))
+    return found

@@ -54,7 +54,7 @@ class BlockOptions:
         check_choice(self, "norm", self.norm, (*MODES, None))
         check_probability(self, "dropout", self.dropout)
 
-    def convolution(self, in_type: FieldType, out_type: FieldType) -> GaugeConv:
+    def convolution(self, in_type: FieldType, out_type: FieldType) -> nn.Module:
         return GaugeConv(in_type, out_type, self.radial, self.max_frequency, kernel=self.kernel, quadrature=self.quadrature)
 
     def normalization(self, type: FieldType) -> nn.Module:

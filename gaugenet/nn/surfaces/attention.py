@@ -9,13 +9,17 @@ from torch import Tensor, nn
 
 from ...checks import check_choice, check_int
 from ...fields import FieldType, check_field_types
-from ...ops import BACKENDS, Carrier, EdgePlan, carried_products, kept_plan, scaled_plan
+from ...groups import Group
+from ...ops import BACKENDS, Carrier, EdgePlan, Kernel, gauge_attend, head_runs, kept_plan
 from ...settings import KeepsSettings
-from ..fields.linear import GaugeLinear
+from ..fields.linear import GaugeLinear, together
 from ..graph.cone_points import ConePoints
 from ..graph.gauge_conv import NEEDS, GaugeConv
 from ..precision import autocast
 from ..tensor_checks import GraphLike, check_features, check_graph
+
+# The arrays of a graph that say which edges there are, and in which frames.
+_EDGES = ("edge_index", "transport", "cone_angle")
 
 
 class GaugeAttention(KeepsSettings, nn.Module):
@@ -48,8 +52,6 @@ class GaugeAttention(KeepsSettings, nn.Module):
     Raises:
         TypeError: types of two groups. ValueError: copies that the heads do not divide.
     """
-
-    heads_of: Any  # a list of GaugeConv, of which nn.ModuleList does not tell
 
     def __init__(
         self,
@@ -87,61 +89,53 @@ class GaugeAttention(KeepsSettings, nn.Module):
         self.carrier = Carrier.of(keys)
         self.queries, self.keys = (GaugeLinear(in_type, keys, bias=False) for _ in range(2))
         self.values = GaugeLinear(in_type, value_type, bias=False)
-        share = FieldType(group, [(mul // heads, rep) for mul, rep in value_type.blocks])
+        self.runs = head_runs(keys, heads), head_runs(value_type, heads)
         options: Any = {"max_frequency": max_frequency, "quadrature": quadrature, "self_interaction": False, "backend": backend}
-        self.heads_of = nn.ModuleList(
-            GaugeConv(share, out_type, radial, bias=bias and head == 0, **options) for head in range(heads)
-        )
+        self.conv = GaugeConv(value_type, out_type, radial, bias=bias, **options)
         self.self_interaction = GaugeLinear(in_type, out_type, bias=False) if self_interaction else None
         self.corners = ConePoints(in_type)
 
     @property
     def backend(self) -> str:
-        return self.heads_of[0].backend
+        return self.conv.backend
 
     @backend.setter
     def backend(self, name: str) -> None:
-        for conv in self.heads_of:
-            conv.backend = name
+        self.conv.backend = name
 
     def plan(self, graph: GraphLike) -> EdgePlan:
         """That of the values' kernel."""
-        return self.heads_of[0].plan(graph)
+        return self.conv.plan(graph)
 
     def forward(self, x: Tensor, graph: GraphLike, plan: EdgePlan | None = None) -> Tensor:
-        conv: GaugeConv = self.heads_of[0]
-        check_features(x, self.in_type, conv.weight, "GaugeAttention")
+        check_features(x, self.in_type, self.conv.weight, "GaugeAttention")
         check_graph(graph, NEEDS, x.shape[0], x.device, "GaugeAttention")
-        plan = conv.plan(graph) if plan is None else plan
+        plan = self.conv.plan(graph) if plan is None else plan
         x = self.corners.apply_plan(autocast(x), plan.cone)
-        order = kept_plan(graph, ("reversed", conv.table_key), ("edge_index",), lambda: plan.reversed_order())
-        factor = self.factors(x, graph, plan, order)
-        values = self.value_type.split(self.values(x))
-        parts = []
-        for head, layer in enumerate(self.heads_of):
-            part = layer.in_type.join([block.chunk(self.heads, -1)[head] for block in values])
-            parts.append(layer(part, graph, scaled_plan(plan, factor[:, head], order)))
-        out = torch.stack(parts).sum(0)
-        return out if self.self_interaction is None else out + self.self_interaction(x)
-
-    def factors(self, x: Tensor, graph: GraphLike, plan: EdgePlan, order: Tensor) -> Tensor:
-        """alpha (E, heads) of the edges of the plan; ``order`` is its ``reversed_order()``."""
-        edges = plan.forward
-        logits = carried_products(self.queries(x), self.keys(x), self.carrier, plan, order, self.heads)
-        logits = logits / self.key_type.dim**0.5
-        nodes, target = edges.node_table.shape[0], edges.target
-        column = target[:, None].expand_as(logits)
-        top = logits.detach().new_full((nodes, self.heads), -torch.inf).scatter_reduce(0, column, logits.detach(), "amax")
-        weight = kept_plan(graph, ("weight", "sorted"), ("weight", "edge_index"), lambda: _sorted_weight(graph)).to(x)[:, None]
-        raised = torch.exp(logits - top[target])
-        total = raised.new_zeros(nodes, self.heads).scatter_add(0, column, weight * raised)
-        whole = weight.new_zeros(nodes, 1).scatter_add(0, target[:, None], weight)
-        return raised * (whole / total.clamp_min(torch.finfo(x.dtype).tiny))[target]
+        measure = measure_plan(graph, plan, self.in_type.group)
+        maps = self.queries, self.keys, self.values, self.self_interaction
+        query, key, value, *own = together(x, *(layer for layer in maps if layer is not None))
+        conv = self.conv
+        bias = None if conv.bias is None else conv.bias.row()
+        kernel = Kernel(self.value_type, conv.layouts, conv.mixing.of([conv.weight]), conv.weight.requires_grad, bias)
+        query = query * self.key_type.dim**-0.5
+        out = sum(own, gauge_attend(query, key, value, kernel, self.carrier, plan, measure, self.runs, self.backend))
+        return conv.corners_out.apply_plan(out, plan.cone)
 
     def extra_repr(self) -> str:
         return f"{self.in_type}, {self.out_type}, heads={self.heads}, key_type={self.key_type}, value_type={self.value_type}"
 
 
-def _sorted_weight(graph: GraphLike) -> Tensor:
-    """The weights in the order of a plan: by target."""
-    return graph.weight[torch.argsort(graph.edge_index[1], stable=True)]
+def measure_plan(graph: GraphLike, plan: EdgePlan, group: Group) -> EdgePlan:
+    """The edges of a plan with the weights of the graph for a table, which the graph keeps."""
+    return kept_plan(graph, ("measure", group), ("weight", *_EDGES), lambda: _measure(graph, plan))
+
+
+def _measure(graph: GraphLike, plan: EdgePlan) -> EdgePlan:
+    """The edges of a plan, which go by their targets, with the weights of the graph for a table."""
+    weight = graph.weight[torch.argsort(graph.edge_index[1], stable=True)][:, None]
+    node, none = weight.new_zeros(plan.forward.node_table.shape[0], 1), graph.edge_index.new_zeros(0)
+    back = weight[torch.argsort(plan.forward.source, stable=True)]
+    sides = zip((plan.forward, plan.backward), (weight, back))
+    forward, backward = (side._replace(table=table, node_table=node, column=none) for side, table in sides)
+    return plan._replace(forward=forward, backward=backward, turned=forward.table)

@@ -17,49 +17,60 @@ _NARROW = PANEL // 2
 
 set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (PANEL, _NARROW, 1))
 add_wide, _add_narrow, _add_one = (make_combine(w, True) for w in (PANEL, _NARROW, 1))
-_rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w) for w in (PANEL, _NARROW, 1))
+_rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w, False) for w in (PANEL, _NARROW, 1))
+_back_wide, _back_narrow, _back_one = (make_rotate(w, True) for w in (PANEL, _NARROW, 1))
 sum_tile = make_tile(tuple(SUMS))
 
 
 @njit(**OPTIONS)
 def aggregate(x, edges, layout, work, start, stop, out):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, in panels."""
-    rowptr, source, turn, det, element, table, node_table, column = edges
+    rowptr, source, turn, det, element, table, node_table, _ = edges
     blocks, permutations = layout[:2]
-    (carried, c0), (sums, s0), splits, (wide, wide_factors), (places, place_factors) = work
-    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
+    carried, c0 = work[0]
     width, columns = x.shape[1], node_table.shape[1]
     padded = (width + PANEL - 1) // PANEL * PANEL
-    values, node = x.reshape(-1), node_table.reshape(-1)
+    values = x.reshape(-1)
     for p in range(start, stop):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
-        own = s0 + columns * padded  # the last row of the sums is the centre itself
-        set_row(sums, own, values, p * width, p * width, width, one, zero)
         for e in range(first + count, rowptr[min(p + 2, rowptr.size - 1)]):
             prefetch(table, e * columns)
             for k in range(0, width, 16):
                 prefetch(values, source[e] * width + k)
         carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
-        if column.size:
-            _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded)
-        for k in range(0, 0 if column.size else padded, PANEL):
-            v, c = c0 + k, own + k
-            j = 0
-            for rows in splits:
-                t, n, o = first * columns + j, p * columns + j, s0 + j * padded + k
-                sum_tile(rows, carried, v, padded, table, t, columns, 1, 0, count, sums, c, 0, node, n, 1, sums, o, padded)
-                j += rows
-        row = (p - start) * PANEL
-        for m in range(wide.shape[0]):
-            f, g = wide_factors[m, 0], wide_factors[m, 1]
-            set_wide(out, row + wide[m, 0], sums, wide[m, 1], wide[m, 2], f, g)
-        for m in range(places.shape[0]):
-            to, a, b, mul = row + places[m, 0], places[m, 1], places[m, 2], places[m, 3]
-            f, g = place_factors[m, 0], place_factors[m, 1]
-            if places[m, 4]:
-                set_row(out, to, sums, a, b, mul, f, g)
-            else:
-                add_row(out, to, sums, a, b, mul, f, g)
+        sum_node(values, p * width, width, edges, work, p, out, (p - start) * PANEL)
+
+
+@njit(**OPTIONS)
+def sum_node(values, at, width, edges, work, p, out, row):
+    """The carried neighbours of node p and the node itself, values[at:], summed against the table and combined, to a row."""
+    rowptr, _, _, _, _, table, node_table, column = edges
+    (carried, c0), (sums, s0), splits, (wide, wide_factors), (places, place_factors) = work
+    zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
+    columns, node = node_table.shape[1], node_table.reshape(-1)
+    padded = (width + PANEL - 1) // PANEL * PANEL
+    first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
+    own = s0 + columns * padded  # the last row of the sums is the centre itself
+    set_row(sums, own, values, at, at, width, one, zero)
+    if column.size:
+        _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded)
+    for k in range(0, 0 if column.size else padded, PANEL):
+        v, c = c0 + k, own + k
+        j = 0
+        for rows in splits:
+            t, n, o = first * columns + j, p * columns + j, s0 + j * padded + k
+            sum_tile(rows, carried, v, padded, table, t, columns, 1, 0, count, sums, c, 0, node, n, 1, sums, o, padded)
+            j += rows
+    for m in range(wide.shape[0]):
+        f, g = wide_factors[m, 0], wide_factors[m, 1]
+        set_wide(out, row + wide[m, 0], sums, wide[m, 1], wide[m, 2], f, g)
+    for m in range(places.shape[0]):
+        to, a, b, mul = row + places[m, 0], places[m, 1], places[m, 2], places[m, 3]
+        f, g = place_factors[m, 0], place_factors[m, 1]
+        if places[m, 4]:
+            set_row(out, to, sums, a, b, mul, f, g)
+        else:
+            add_row(out, to, sums, a, b, mul, f, g)
 
 
 @njit(**OPTIONS)
@@ -185,6 +196,44 @@ def carry(values, source, turn, det, element, first, count, blocks, permutations
                     factor = det[e]
                 set_row(out, to, values, at, at, mul, factor, zero)
                 to += padded
+
+
+@njit(**OPTIONS)
+def carry_back(rows, r, source, turn, det, element, first, count, blocks, permutations, out, lowest, width, padded):
+    """out[source[e] - lowest] += transposed rho(turn[e]) rows[i] for the edges e = first + i: the adjoint of :func:`carry`."""
+    zero, one = rows.dtype.type(0.0), rows.dtype.type(1.0)
+    for b in range(blocks.shape[0]):
+        kind, order, mul, column, dim = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3], blocks[b, 4]
+        at = r + column
+        for e in range(first, first + count):
+            to, factor = (source[e] - lowest) * width + column, one
+            if kind == ROTATE:
+                c, s = turn[2 * e], turn[2 * e + 1]
+                cos, sin, flip = c, s, det[e] if det.size else one
+                for _ in range(order - 1):
+                    c, s = c * cos - s * sin, c * sin + s * cos
+                k = 0
+                while k + PANEL <= mul:
+                    _back_wide(out, to + k, rows, at + k, mul, c, s, flip)
+                    k += PANEL
+                while k + _NARROW <= mul:
+                    _back_narrow(out, to + k, rows, at + k, mul, c, s, flip)
+                    k += _NARROW
+                while k < mul:
+                    _back_one(out, to + k, rows, at + k, mul, c, s, flip)
+                    k += 1
+            elif kind == PERMUTE:
+                there = order + element[e] * dim
+                for k in range(dim):
+                    place = at + permutations[there + k] * mul
+                    add_row(out, to + k * mul, rows, place, place, mul, one, zero)
+            else:
+                if kind == FLIP:
+                    factor = rows.dtype.type(permutations[order + element[e]])
+                elif kind == SIGN and det.size:
+                    factor = det[e]
+                add_row(out, to, rows, at, at, mul * dim, factor, zero)
+            at += padded
 
 
 @njit(**OPTIONS)

@@ -16,6 +16,7 @@ from ..plan import EdgeList
 from ..precision import WORKING
 
 if TYPE_CHECKING:
+    from ..attention import Attended
     from ..carrying import Carrier
 
 # Slices of the nodes to a thread: whoever is done early takes another.
@@ -83,25 +84,112 @@ def carry_sum(x: Tensor, copies: int, edges: EdgeList, blocks: Tensor, permutati
     return out.to(x.dtype)
 
 
-def carried_products(x: Tensor, query: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor, runs: Tensor) -> Tensor:
-    """(E, H); see :func:`gaugenet.ops.carrying.carried_products`."""
-    heads = int(runs[:, 2].max()) + 1
-    return _carried("carried_products", x, query, edges, (blocks, permutations, runs), edges.source.numel(), heads)
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, weight: Tensor, side: Attended) -> Tensor:
+    """(B N, D_out); see :func:`gaugenet.ops.attention.gauge_attend`."""
+    working = WORKING[value.dtype]
+    out, bounds = value.new_empty(value.shape[0], bias.shape[0], dtype=working), _bounds(value.shape[0])
+    last = _numpy(bias, working), out.numpy(), bounds.numpy(), _step(side.layout, working)
+    _run("attend", (*_attended(query, key, value, weight, side), *last), bounds.numel() - 1, "attention")
+    return out.to(value.dtype)
 
 
-def carried_sums(x: Tensor, factor: Tensor, edges: EdgeList, blocks: Tensor, permutations: Tensor, runs: Tensor) -> Tensor:
-    """(M, D): sums of the carried rows times the factors (E, H) of their heads."""
-    rest = blocks, permutations, runs
-    return _carried("carried_sums", x, factor, edges, rest, edges.rowptr.numel() - 1, x.shape[1])
+def attend_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weight: Tensor, side: Attended
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients to query, key, value and weight."""
+    working, bounds, nodes = WORKING[value.dtype], _bounds(value.shape[0]), side.edges.rowptr.numel() - 1
+    spans = _spans(bounds, side.edges, nodes)
+    rows = torch.tensor([0, *(high - low for low, high in spans)], device="cpu").cumsum(0)
+    # A slice adds to nodes of others: it has rows of its own for those that its edges come from.
+    grad_query = torch.zeros(query.shape, dtype=working, device="cpu")
+    parts = [torch.zeros(int(rows[-1]), t.shape[1], dtype=working, device="cpu") for t in (key, value)]
+    grad_w = torch.zeros(len(spans), weight.numel(), dtype=working, device="cpu")
+    places = torch.stack([rows[:-1], torch.tensor([low for low, _ in spans], device="cpu")], 1)
+    grads = grad_query.numpy(), *(part.numpy().reshape(-1) for part in parts), grad_w.numpy()
+    last = _numpy(grad, working), grads, places.numpy(), bounds.numpy(), _step(side.layout, working)
+    _run("attend_backward", (*_attended(query, key, value, weight, side), *last), len(spans), "attention")
+    if len(spans) > 1:
+        whole = [torch.zeros(t.shape, dtype=working, device="cpu") for t in (key, value)]
+        for (low, high), start in zip(spans, rows.tolist()):
+            for total, part in zip(whole, parts):
+                total[low:high] += part[start : start + high - low]
+        parts = whole
+    return grad_query.to(query.dtype), parts[0].to(key.dtype), parts[1].to(value.dtype), grad_w.sum(0)
 
 
-def _carried(name: str, x: Tensor, other: Tensor, edges: EdgeList, rest: tuple, rows: int, columns: int) -> Tensor:
-    working = WORKING[x.dtype]
-    out, bounds = x.new_zeros(rows, columns, dtype=working), _bounds(edges.rowptr.numel() - 1)
-    blocks, permutations, runs = (t.numpy() for t in rest)
-    head = _numpy(x, working), _edges(edges, working), blocks, permutations, _numpy(other, working), runs, out.numpy()
-    _run(name, (*head, bounds.numpy()), bounds.numel() - 1, "carried_products")
+def _spans(bounds: Tensor, edges: EdgeList, nodes: int) -> list[tuple[int, int]]:
+    """First and last node that the edges into every slice come from, and those of the slice itself."""
+    if bounds.numel() == 2:
+        return [(0, int(bounds[1]))]
+    spans = []
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+        copy = start // nodes * nodes
+        if stop > copy + nodes:  # of several fields: all of them
+            spans.append((copy, -(-stop // nodes) * nodes))
+            continue
+        source = edges.source[int(edges.rowptr[start - copy]) : int(edges.rowptr[stop - copy])]
+        low, high = (int(source.min()), int(source.max()) + 1) if source.numel() else (start - copy, stop - copy)
+        spans.append((min(start, copy + low), max(stop, copy + high)))
+    return spans
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, weight: Tensor, side: Attended) -> tuple:
+    working = WORKING[value.dtype]
+    edges, layout = _arrays(side.edges, side.layout, working)
+    keyed = tuple(t.numpy() for t in (side.key_blocks, side.key_permutations, side.key_runs))
+    features = (_numpy(t, working) for t in (query, key, value))
+    return *features, edges, _numpy(side.measure, working), keyed, layout, side.value_runs.numpy(), _numpy(weight, working)
+
+
+def expand(x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, width: int, other: Tensor, place: Tensor) -> Tensor:
+    """(B N, D) -> (B E, width) at the edges; see :func:`gaugenet.ops.messages.edge_fields`."""
+    working, number = WORKING[x.dtype], edges.source.numel()
+    nodes = edges.rowptr.numel() - 1
+    out, bounds = x.new_empty(x.shape[0] // nodes * number, width, dtype=working), _bounds(x.shape[0])
+    head = _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), _numpy(other, working)
+    _run("expand", (*head, place.numpy(), out.numpy(), bounds.numpy(), _step(layout, working)), bounds.numel() - 1, "messages")
     return out.to(x.dtype)
+
+
+def contract(
+    grad: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout, place: Tensor, back: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to x, to the weight and, with ``back``, to ``other``."""
+    working, bounds = WORKING[x.dtype], _bounds(x.shape[0])
+    grad_x = x.new_empty(x.shape, dtype=working)
+    grad_other = grad.new_zeros(grad.shape if back else (0, grad.shape[1]), dtype=working)
+    grad_w = torch.zeros(bounds.numel() - 1, weight.numel(), dtype=working, device="cpu")
+    head = _numpy(grad, working), _numpy(x, working), *_arrays(edges, layout, working), _numpy(weight, working), place.numpy()
+    grads = grad_x.numpy(), grad_other.numpy(), grad_w.numpy()
+    _run("contract", (*head, *grads, bounds.numpy(), _step(layout, working)), bounds.numel() - 1, "messages")
+    return grad_x.to(x.dtype), grad_w.sum(0), grad_other
+
+
+def places(forward: EdgeList, backward: EdgeList) -> Tensor:
+    """(E,) which of the backward edges each of the forward ones is."""
+    place = torch.empty_like(forward.source)
+    _run("places", (forward.source.numpy(), backward.rowptr.numpy(), place.numpy()), 1, "messages")
+    return place
+
+
+def gated_sum(z: Tensor, shift: Tensor, measure: Tensor, rowptr: Tensor, blocks: Tensor, width: int) -> Tensor:
+    """(B N, width); see :func:`gaugenet.ops.messages.message_sum`."""
+    rows = z.shape[0] // max(1, measure.shape[0]) * (rowptr.numel() - 1)
+    out, bounds = z.new_zeros(rows, width), _bounds(rows)
+    head = *(_numpy(t, z.dtype) for t in (z, shift, measure)), rowptr.numpy(), blocks.numpy()
+    _run("gated_sum", (*head, out.numpy(), bounds.numpy()), bounds.numel() - 1, "messages")
+    return out
+
+
+def gated_sum_backward(
+    grad: Tensor, z: Tensor, shift: Tensor, measure: Tensor, rowptr: Tensor, blocks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients to z and shift."""
+    grad_z, bounds = torch.empty_like(z), _bounds(grad.shape[0])
+    grad_shift = z.new_zeros(bounds.numel() - 1, z.shape[1])
+    head = *(_numpy(t, z.dtype) for t in (z, shift, measure)), rowptr.numpy(), blocks.numpy(), _numpy(grad, z.dtype)
+    _run("gated_sum_backward", (*head, grad_z.numpy(), grad_shift.numpy(), bounds.numpy()), bounds.numel() - 1, "messages")
+    return grad_z, grad_shift.sum(0)
 
 
 def graph_moments(x: Tensor, share: Tensor, batch: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def _table_slice(arguments, item):
     span = (step + ROWS - 1) // ROWS * ROWS * PANEL
     places, panels, _, _ = panels_of(groups)
     reduced, zero = np.zeros(panels * span, x.dtype), np.zeros(PANEL, x.dtype)
-    packed = _pack_transposed(weight, groups, places, panels)
+    packed = pack_transposed(weight, groups, places, panels)
     (carried, c0), (sums, s0) = (
         aligned((most_edges(rowptr) + 1 + ROWS) * padded, x.dtype),
         aligned((columns + 1) * padded, x.dtype),
@@ -41,12 +41,12 @@ def _table_slice(arguments, item):
         upstream = grad[copy * nodes : (copy + 1) * nodes].reshape(-1)
         for start in range(bounds[item], bounds[item + 1], step):
             stop = min(start + step, bounds[item + 1])
-            _combinations(
+            combinations(
                 reduced, span, packed, groups, places, upstream, start * grad.shape[1], grad.shape[1], stop - start, zero
             )
             for p in range(start, stop):
                 first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
-                _spread(reduced, (p - start) * PANEL, combine, sums, s0, columns * padded)
+                spread(reduced, (p - start) * PANEL, combine, sums, s0, columns * padded)
                 for k in range(width):
                     for j in range(columns):
                         turned[t0 + k * wide_columns + j] = sums[s0 + j * padded + k]
@@ -99,7 +99,7 @@ def table_gradient(fork, threads, first, last, arguments):
 
 
 @njit(**OPTIONS)
-def _pack_transposed(weight, groups, places, panels):
+def pack_transposed(weight, groups, places, panels):
     """The matrices in panels [z // PANEL][column][z % PANEL] of the most columns, with zeros where there is nothing."""
     most = 0
     for g in range(groups.shape[0]):
@@ -115,7 +115,7 @@ def _pack_transposed(weight, groups, places, panels):
 
 
 @njit(**OPTIONS)
-def _combinations(reduced, span, packed, groups, places, grad, at, width, count, zero):
+def combinations(reduced, span, packed, groups, places, grad, at, width, count, zero):
     """reduced[r, z] = sum over k of weight[z, k] grad[r, k] for a chunk."""
     one, most = np.ones(1, reduced.dtype), 0
     for g in range(groups.shape[0]):
@@ -135,7 +135,7 @@ def _combinations(reduced, span, packed, groups, places, grad, at, width, count,
 
 
 @njit(**OPTIONS)
-def _spread(reduced, row, combine, sums, s0, size):
+def spread(reduced, row, combine, sums, s0, size):
     """The combination of sums backwards, for a node: sums[a] += f z and sums[b] += g z."""
     (wide, wide_factors), (rest, rest_factors) = combine
     zero = sums.dtype.type(0.0)

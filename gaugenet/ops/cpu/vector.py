@@ -94,8 +94,11 @@ def make_combine(width: int, accumulate: bool):
     return combine
 
 
-def make_rotate(width: int):
-    """(dst[i:], dst[i + gap:]) = rotation by (cos, sin) of (src[j:], det * src[j + gap:]), width channels."""
+def make_rotate(width: int, back: bool):
+    """(dst[i:], dst[i + gap:]) = rotation by (cos, sin) of (src[j:], det * src[j + gap:]), width channels.
+
+    With ``back`` the transposed map is added: (dst[i:], dst[i + gap:]) += (cos x + sin y, det (cos y - sin x)).
+    """
 
     @intrinsic
     def rotate(typing, dst, i, src, j, gap, cos, sin, det):
@@ -105,18 +108,54 @@ def make_rotate(width: int):
         def generate(context, builder, signature, args):
             vector, align = _vector(context, signature, 0, width)
             to, source = _pointer(context, builder, signature, args, 0), _pointer(context, builder, signature, args, 2)
+            there = builder.gep(to, [args[4]])
             cos, sin, det = (_splat(builder, a, vector) for a in args[5:8])
             x = _load(builder, source, vector, align)
-            y = builder.fmul(det, _load(builder, builder.gep(source, [args[4]]), vector, align))
-            first = builder.fsub(builder.fmul(cos, x), builder.fmul(sin, y))
-            second = _fma(builder, sin, x, builder.fmul(cos, y))
+            y = _load(builder, builder.gep(source, [args[4]]), vector, align)
+            if back:
+                first = _fma(builder, sin, y, _fma(builder, cos, x, _load(builder, to, vector, align)))
+                turned = builder.fsub(builder.fmul(cos, y), builder.fmul(sin, x))
+                second = _fma(builder, det, turned, _load(builder, there, vector, align))
+            else:
+                y = builder.fmul(det, y)
+                first = builder.fsub(builder.fmul(cos, x), builder.fmul(sin, y))
+                second = _fma(builder, sin, x, builder.fmul(cos, y))
             _store(builder, first, to, align)
-            _store(builder, second, builder.gep(to, [args[4]]), align)
+            _store(builder, second, there, align)
             return context.get_dummy_value()
 
         return signature, generate
 
     return rotate
+
+
+def make_dot(width: int):
+    """sum over k < width of a[i + k] * b[j + k]."""
+
+    @intrinsic
+    def dot(typing, a, i, b, j):
+        signature = a.dtype(a, types.intp, b, types.intp)
+
+        def generate(context, builder, signature, args):
+            vector, align = _vector(context, signature, 0, width)
+            first, second = (_load(builder, _pointer(context, builder, signature, args, k), vector, align) for k in (0, 2))
+            total, size = builder.fmul(first, second), width
+            while size > 1:  # one half upon the other
+                size //= 2
+                halves = (
+                    builder.shuffle_vector(
+                        total,
+                        ir.Constant(total.type, ir.Undefined),
+                        ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(start, start + size))),
+                    )
+                    for start in (0, size)
+                )
+                total = builder.fadd(*halves)
+            return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+        return signature, generate
+
+    return dot
 
 
 def make_tile(rows: tuple[int, ...], panels: bool = False):

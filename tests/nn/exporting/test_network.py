@@ -127,7 +127,7 @@ NOT_FOR_IMAGES = {
     "AngularMaxPool", "BottleneckBlock", "ConePoints", "ConvBlock", "Curl", "Divergence", "EdgeFrameConv", "FieldConv",
     "FrechetDistances", "FrechetMean", "GaugeAttention", "GaugeConv", "GaugePool", "GaugeUnpool", "Gradient",
     "HarmonicSurfaceConv", "Laplacian", "LatticeConv", "LatticePool", "ResidualBlock", "TensorProduct",
-    "FieldDiffusion", "PoissonSolve",
+    "FieldDiffusion", "GaugeMessagePassing", "PoissonSolve",
 }  # fmt: skip
 
 

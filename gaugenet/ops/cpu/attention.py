@@ -1,0 +1,232 @@
+r"""Attention of the CPU loop: weights of the neighbours of a node, then the convolution with them; and backwards.
+
+Everything of a node is made anew in the backward pass, nothing is kept for an edge. With the logits :math:`a_e = q \cdot k_e`,
+:math:`\alpha_e = e^{a_e} S / T`, :math:`T = \sum w_e e^{a_e}`, :math:`S = \sum w_e`, the carried values :math:`v_e` and the
+gradients :math:`y_e = \sum_j U_{ej}\, dA_j` of what :math:`\alpha_e v_e` is summed to,
+
+.. math:: dv_e = \alpha_e y_e, \qquad t_e = \alpha_e v_e \cdot y_e, \qquad da_e = t_e - \frac{w_e e^{a_e}}{T} \sum_r t_r.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...compiled import njit
+from .aggregate import add_row, aligned, carry, carry_back, most_edges, places_of, set_row, sum_node, sum_tile, workspace
+from .messages import padded_width, row_tiles
+from .products import gradients, pack, panels_of, products, unpack
+from .table_gradient import combinations, pack_transposed, spread
+from .team import make_team
+from .tiles import ENTRY, OPTIONS, ROWS
+from .vector import PANEL, make_dot
+
+_NARROW = PANEL // 2
+_dot_wide, _dot_narrow = make_dot(PANEL), make_dot(_NARROW)
+
+
+@njit(**OPTIONS)
+def _room(most, runs, width, dtype):
+    """Zeros for the logits of a node, and for its query in two orders: [panel of heads][column][head] and [head][column]."""
+    heads, padded = runs[:, 2].max() + 1, padded_width(width)
+    across = padded_width(heads)
+    return aligned(most * across, dtype), aligned(across * padded, dtype), aligned(heads * padded, dtype)
+
+
+@njit(**OPTIONS)
+def _weights(query, q, width, keys, k0, room, share, measure, first, count, runs, heads, zeros, one):
+    """alpha[i, h] of the neighbours of a node by its query and the carried keys, and share[i, h] = alpha measure[i] / total."""
+    (alpha, a0), (by_column, b0), (by_head, h0) = room
+    padded, across = padded_width(width), padded_width(heads)
+    for r in range(runs.shape[0]):
+        head = runs[r, 2]
+        for k in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
+            by_column[b0 + (head // PANEL * padded + k) * PANEL + head % PANEL] = query[q + k]
+            by_head[h0 + head * padded + k] = query[q + k]
+    for h in range(0, heads, PANEL):
+        row_tiles(by_column, b0 + h * padded, PANEL, keys, k0, 1, padded, width, count, alpha, a0 + h, across, zeros, one)
+    zero, least = alpha.dtype.type(0), alpha.dtype.type(np.finfo(np.float32).tiny)
+    whole = zero
+    for i in range(count):
+        whole += measure[first + i]
+    for h in range(a0, a0 + heads):
+        top, total = alpha.dtype.type(-np.inf), zero
+        for i in range(count):
+            top = max(top, alpha[i * across + h])
+        for i in range(count):
+            at = i * across + h
+            alpha[at] = np.exp(alpha[at] - top)
+            share[at] = measure[first + i] * alpha[at]
+            total += share[at]
+        total = max(total, least)
+        for i in range(count):
+            at = i * across + h
+            alpha[at] *= whole / total
+            share[at] /= total
+
+
+@njit(**OPTIONS)
+def _scale(rows, r0, step, factor, f0, across, count, runs):
+    """rows[i] *= factor[i, h] in the columns of every head h."""
+    zero = rows.dtype.type(0)
+    for r in range(runs.shape[0]):
+        f, size = f0 + runs[r, 2], runs[r, 1]
+        for i in range(count):
+            at = r0 + i * step + runs[r, 0]
+            set_row(rows, at, rows, at, at, size, factor[f + i * across], zero)
+
+
+@njit(**OPTIONS)
+def _dots(a, a0, b, b0, step, count, runs, heads, across, out, o):
+    """out[i, h] = product of the rows a[i] and b[i] in the columns of head h."""
+    for i in range(count):
+        for h in range(heads):
+            out[o + i * across + h] = 0
+    for r in range(runs.shape[0]):
+        for i in range(count):
+            k, stop, total = i * step + runs[r, 0], i * step + runs[r, 0] + runs[r, 1], a.dtype.type(0)
+            while k + PANEL <= stop:
+                total += _dot_wide(a, a0 + k, b, b0 + k)
+                k += PANEL
+            while k + _NARROW <= stop:
+                total += _dot_narrow(a, a0 + k, b, b0 + k)
+                k += _NARROW
+            while k < stop:
+                total += a[a0 + k] * b[b0 + k]
+                k += 1
+            out[o + i * across + runs[r, 2]] += total
+
+
+@njit(**OPTIONS)
+def _attend_slice(arguments, item):
+    query, key, value, edges, measure, keyed, layout, value_runs, weight, bias, out, bounds, step = arguments
+    rowptr, source, turn, det, element = edges[:5]
+    key_blocks, key_permutations, key_runs = keyed
+    nodes, columns, groups, out_width = edges[6].shape[0], edges[6].shape[1], layout[4], bias.size
+    heads, wide, width = key_runs[:, 2].max() + 1, key.shape[1], value.shape[1]
+    key_padded, padded, across, most = padded_width(wide), padded_width(width), padded_width(heads), most_edges(rowptr)
+    span = (step + ROWS - 1) // ROWS * ROWS * PANEL
+    places, panels, packed_size, _ = panels_of(groups)
+    reduced = np.zeros(panels * span, value.dtype)
+    work, room = workspace(value, rowptr, columns, layout, places, span), _room(most, key_runs, wide, value.dtype)
+    (carried, c0), (keys, k0), (alpha, a0) = work[0], aligned(most * key_padded, value.dtype), room[0]
+    share, zeros, one = np.empty(alpha.size, value.dtype), np.zeros(PANEL, value.dtype), np.ones(1, value.dtype)
+    packed, flat, start = pack(weight, groups, places, packed_size), out.reshape(-1), np.zeros(out_width + PANEL, value.dtype)
+    start[:out_width] = bias
+    p = bounds[item]
+    while p < bounds[item + 1]:
+        local = p % nodes
+        count, first_row = min(step, bounds[item + 1] - p, nodes - local), p - local
+        k_flat = key[first_row : first_row + nodes].reshape(-1)
+        q_flat = query[first_row : first_row + nodes].reshape(-1)
+        values = value[first_row : first_row + nodes].reshape(-1)
+        for n in range(local, local + count):
+            first, degree = rowptr[n], rowptr[n + 1] - rowptr[n]
+            edge = source, turn, det, element, first, degree
+            carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
+            _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
+            carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
+            _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
+            sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
+        products(reduced, span, packed, places, groups, start, flat, p * out_width, out_width, count)
+        p += count
+
+
+@njit(**OPTIONS)
+def _backward_slice(arguments, item):
+    query, key, value, edges, measure, keyed, layout, value_runs, weight, grad, grads, spans, bounds, step = arguments
+    rowptr, source, turn, det, element, table, node_table, _ = edges
+    key_blocks, key_permutations, key_runs = keyed
+    grad_query, grad_keys, grad_values, grad_weights = grads
+    nodes, columns, groups, out_width = node_table.shape[0], node_table.shape[1], layout[4], grad.shape[1]
+    heads, wide, width = key_runs[:, 2].max() + 1, key.shape[1], value.shape[1]
+    key_padded, padded, across, most = padded_width(wide), padded_width(width), padded_width(heads), most_edges(rowptr)
+    span = (step + ROWS - 1) // ROWS * ROWS * PANEL
+    places, panels, _, gradient_size = panels_of(groups)
+    reduced, backward = np.zeros(panels * span, value.dtype), np.zeros(panels * span, value.dtype)
+    work, room = workspace(value, rowptr, columns, layout, places, span), _room(most, key_runs, wide, value.dtype)
+    (carried, c0), (sums, s0), (keys, k0) = work[0], work[1], aligned(most * key_padded, value.dtype)
+    (alpha, a0), (by_head, h0) = room[0], room[2]
+    (back, b0), (sent, t0) = aligned((most + 1) * padded, value.dtype), aligned(heads * key_padded, value.dtype)
+    combine = places_of(layout, padded, s0, places, span, value.dtype)
+    share, slope = np.zeros(alpha.size, value.dtype), np.zeros(alpha.size, value.dtype)
+    packed, gradient = pack_transposed(weight, groups, places, panels), np.zeros(gradient_size, value.dtype)
+    zeros, one, upstream = np.zeros(PANEL, value.dtype), np.ones(1, value.dtype), grad.reshape(-1)
+    node, to_query = node_table.reshape(-1), grad_query.reshape(-1)
+    to_keys, to_values = grad_keys[spans[item, 0] * wide :], grad_values[spans[item, 0] * width :]
+    p = bounds[item]
+    while p < bounds[item + 1]:
+        local = p % nodes
+        count, first_row = min(step, bounds[item + 1] - p, nodes - local), p - local
+        k_flat = key[first_row : first_row + nodes].reshape(-1)
+        q_flat = query[first_row : first_row + nodes].reshape(-1)
+        values = value[first_row : first_row + nodes].reshape(-1)
+        combinations(backward, span, packed, groups, places, upstream, p * out_width, out_width, count, zeros)
+        lowest = spans[item, 1] - first_row
+        for n in range(local, local + count):
+            first, degree = rowptr[n], rowptr[n + 1] - rowptr[n]
+            edge = source, turn, det, element, first, degree
+            carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
+            _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
+            carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
+            _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
+            sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
+            # From here on the sums are their own gradients.
+            spread(backward, (n - local) * PANEL, combine, sums, s0, (columns + 1) * padded)
+            own = b0 + degree * padded
+            for k in range(0, padded, PANEL):
+                s, c = s0 + k, s0 + columns * padded + k
+                row_tiles(
+                    sums, s, padded, table, first * columns, 1, columns, columns, degree, back, b0 + k, padded, zeros, one
+                )
+                sum_tile(1, sums, s, padded, node, n * columns, 1, 1, 0, columns, sums, c, 0, one, 0, 0, back, own + k, padded)
+            add_row(to_values, (n - lowest) * width, back, own, own, width, one[0], zeros[0])
+            _dots(carried, c0, back, b0, padded, degree, value_runs, heads, across, slope, a0)
+            _scale(back, b0, padded, alpha, a0, across, degree, value_runs)
+            carry_back(back, b0, *edge, layout[0], layout[1], to_values, lowest, width, padded)
+            for h in range(a0, a0 + heads):
+                total = zeros[0]
+                for i in range(degree):
+                    total += slope[i * across + h]
+                for i in range(degree):
+                    slope[i * across + h] -= share[i * across + h] * total
+            for k in range(0, key_padded, PANEL):
+                row_tiles(keys, k0 + k, key_padded, slope, a0, across, 1, degree, heads, sent, t0 + k, key_padded, zeros, one)
+                row_tiles(
+                    by_head, h0 + k, key_padded, slope, a0, 1, across, heads, degree, keys, k0 + k, key_padded, zeros, one
+                )
+            for r in range(key_runs.shape[0]):
+                at, to = t0 + key_runs[r, 2] * key_padded + key_runs[r, 0], (p + n - local) * wide + key_runs[r, 0]
+                set_row(to_query, to, sent, at, at, key_runs[r, 1], one[0], zeros[0])
+            carry_back(keys, k0, *edge, key_blocks, key_permutations, to_keys, lowest, wide, key_padded)
+        gradients(reduced, span, upstream, p * out_width, out_width, places, groups, gradient, count)
+        p += count
+    unpack(gradient, groups, places, grad_weights[item])
+
+
+_attend_team, _backward_team = make_team(_attend_slice), make_team(_backward_slice)
+
+
+@njit(**ENTRY)
+def attend(fork, threads, first, last, arguments):
+    """Attention for some slices of the nodes. Gives the number of slices that failed.
+
+    Args:
+        fork, threads, first, last: as of :func:`gaugenet.ops.cpu.kernels.convolve`.
+        arguments: tuple of
+            query (B N, K), key (B N, K), value (B N, D) of B fields on the graph, one under the other;
+            edges, layout, weight, bias, bounds, step as of :func:`gaugenet.ops.cpu.kernels.convolve`;
+            measure (E,) w of the edges;
+            keyed: blocks, permutations and runs (R, 3) of columns, first, length, head, of the keys; runs of the values;
+            out (B N, D_out), written.
+    """
+    return _attend_team(fork, threads, first, last, arguments)
+
+
+@njit(**ENTRY)
+def attend_backward(fork, threads, first, last, arguments):
+    """Gradients of :func:`attend`; arguments as there, but for grad (B N, D_out) and, in the places of bias and out,
+
+    grads: of the query (B N, K); of key and value, flat, with rows of its own for every slice; of the weight (S, like weight),
+    all added to; spans (S, 2): the place of a slice in those rows, and the node of its first one.
+    """
+    return _backward_team(fork, threads, first, last, arguments)
