@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,19 @@ from ..errors import MeshError
 from ..geometry.triangles.checks import check_arrays
 from ..geometry.triangles.triangle_mesh import RESERVED, Arrays, MeshWarning, TriangleMesh
 from .glb_checks import check_glb
+from .libraries.brain import read_freesurfer, read_gifti, read_vertex_values
+from .libraries.files import read_gmsh, read_vtk
+from .libraries.objects import OBJECTS, polygons_of
 from .mesh_formats import Polygons, read_obj, read_off, read_stl, triangulate, unreadable
 from .ply_format import read_ply
 from .signatures import stranger, without_mark
 
-__all__ = ["EXTENSIONS", "load_mesh", "parse_mesh", "read_bytes", "source_mesh"]
+__all__ = ["EXTENSIONS", "load_mesh", "mesh_format", "parse_mesh", "read_bytes", "source_mesh"]
 
 
 def load_mesh(path: str | os.PathLike) -> TriangleMesh:
-    """Read a mesh from an .obj, .off, .ply, .stl or .glb file.
+    """Read a mesh from an .obj, .off, .ply, .stl or .glb file, and through libraries that are extras of gaugenet: .vtk, .vtp,
+    .vtu (pyvista), .msh (meshio), .gii and FreeSurfer's lh.white, rh.pial, ... (nibabel).
 
     Polygons are cut into fans of triangles (face_ids says which triangle came from which polygon). Colours, labels, groups and
     all other numbers of vertices and faces are in vertex_data and face_data; what belongs to corners (OBJ texture and normal
@@ -36,45 +42,87 @@ def load_mesh(path: str | os.PathLike) -> TriangleMesh:
 
     Raises:
         MeshError: naming the file, with ``kind`` unknown_format, unreadable, empty, not_finite or index_out_of_range.
+        MissingDependencyError: the library that reads such files is not installed.
         OSError: when the file cannot be opened.
     """
     path = os.fspath(path)
-    extension = Path(path).suffix.lower()
-    if extension not in EXTENSIONS:
-        text = f"unknown mesh format {extension!r}: expected one of {', '.join(EXTENSIONS)}"
+    extension = mesh_format(path)
+    if extension is None:
+        known = f"{', '.join(EXTENSIONS)}, or a FreeSurfer surface such as lh.white"
+        text = f"unknown mesh format {Path(path).suffix.lower()!r}: expected one of {known}"
         raise MeshError(text, kind="unknown_format", path=path)
     return parse_mesh(read_bytes(path), extension, path)
 
 
+def mesh_format(path: str | os.PathLike) -> str | None:
+    """How a file is read, by its name: one of EXTENSIONS, FREESURFER for lh.white and the like, or None."""
+    name = Path(path).name
+    extension = Path(name).suffix.lower()
+    if extension in EXTENSIONS:
+        return extension
+    return FREESURFER if _FREESURFER_NAME.fullmatch(name) else None
+
+
 def source_mesh(
-    source: str | os.PathLike | TriangleMesh | np.ndarray,
+    source: Any,
     faces: np.ndarray | None,
     vertex_data: Mapping[str, Any] | None = None,
     face_data: Mapping[str, Any] | None = None,
 ) -> TriangleMesh:
-    """The unchecked mesh of a file, of a TriangleMesh, or of vertices with faces, which are taken as they are.
+    """The unchecked mesh of a file, of a TriangleMesh or the mesh of another library, or of vertices with faces (or the pair
+    of both), which are taken as they are.
 
     Args:
-        vertex_data, face_data: more arrays, by name, with a row for every vertex, every face (or polygon of the file).
+        vertex_data, face_data: more arrays, by name, with a row for every vertex, every face (or polygon of the file). One of
+            vertices may be the path of a file (:func:`gaugenet.io.libraries.brain.read_vertex_values`).
 
     Raises:
         TypeError: a file with faces, or vertices without; arrays that are not numbers. ValueError: of another length.
         MeshError, OSError: as :func:`load_mesh`.
     """
-    if isinstance(source, (str, os.PathLike, TriangleMesh)):
+    if isinstance(source, tuple) and len(source) == 2 and faces is None:
+        source, faces = source
+    polygons_there = polygons_of(source)
+    if isinstance(source, (str, os.PathLike, TriangleMesh)) or polygons_there is not None:
         if faces is not None:
             raise TypeError("faces come with an array of vertices, not with a file or a TriangleMesh")
-        mesh = source if isinstance(source, TriangleMesh) else load_mesh(source)
+        if polygons_there is not None:
+            mesh = _triangles(polygons_there, None)
+        else:
+            mesh = source if isinstance(source, TriangleMesh) else load_mesh(source)
     elif faces is None:
-        raise TypeError("expected a file, or vertices (V, 3) and faces (F, 3): faces are missing")
+        got = type(source).__name__
+        text = f"expected a file, a TriangleMesh, {OBJECTS}, or vertices (V, 3) and faces (F, 3)"
+        raise TypeError(f"{text}: faces are missing, got {got}")
     else:
         mesh = TriangleMesh(np.asarray(source), np.asarray(faces))
     if not vertex_data and not face_data:
         return mesh
     polygons = None if mesh.face_ids is None else mesh.face_ids
-    vertices = {k: _rows(f"vertex_data[{k!r}]", v, len(mesh.vertices)) for k, v in (vertex_data or {}).items()}
+    vertex_data, names = _read_values(vertex_data or {}, len(mesh.vertices))
+    vertices = {k: _rows(f"vertex_data[{k!r}]", v, len(mesh.vertices)) for k, v in vertex_data.items()}
     of_faces = {k: _rows(f"face_data[{k!r}]", v, len(mesh.faces), polygons) for k, v in (face_data or {}).items()}
-    return dataclasses.replace(mesh, vertex_data=mesh.vertex_data | vertices, face_data=mesh.face_data | of_faces)
+    vertices, of_faces, names = mesh.vertex_data | vertices, mesh.face_data | of_faces, mesh.names | names
+    return dataclasses.replace(mesh, vertex_data=vertices, face_data=of_faces, names=names)
+
+
+def _read_values(given: Mapping[str, Any], count: int) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The arrays of vertices with files read: one array of a file has the name given, of several theirs after it."""
+    data: dict[str, Any] = {}
+    names: dict[str, list[str]] = {}
+    for key, values in given.items():
+        if not isinstance(values, (str, os.PathLike)):
+            data[key] = values
+            continue
+        found, labels = read_vertex_values(values, count)
+        if not found:
+            raise MeshError("no values of vertices in it", kind="empty", path=os.fspath(values))
+        for own, array in found.items():
+            name = key if len(found) == 1 else f"{key}_{own}"
+            data[name] = array
+            if own in labels:
+                names[name] = labels[own]
+    return data, names
 
 
 def _rows(name: str, values: Any, count: int, polygons: np.ndarray | None = None) -> np.ndarray:
@@ -103,7 +151,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def parse_mesh(data: bytes, extension: str, path: str | None = None) -> TriangleMesh:
-    """The mesh in the bytes of a file with this extension (".obj", ...); errors as for load_mesh."""
+    """The mesh in the bytes of a file of this format, as mesh_format tells it (".obj", ...); errors as for load_mesh."""
     if not data.strip():
         raise MeshError("the file is empty", kind="empty", path=path)
     if (told := stranger(data)) is not None:
@@ -111,6 +159,14 @@ def parse_mesh(data: bytes, extension: str, path: str | None = None) -> Triangle
     data = without_mark(data)
     try:
         polygons = _READERS[extension](data)
+    except MeshError as error:
+        raise MeshError(error.message, kind=error.kind, ids=error.ids, path=path) from None
+    return _triangles(polygons, path)
+
+
+def _triangles(polygons: Polygons, path: str | None) -> TriangleMesh:
+    """The mesh of polygons, cut into triangles."""
+    try:
         faces, face_ids = triangulate(polygons)
     except MeshError as error:
         raise MeshError(error.message, kind=error.kind, ids=error.ids, path=path) from None
@@ -189,5 +245,18 @@ def _glb_data(part: Any, count: int) -> Arrays:
     return {k: v for k, v in data.items() if v.dtype.kind in "biuf" and 1 <= v.ndim <= 3 and len(v) == count}
 
 
-_READERS = {".obj": read_obj, ".off": read_off, ".ply": read_ply, ".stl": read_stl, ".glb": _read_glb}
-EXTENSIONS = tuple(_READERS)
+# Names of the surfaces of FreeSurfer, which have no extension of their own; their format has this name here.
+FREESURFER = "freesurfer"
+_FREESURFER_NAME = re.compile(r"[lr]h\.(white|pial|inflated|smoothwm|orig|sphere|midthickness|graymid)(\.reg|\.preaparc|\.T1)?")
+_READERS: dict[str, Callable[[bytes], Polygons]] = {
+    ".obj": read_obj,
+    ".off": read_off,
+    ".ply": read_ply,
+    ".stl": read_stl,
+    ".glb": _read_glb,
+    **{extension: functools.partial(read_vtk, extension=extension) for extension in (".vtk", ".vtp", ".vtu")},
+    ".msh": read_gmsh,
+    ".gii": read_gifti,
+    FREESURFER: read_freesurfer,
+}
+EXTENSIONS = tuple(name for name in _READERS if name != FREESURFER)

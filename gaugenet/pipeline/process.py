@@ -115,7 +115,7 @@ def process_one(
     """Load, check or repair, normalize, compute the geometry; return it, or write it as a record.
 
     Args:
-        path: mesh file (.obj, .off, .ply, .stl, .glb).
+        path: mesh file, of a format of :func:`gaugenet.geometry.load_mesh`.
         params: what to make of it.
         destination: folder for the record, named by record_name(hash of the file, params); it is made when missing.
         threads: of geometry.mesh; the result does not depend on it.
@@ -130,15 +130,16 @@ def process_one(
     Raises:
         MeshError, GeometryError, OSError: see load_mesh, check_mesh, mesh.
     """
-    from ..io.loading import EXTENSIONS, load_mesh, parse_mesh, read_bytes
+    from ..io.loading import load_mesh, mesh_format, parse_mesh, read_bytes
 
     path = Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
+    extension = mesh_format(path)
+    if extension is None:
         load_mesh(path)
     if data is None:
         data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
-    loaded = parse_mesh(data, path.suffix.lower(), os.fspath(path))
+    loaded = parse_mesh(data, str(extension), os.fspath(path))
     del data
     record = destination is not None
     geometry, warnings = _geometry_of(loaded, params, np.float32 if record else np.float64, threads, progress)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import MeshError
 from ..io.archives import ArchiveReader, Member, archive_extension, list_members
-from ..io.loading import EXTENSIONS
+from ..io.loading import mesh_format
 
 __all__ = ["Source", "find_meshes", "parse_shard", "take_shard"]
 
@@ -157,7 +157,7 @@ def _below(base: Path, pattern: tuple[str, ...] | None = None) -> Iterator[tuple
         above = above | {(facts.st_dev, facts.st_ino)}
         for name in names:
             path, here, problem = folder / name, (*parts, name), None
-            mesh = path.suffix.lower() in EXTENSIONS
+            mesh = mesh_format(path) is not None
             try:
                 mode = os.stat(path).st_mode
             # A dangling link or one to itself; for other reasons (permission, a path too long) it may even be a folder.
@@ -186,7 +186,7 @@ def _members(path: Path) -> list[tuple[str, Source]]:
     chosen = []
     for member in members:
         name = PurePosixPath(member.name)
-        if name.suffix.lower() in EXTENSIONS and not any(part.startswith(".") and part != ".." for part in name.parts):
+        if mesh_format(name) is not None and not any(part.startswith(".") and part != ".." for part in name.parts):
             chosen.append((member.name, Source(path, member, member.problem)))
     return chosen
 

@@ -32,7 +32,7 @@ _DEFAULT_RADIUS = 3.0
 
 
 def mesh(
-    path_or_vertices: str | os.PathLike | np.ndarray | TriangleMesh,
+    path_or_vertices: Any,
     faces: np.ndarray | None = None,
     radius: float | np.ndarray | None = None,
     rings: int | None = None,
@@ -50,7 +50,7 @@ def mesh(
     threads: int | None = None,
     dtype: type = np.float64,
     progress: Callable[[int, int], Any] | None = None,
-    vertex_data: Mapping[str, np.ndarray] | None = None,
+    vertex_data: Mapping[str, np.ndarray | str | os.PathLike] | None = None,
     face_data: Mapping[str, np.ndarray] | None = None,
 ) -> LocalGeometry:
     r"""The local geometry of a triangle mesh, one node per vertex (docs/conventions.md).
@@ -60,7 +60,8 @@ def mesh(
     the angle defect over the area (0 at the boundary).
 
     Args:
-        path_or_vertices: a file (obj, off, ply, stl, glb), a TriangleMesh, or (V, 3) vertices.
+        path_or_vertices: a file (:func:`gaugenet.geometry.load_mesh`), a TriangleMesh, the mesh of another library
+            (docs/files.md), (V, 3) vertices, or the pair of vertices and faces.
         faces: (F, 3), with vertices.
         radius: neighbours are the vertices within this geodesic distance: a number, or one per vertex.
         rings: neighbours are the vertices within this many edges; the radius of p is then (rings + 1/2) / rings times its
@@ -83,7 +84,8 @@ def mesh(
         dtype: of log, transport and weight: float64, or float32, which halves the memory (all is computed in float64).
         progress: called with the number of vertices done, and of all, as the work goes on.
         vertex_data, face_data: name -> array with a row for every vertex, every face, to be carried along; those of a file
-            (colours, labels, groups) are there already.
+            (colours, labels, groups) are there already. Of vertices also the path of a file: GIFTI, FreeSurfer's curv, annot
+            and label, npy.
 
     Returns:
         LocalGeometry in float64 (but see dtype). ``vertex_data`` and ``face_data`` have the arrays of what is left of the
