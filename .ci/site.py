@@ -18,6 +18,7 @@ ROOMS = {
     "kernels": "Kernels",
     "nn": "Layers",
     "models": "Networks",
+    "models.published": "Published weights",
     "data": "Data",
     "learning": "Learning",
     "spectral": "Spectral transforms",
