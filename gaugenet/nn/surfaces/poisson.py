@@ -42,8 +42,8 @@ class PoissonSolve(LaplacianLayer):
         x (N, type.dim), graph as of :class:`gaugenet.nn.GaugeConv`, best with ``face`` and ``pos``; output (N, type.dim).
 
     Raises:
-        ValueError: groups of another dimension, a shift that is not positive. TypeError: representations that are no sums of
-        irreps.
+        ValueError: groups of another dimension, a shift that is not positive.
+        TypeError: representations that are no sums of irreps.
     """
 
     def __init__(self, type: FieldType, shift: float = 1.0, *, unit: str = "area") -> None:
