@@ -109,8 +109,8 @@ def solve(
     own = [d[:, inner] for d in divergence]
     scale = 1 / mass[inner]
     laplace = splu(sum(d @ sparse.diags(scale) @ d.T for d in own).tocsc())
-    size, first, krylov = int(inner.sum()), None, 0
-    for iteration in range(max_iterations):
+    size, first, iterations, krylov = int(inner.sum()), None, 0, 0
+    while True:
         momentum = stiffness
         if reynolds > 0:
             wind = {f"{name}_": basis.interpolate(velocity[:, k]) for k, name in enumerate("xyz")}
@@ -121,6 +121,9 @@ def solve(
         first = norm if first is None else first
         if norm <= tolerance * first:
             break
+        if iterations == max_iterations:
+            raise ArithmeticError(f"solve expected convergence in {iterations} iterations, the residual is {norm / first:.1e}")
+        iterations += 1
         block = momentum[inner][:, inner].tocsc()
         factors = splu(block, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True})
 
@@ -155,9 +158,7 @@ def solve(
         krylov += len(steps)
         velocity[inner] += update[: 3 * size].reshape(3, size).T
         pressure = pressure + update[3 * size :]
-    else:
-        raise ArithmeticError(f"solve expected convergence in {max_iterations} iterations, the residual is {norm / first:.1e}")
-    return Flow(mesh, reynolds, velocity, pressure, basis, norm / first, iteration, krylov, time.process_time() - begin)
+    return Flow(mesh, reynolds, velocity, pressure, basis, norm / first, iterations, krylov, time.process_time() - begin)
 
 
 def poiseuille(mesh: VesselMesh, points: Array) -> Array:
