@@ -83,7 +83,7 @@ def main() -> None:
     lines += [f"A bifurcation (seed {args.seed}), Re {REYNOLDS:.0f}: differences from the finest mesh, interpolation included."]
     lines += [
         "",
-        *fork(args.seed, list(MESHES), finest),
+        *fork(args.seed, list(MESHES[1:]), finest),
         "",
         "`python -m benchmarks.vessels`; CPU seconds of the solver, one thread.",
     ]

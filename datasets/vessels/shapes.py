@@ -194,11 +194,11 @@ def _tube(rng: np.random.Generator) -> Vessel:
 
 
 def _fork(rng: np.random.Generator) -> Vessel:
-    """Three branches: the trunk and two daughters at angles of 28 to 55 degrees with its direction, one perhaps smaller."""
+    """Three branches: the trunk and two daughters at angles of 33 to 55 degrees with its direction, one perhaps smaller."""
     pose = _pose(rng)
     up = pose[2]
     radii = np.array([1.0, rng.uniform(0.7, 0.9), rng.uniform(0.55, 0.9)])
-    angles = np.radians([180.0, rng.uniform(28, 45), -rng.uniform(32, 55)])
+    angles = np.radians([180.0, rng.uniform(33, 45), -rng.uniform(35, 55)])
     directions = np.cos(angles)[:, None] * pose[0] + np.sin(angles)[:, None] * pose[1]
     half = 0.5 * (radii.max() + radii.mean())
     walls = {}
@@ -207,7 +207,7 @@ def _fork(rng: np.random.Generator) -> Vessel:
         between = abs((between + np.pi / 2) % np.pi - np.pi / 2)  # half the angle between the two branches, at most 90 degrees
         middle = directions[i] + directions[j]
         middle /= np.linalg.norm(middle)
-        walls[i, j] = walls[j, i] = middle * 0.5 * (radii[i] + radii[j]) / np.sin(between)
+        walls[i, j] = walls[j, i] = middle * max(radii[i], radii[j]) / np.sin(between)
     branches, count = [], 0
     for i in range(3):
         # Of the two neighbours, v > 0 is the one towards which the third direction of the frame points.
