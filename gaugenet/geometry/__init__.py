@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .local_geometry import Feature, LocalGeometry, Pooling
 
 if TYPE_CHECKING:  # what __getattr__ gives
+    from ..io.libraries.writing import save_fields as save_fields
     from ..io.loading import load_mesh as load_mesh
     from ..pipeline.batch import preprocess as preprocess
     from ..pipeline.process import ProcessParams as ProcessParams
@@ -63,6 +64,7 @@ if TYPE_CHECKING:  # what __getattr__ gives
 _LATE = {
     "mesh": "meshes.surface",
     "load_mesh": ".io.loading",
+    "save_fields": ".io.libraries.writing",
     "check_mesh": "triangles.checks",
     "inspect_mesh": "triangles.report",
     "repair_mesh": "triangles.repair",
