@@ -52,9 +52,10 @@ def save_fields(path: str | os.PathLike, geom: LocalGeometry, fields: Mapping[st
 
         data = _point_data(geom, fields)
         split = {f"{k}_{c}": v[..., c] for k, v in data.items() if v.ndim == 3 for c in range(v.shape[2])}
-        attributes = {k: v.astype(np.float32) for k, v in {**data, **split}.items() if v.ndim < 3}
+        attributes: dict[str, Any] = {k: v.astype(np.float32) for k, v in {**data, **split}.items() if v.ndim < 3}
         mesh = trimesh.Trimesh(_positions(geom), geom.faces, process=False, vertex_attributes=attributes)
-        write_atomic(path, mesh.export(file_type="glb"))
+        exported: Any = mesh.export(file_type="glb")
+        write_atomic(path, exported)
     else:
         mesh = to_pyvista(geom, fields)
         (mesh.cast_to_unstructured_grid() if kind == ".vtu" else mesh).save(os.fspath(path))
