@@ -29,8 +29,8 @@ def from_xarray(data: Any, geom: LocalGeometry) -> np.ndarray:
     pole, which is one node, are averaged: components of vectors there have no meaning one by one.
 
     Args:
-        data: an ``xarray.DataArray`` with coordinates in degrees, named ``lat``, ``latitude``, ``lon``, ``longitude`` or with the
-            units of the CF conventions.
+        data: an ``xarray.DataArray`` with coordinates in degrees, named ``lat``, ``latitude``, ``lon``, ``longitude`` or with
+            the units of the CF conventions.
         geom: of :func:`gaugenet.geometry.latlon`.
 
     Returns:
