@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 from .local_geometry import Feature, LocalGeometry, Pooling
 
 if TYPE_CHECKING:  # what __getattr__ gives
+    from ..io.libraries.sphere_fields import from_healpix as from_healpix
+    from ..io.libraries.sphere_fields import from_xarray as from_xarray
+    from ..io.libraries.sphere_fields import to_healpix as to_healpix
+    from ..io.libraries.sphere_fields import to_xarray as to_xarray
+    from ..io.libraries.writing import save_fields as save_fields
     from ..io.loading import load_mesh as load_mesh
     from ..pipeline.batch import preprocess as preprocess
     from ..pipeline.process import ProcessParams as ProcessParams
@@ -63,6 +68,11 @@ if TYPE_CHECKING:  # what __getattr__ gives
 _LATE = {
     "mesh": "meshes.surface",
     "load_mesh": ".io.loading",
+    "save_fields": ".io.libraries.writing",
+    "from_healpix": ".io.libraries.sphere_fields",
+    "from_xarray": ".io.libraries.sphere_fields",
+    "to_healpix": ".io.libraries.sphere_fields",
+    "to_xarray": ".io.libraries.sphere_fields",
     "check_mesh": "triangles.checks",
     "inspect_mesh": "triangles.report",
     "repair_mesh": "triangles.repair",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -216,6 +217,19 @@ class LocalGeometry:
         from ..data import GaugeGraph
 
         return GaugeGraph.from_geometry(self, dtype=dtype)
+
+    def to_pyvista(self, fields: Mapping[str, Any] | None = None) -> Any:
+        """A pyvista.PolyData with the vertex and face data of this geometry, and fields, as point data (imports pyvista).
+
+        Args:
+            fields: name -> numbers at the nodes (N,), (N, C), also torch tensors, written as they are; or a
+                :class:`Feature` or pair (values, type), whose orders 1 and 2 become vectors (N, 3) and symmetric tensors
+                (N, 9) of the ambient space by :func:`gaugenet.geometry.from_frames`. Of several channels, such as "4x1", each
+                becomes an array ``name_0``, ``name_1``, ...
+        """
+        from ..io.libraries.writing import to_pyvista
+
+        return to_pyvista(self, fields)
 
     def __repr__(self) -> str:
         levels = "" if self.coarse is None else f", levels={len(self.levels())}"

@@ -1,0 +1,104 @@
+"""Fields written for other programs come back: in memory, and in every kind of file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gaugenet import geometry
+from gaugenet.errors import GeometryError
+from gaugenet.geometry import Feature, load_mesh
+from tests.helpers.corpus import torus
+
+VERTICES, FACES = torus()
+LABELS, PARTS = np.arange(len(VERTICES)) % 3, np.arange(len(FACES)) % 5
+PRESSURE = np.random.default_rng(0).normal(size=len(VERTICES))
+WSS = np.random.default_rng(1).normal(size=(len(VERTICES), 3))
+STRESS = WSS[:, :, None] * WSS[:, None, :]
+
+
+@pytest.fixture(scope="module")
+def geom():
+    return geometry.mesh(VERTICES, FACES, rings=1, vertex_data={"label": LABELS}, face_data={"part": PARTS})
+
+
+def fields(geom):
+    return {
+        "p": torch.tensor(PRESSURE),
+        "wss": geometry.to_frames(WSS, geom),
+        "stress": tuple(geometry.to_frames(STRESS, geom)),
+    }
+
+
+def test_pyvista(geom):
+    pytest.importorskip("pyvista")
+    mesh = geom.to_pyvista(fields(geom))
+    assert np.array_equal(mesh.points, VERTICES) and np.array_equal(mesh.regular_faces, FACES)
+    assert np.array_equal(mesh["label"], LABELS) and np.array_equal(mesh.cell_data["part"], PARTS)
+    assert np.array_equal(mesh["p"], PRESSURE) and np.abs(mesh["wss"] - WSS).max() < 1e-14
+    assert np.abs(mesh["stress"].reshape(-1, 3, 3) - STRESS).max() < 1e-13
+    # Back as it was: the round trip of a mesh with labels and fields.
+    again = geometry.mesh(mesh, rings=1)
+    assert np.array_equal(again.log, geom.log) and np.array_equal(again.vertex_data["wss"], mesh["wss"])
+    assert np.array_equal(again.face_data["part"], PARTS)
+
+
+def test_channels_of_vectors(geom):
+    pytest.importorskip("pyvista")
+    values = np.random.default_rng(2).normal(size=(len(VERTICES), 6))
+    mesh = geom.to_pyvista({"v": (values, "3x1"), "s": Feature(values[:, :1], "1x0"), "many": (values, "6x0")})
+    for c in range(3):
+        assert np.allclose(mesh[f"v_{c}"], geometry.from_frames(values[:, [c, 3 + c]], geom, "1x1"), atol=1e-15)
+    assert mesh["s"].shape == (len(VERTICES),) and np.array_equal(mesh["many"], values)
+
+
+@pytest.mark.parametrize("extension", [".vtp", ".vtu", ".vtk"])
+def test_vtk_files(tmp_path, geom, extension):
+    pytest.importorskip("pyvista")
+    path = tmp_path / f"torus{extension}"
+    geometry.save_fields(path, geom, fields(geom))
+    mesh = load_mesh(path)
+    assert np.array_equal(mesh.vertices, VERTICES) and np.array_equal(mesh.faces, FACES)
+    assert np.array_equal(mesh.vertex_data["label"], LABELS) and np.array_equal(mesh.face_data["part"], PARTS)
+    assert np.array_equal(mesh.vertex_data["p"], PRESSURE) and np.abs(mesh.vertex_data["wss"] - WSS).max() < 1e-14
+
+
+def test_ply_and_glb(tmp_path, geom):
+    for name in ("torus.ply", "torus.glb"):
+        geometry.save_fields(tmp_path / name, geom, fields(geom))
+    ply, glb = load_mesh(tmp_path / "torus.ply"), load_mesh(tmp_path / "torus.glb")
+    assert np.array_equal(ply.vertices, VERTICES) and np.array_equal(ply.faces, FACES) and np.array_equal(glb.faces, FACES)
+    assert np.array_equal(ply.vertex_data["label"], LABELS) and np.array_equal(ply.face_data["part"], PARTS)
+    assert np.allclose(np.stack([ply.vertex_data[f"wss_{c}"] for c in range(3)], 1), WSS, atol=1e-6)
+    assert np.array_equal(glb.vertex_data["p"].ravel(), PRESSURE.astype(np.float32))
+    assert np.allclose(glb.vertex_data["wss"], WSS, atol=1e-6)
+    assert np.allclose(glb.vertex_data["stress_1"], STRESS[:, :, 1], atol=1e-5)
+
+
+def test_gifti(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    vertices = np.concatenate([VERTICES, [[9.0, 9, 9]]])  # one that no face uses
+    with pytest.warns(UserWarning, match="no face uses"):
+        geom = geometry.mesh(vertices, FACES, rings=1)
+    geometry.save_fields(tmp_path / "a.surf.gii", geom, {"p": PRESSURE, "label": LABELS})
+    mesh = load_mesh(tmp_path / "a.surf.gii")
+    assert np.array_equal(mesh.vertices, VERTICES.astype(np.float32)) and np.array_equal(mesh.faces, FACES)
+    assert np.array_equal(mesh.vertex_data["p"], PRESSURE.astype(np.float32))
+    assert np.array_equal(mesh.vertex_data["label"], LABELS)
+    geometry.save_fields(tmp_path / "a.func.gii", geom, {"p": PRESSURE})
+    (array,) = nibabel.load(tmp_path / "a.func.gii").darrays
+    assert np.array_equal(array.data[:-1], PRESSURE.astype(np.float32)) and np.isnan(array.data[-1])
+
+
+def test_wrong_arguments(tmp_path, geom):
+    with pytest.raises(GeometryError, match=r"ends in \.vtp.*got 'a\.xyz'"):
+        geometry.save_fields("a.xyz", geom)
+    with pytest.raises(GeometryError, match="field 'p' expected a row for each of 96 nodes"):
+        geometry.save_fields(tmp_path / "a.ply", geom, {"p": PRESSURE[:-1]})
+    with pytest.raises(GeometryError, match="from_frames expected a type"):
+        geometry.save_fields(tmp_path / "a.ply", geom, {"p": (WSS, "1x0 + 1x3")})
+    with pytest.raises(GeometryError, match="with faces"):
+        geometry.save_fields(tmp_path / "a.ply", geom.replace(faces=None))
+    with pytest.raises(GeometryError, match="positions in space"):
+        geometry.save_fields(tmp_path / "a.ply", geom.replace(positions=None))
