@@ -25,12 +25,12 @@ _SLICES = 2
 _CHUNK_BYTES = 1 << 18
 
 # Without numba (a machine that only trains on its GPU) the reference path serves.
-_NUMBA = importlib.util.find_spec("numba") is not None
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
 
 def supported(x: Tensor, *layouts: Layout | Carrier) -> bool:
     """Whether the fused loop takes these features, of fields with these layouts."""
-    return _NUMBA and x.device.type == "cpu" and x.dtype in WORKING and all(layout.special for layout in layouts)
+    return HAS_NUMBA and x.device.type == "cpu" and x.dtype in WORKING and all(layout.special for layout in layouts)
 
 
 def convolve(x: Tensor, bias: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .conjugate_gradients import LANES, conjugate_gradients
-from .triangular import solve_complex, solve_real
+from ..cpu.driver import HAS_NUMBA
 
 # Of the residual in the norm of the preconditioner, by the precision of the features.
 _TOLERANCE = {torch.float64: 1e-14, torch.float32: 1e-8}
@@ -64,7 +63,7 @@ def solve(f: Tensor, shift: Tensor, time: Tensor, system: System, factored: bool
         f: (R, C). shift: (C,) s, positive. time: (C,) t, not negative.
         system: L and M.
         factored: take the system's factor, which must be that of :math:`s M + L`, with t = 1. It is there on the CPU;
-            elsewhere, and without it, conjugate gradients with the diagonal as the preconditioner.
+            elsewhere, and without it or numba, conjugate gradients with the diagonal as the preconditioner.
 
     Returns:
         (R, C) in the dtype of f; solved in float64 where the device has it.
@@ -78,7 +77,7 @@ def solve(f: Tensor, shift: Tensor, time: Tensor, system: System, factored: bool
 @torch.library.custom_op("gaugenet::solve", mutates_args=())
 def _solve(f: Tensor, shift: Tensor, time: Tensor, system: list[Tensor], factored: bool) -> Tensor:
     own = System(*system)
-    if factored and f.device.type == "cpu":
+    if factored and f.device.type == "cpu" and HAS_NUMBA:
         return _by_factor(f, own).to(f.dtype)
     return _conjugate_gradients(f, shift, time, own).to(f.dtype)
 
@@ -136,6 +135,8 @@ def _matrix(system: System) -> Tensor:
 
 
 def _by_factor(f: Tensor, system: System) -> Tensor:
+    from .triangular import solve_complex, solve_real  # numba, which a machine that only trains may lack
+
     order, nodes = system.order, system.order.shape[0]
     x = f.double().reshape(nodes, -1)[order]
     loop = solve_real if system.factor.shape[1] == 1 else solve_complex
@@ -149,7 +150,7 @@ def _conjugate_gradients(f: Tensor, shift: Tensor, time: Tensor, system: System)
     """Hestenes, Stiefel 1952, with the diagonal as the preconditioner; on the CPU a few columns at a time."""
     tolerance = _TOLERANCE.get(f.dtype, _COARSE)
     f, s, t = (a.to(system.mass) for a in (f, shift, time))
-    if f.device.type == "cpu":
+    if f.device.type == "cpu" and HAS_NUMBA:
         u, done = _in_groups(f, s, t, system, tolerance)
     else:
         u, done = _together(f, s, t, system, tolerance)
@@ -162,6 +163,8 @@ def _conjugate_gradients(f: Tensor, shift: Tensor, time: Tensor, system: System)
 
 def _in_groups(f: Tensor, s: Tensor, t: Tensor, system: System, tolerance: float) -> tuple[Tensor, bool]:
     """Columns of about the same condition side by side, as many as a vector register holds."""
+    from .conjugate_gradients import LANES, conjugate_gradients
+
     order, out, done = torch.argsort(t / s), torch.empty_like(f), True
     matrix = [np.asarray(a) for a in (system.rowptr, system.column, system.value, system.diagonal, system.mass)]
     for columns in order.split(LANES):

@@ -125,7 +125,11 @@ def test_program_runs_on_other_graphs(name):
     assert_same(name, 1e-12, torch.float64)
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("batch norms", 1e-6), ("defaults", 2e-5)])
+# Of single precision, by network.
+ROUNDING = {"batch norms": 1e-6, "defaults": 2e-5}
+
+
+@pytest.mark.parametrize(("name", "tolerance"), ROUNDING.items())
 def test_single_precision(name, tolerance):
     """Against the network in double precision: both have rounding of their own, in other orders of summation.
 
@@ -149,11 +153,14 @@ def test_onnxruntime_on_other_meshes(name, dtype):
     network, program = program_of(name, dtype)
     model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).model_proto
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    for of in others(dtype):
+    exact = deepcopy(network).double()
+    for of, in_double in zip(others(dtype), others(torch.float64)):
         x = features(network, of)
         feed = {"x": x} | {f"graph_{key}": value for key, value in graph_inputs(network, of).items()}
         (out,) = session.run(None, {key: value.numpy() for key, value in feed.items()})
-        assert relative(out, network(x, of)) < 1e-5  # in float64, too: ONNX keeps eps in single precision
+        # In float64, too, there is a little: ONNX keeps eps in single precision.
+        bound = ROUNDING[name] if dtype == torch.float32 else 1e-5
+        assert relative(torch.from_numpy(out).double(), exact(x.double(), in_double)) < bound
 
 
 class OverFinite(nn.Module):
