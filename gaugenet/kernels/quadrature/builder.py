@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops.backend import transformed
+from ...ops.cpu.driver import HAS_NUMBA
 from ..harmonics import harmonic_frequencies, harmonics
 from .moments import area_element_series, flat_moment_series, polynomial_basis, profile_values, volume_series
 
@@ -18,13 +18,11 @@ from .moments import area_element_series, flat_moment_series, polynomial_basis, 
 _EDGES = 1 << 14
 # Nodes to a slice, of which each thread takes the next.
 _NODES = 128
-# Without numba the table is made in plain torch.
-_NUMBA = importlib.util.find_spec("numba") is not None
 
 
 def supported(dtype: torch.dtype, *tensors: Tensor | None) -> bool:
     """Whether compiled code may make the table from these tensors, in this dtype."""
-    if not _NUMBA or torch.compiler.is_compiling() or transformed() or dtype not in (torch.float32, torch.float64):
+    if not HAS_NUMBA or torch.compiler.is_compiling() or transformed() or dtype not in (torch.float32, torch.float64):
         return False
     given = [t for t in tensors if t is not None]
     plain = all(type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu" for t in given)

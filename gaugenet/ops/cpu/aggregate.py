@@ -10,15 +10,12 @@ import numpy as np
 from ...compiled import njit
 from ..mixing import FLIP, PERMUTE, ROTATE, SIGN
 from .tiles import OPTIONS, SUMS
-from .vector import PANEL, make_combine, make_rotate, make_tile, prefetch
+from .vector import NARROW, PANEL, make_combine, make_rotate, make_tile, prefetch
 
-# Narrower steps for blocks that are no multiple of a panel.
-_NARROW = PANEL // 2
-
-set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (PANEL, _NARROW, 1))
-add_wide, _add_narrow, _add_one = (make_combine(w, True) for w in (PANEL, _NARROW, 1))
-_rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w, False) for w in (PANEL, _NARROW, 1))
-_back_wide, _back_narrow, _back_one = (make_rotate(w, True) for w in (PANEL, _NARROW, 1))
+set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (PANEL, NARROW, 1))
+add_wide, _add_narrow, _add_one = (make_combine(w, True) for w in (PANEL, NARROW, 1))
+_rotate_wide, _rotate_narrow, _rotate_one = (make_rotate(w, False) for w in (PANEL, NARROW, 1))
+_back_wide, _back_narrow, _back_one = (make_rotate(w, True) for w in (PANEL, NARROW, 1))
 sum_tile = make_tile(tuple(SUMS))
 
 
@@ -142,9 +139,9 @@ def _make_row(name, wide, narrow, one):
         while k + PANEL <= mul:
             wide(out, to + k, values, a + k, b + k, f, g)
             k += PANEL
-        while k + _NARROW <= mul:
+        while k + NARROW <= mul:
             narrow(out, to + k, values, a + k, b + k, f, g)
-            k += _NARROW
+            k += NARROW
         while k < mul:
             one(out, to + k, values, a + k, b + k, f, g)
             k += 1
@@ -174,9 +171,9 @@ def carry(values, source, turn, det, element, first, count, blocks, permutations
                 while k + PANEL <= mul:
                     _rotate_wide(out, to + k, values, at + k, mul, c, s, flip)
                     k += PANEL
-                while k + _NARROW <= mul:
+                while k + NARROW <= mul:
                     _rotate_narrow(out, to + k, values, at + k, mul, c, s, flip)
-                    k += _NARROW
+                    k += NARROW
                 while k < mul:
                     _rotate_one(out, to + k, values, at + k, mul, c, s, flip)
                     k += 1
@@ -216,9 +213,9 @@ def carry_back(rows, r, source, turn, det, element, first, count, blocks, permut
                 while k + PANEL <= mul:
                     _back_wide(out, to + k, rows, at + k, mul, c, s, flip)
                     k += PANEL
-                while k + _NARROW <= mul:
+                while k + NARROW <= mul:
                     _back_narrow(out, to + k, rows, at + k, mul, c, s, flip)
-                    k += _NARROW
+                    k += NARROW
                 while k < mul:
                     _back_one(out, to + k, rows, at + k, mul, c, s, flip)
                     k += 1

@@ -18,10 +18,9 @@ from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
 from .tiles import ENTRY, OPTIONS, ROWS
-from .vector import PANEL, make_dot
+from .vector import NARROW, PANEL, make_dot
 
-_NARROW = PANEL // 2
-_dot_wide, _dot_narrow = make_dot(PANEL), make_dot(_NARROW)
+_dot_wide, _dot_narrow = make_dot(PANEL), make_dot(NARROW)
 
 
 @njit(**OPTIONS)
@@ -87,9 +86,9 @@ def _dots(a, a0, b, b0, step, count, runs, heads, across, out, o):
             while k + PANEL <= stop:
                 total += _dot_wide(a, a0 + k, b, b0 + k)
                 k += PANEL
-            while k + _NARROW <= stop:
+            while k + NARROW <= stop:
                 total += _dot_narrow(a, a0 + k, b, b0 + k)
-                k += _NARROW
+                k += NARROW
             while k < stop:
                 total += a[a0 + k] * b[b0 + k]
                 k += 1

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from ...compiled import njit
 from .team import make_team
 from .tiles import ENTRY, OPTIONS
-from .vector import PANEL, _fma, _load, _loop, _pointer, _splat, _store, _vector
+from .vector import NARROW, _fma, _load, _loop, _pointer, _splat, _store, _vector
 
 
 class _Rows:
@@ -148,9 +148,9 @@ def _make_slice(name, wide, one):
         size, count = parts * channels, samples.size // parts
         for p in range(bounds[item], bounds[item + 1]):
             k, end = p * size, p * size + channels
-            while k + _NARROW <= end:
+            while k + NARROW <= end:
                 wide(x, k, grad, k, out, k, channels, samples, 0, unit, 0, parts, count, *polynomial)
-                k += _NARROW
+                k += NARROW
             while k < end:
                 one(x, k, grad, k, out, k, channels, samples, 0, unit, 0, parts, count, *polynomial)
                 k += 1
@@ -159,9 +159,8 @@ def _make_slice(name, wide, one):
     return njit(**OPTIONS)(nodes)
 
 
-_NARROW = PANEL // 2
-_square_slice = _make_slice("square_slice", _make_square(_NARROW), _make_square(1))
-_backward_slice = _make_slice("square_backward_slice", _make_backward(_NARROW), _make_backward(1))
+_square_slice = _make_slice("square_slice", _make_square(NARROW), _make_square(1))
+_backward_slice = _make_slice("square_backward_slice", _make_backward(NARROW), _make_backward(1))
 _square_team, _backward_team = make_team(_square_slice), make_team(_backward_slice)
 
 

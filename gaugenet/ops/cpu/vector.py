@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 # Numbers that the loops take at a time: one AVX-512 register of float32; LLVM splits it where registers are narrower.
 PANEL = 16
+# Narrower steps for blocks that are no multiple of a panel.
+NARROW = PANEL // 2
 
 
 def _pointer(context, builder, signature, args, position):

@@ -13,6 +13,7 @@ from gaugenet.geometry import ProcessParams, find_meshes, load_mesh, process_one
 from gaugenet.io import libraries
 from gaugenet.io.loading import mesh_format, source_mesh
 from tests.helpers.corpus import torus
+from tests.helpers.extras import library
 
 VERTICES, FACES = torus()
 LABELS = np.arange(len(VERTICES)) % 3
@@ -21,13 +22,13 @@ PARTS = np.arange(len(FACES)) % 5
 
 
 def write_meshio(path):
-    meshio = pytest.importorskip("meshio")
+    meshio = library("meshio")
     mesh = meshio.Mesh(VERTICES, [("triangle", FACES)], {"label": LABELS.astype(float), "wss": WSS}, {"part": [PARTS * 1.0]})
     mesh.write(path, "gmsh" if path.suffix == ".msh" else None)  # .msh is also the name of another format
 
 
 def write_pyvista(path):
-    pyvista = pytest.importorskip("pyvista")
+    pyvista = library("pyvista")
     mesh = pyvista.PolyData.from_regular_faces(VERTICES, FACES)
     mesh["label"], mesh["wss"], mesh.cell_data["part"] = LABELS, WSS, PARTS
     (mesh.cast_to_unstructured_grid() if path.suffix == ".vtu" else mesh).save(path)
@@ -40,7 +41,7 @@ WRITERS += [(write_pyvista, extension) for extension in (".vtp", ".vtk", ".vtu")
 @pytest.mark.parametrize(("write", "extension"), WRITERS)
 def test_round_trip(tmp_path, write, extension):
     path = tmp_path / f"torus{extension}"
-    pytest.importorskip("pyvista")
+    library("pyvista")
     write(path)
     mesh = load_mesh(path)
     assert np.array_equal(mesh.vertices, VERTICES) and np.array_equal(mesh.faces, FACES)
@@ -66,7 +67,7 @@ def gifti(nibabel, **arrays):
 
 
 def test_the_cortex_as_gifti(tmp_path, shared):
-    nibabel, data = pytest.importorskip("nibabel"), brain(shared)
+    nibabel, data = library("nibabel"), brain(shared)
     names = [str(name) for name in data["aparc_names"]]
     surface = {"NIFTI_INTENT_POINTSET": (data["pial"], ""), "NIFTI_INTENT_TRIANGLE": (data["faces"], "")}
     image = gifti(nibabel, **surface, NIFTI_INTENT_SHAPE=(data["sulc"], "sulc"), NIFTI_INTENT_LABEL=(data["aparc_label"], ""))
@@ -86,7 +87,7 @@ def test_the_cortex_as_gifti(tmp_path, shared):
 
 
 def test_the_cortex_as_freesurfer(tmp_path, shared):
-    nibabel, data = pytest.importorskip("nibabel"), brain(shared)
+    nibabel, data = library("nibabel"), brain(shared)
     freesurfer = nibabel.freesurfer
     white, names = tmp_path / "lh.white", [str(name) for name in data["aparc_names"]]
     freesurfer.write_geometry(white, data["white"], data["faces"].astype(int))
@@ -154,7 +155,7 @@ BAD = [
 
 @pytest.mark.parametrize(("name", "data", "words"), BAD)
 def test_bad_files(tmp_path, name, data, words, capfd):
-    pytest.importorskip("nibabel"), pytest.importorskip("meshio"), pytest.importorskip("pyvista")
+    library("nibabel"), library("meshio"), library("pyvista")
     (tmp_path / name).write_bytes(data)
     with pytest.raises(MeshError, match=words) as info:
         load_mesh(tmp_path / name)
@@ -163,7 +164,7 @@ def test_bad_files(tmp_path, name, data, words, capfd):
 
 
 def test_values_without_a_surface(tmp_path):
-    nibabel = pytest.importorskip("nibabel")
+    nibabel = library("nibabel")
     nibabel.save(gifti(nibabel, NIFTI_INTENT_SHAPE=(WSS[:, 0], "wss")), tmp_path / "wss.shape.gii")
     with pytest.raises(MeshError, match="values without their surface go into vertex_data"):
         load_mesh(tmp_path / "wss.shape.gii")

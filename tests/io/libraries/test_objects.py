@@ -14,6 +14,7 @@ from gaugenet import geometry
 from gaugenet.errors import MeshError
 from gaugenet.io.loading import source_mesh
 from tests.helpers.corpus import torus
+from tests.helpers.extras import library
 
 VERTICES, FACES = torus()
 LABELS = np.arange(len(VERTICES)) % 3
@@ -38,13 +39,13 @@ def of_trimesh():
 
 
 def of_meshio():
-    meshio = pytest.importorskip("meshio")
+    meshio = library("meshio")
     cells = [("triangle", FACES[:40]), ("triangle", FACES[40:])]
     return meshio.Mesh(VERTICES, cells, {"label": LABELS, "wss": WSS}, {"part": [PARTS[:40], PARTS[40:]]})
 
 
 def of_pyvista():
-    pyvista = pytest.importorskip("pyvista")
+    pyvista = library("pyvista")
     mesh = pyvista.PolyData.from_regular_faces(VERTICES, FACES)
     mesh["label"], mesh["wss"], mesh.cell_data["part"] = LABELS, WSS, PARTS
     return mesh
@@ -93,7 +94,7 @@ def test_open3d_by_its_arrays():
 
 
 def test_polygons_are_cut_and_keep_their_data():
-    pyvista, meshio = pytest.importorskip("pyvista"), pytest.importorskip("meshio")
+    pyvista, meshio = library("pyvista"), library("meshio")
     vertices = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [2, 0, 0], [2, 1, 1]])
     mesh = pyvista.PolyData(vertices, faces=[4, 0, 1, 2, 3, 3, 1, 4, 5, 3, 1, 5, 2], lines=[2, 0, 1], verts=[1, 0])
     mesh.cell_data["part"] = [9, 8, 5, 6, 7]
@@ -127,18 +128,18 @@ def refused():
     yield "faces", lambda: Data(pos=torch.tensor(VERTICES), face=torch.tensor(FACES.T).double()), "whole numbers"
 
     def tetrahedra():
-        return pytest.importorskip("meshio").Mesh(VERTICES, [("tetra", [[0, 1, 2, 3]])])
+        return library("meshio").Mesh(VERTICES, [("tetra", [[0, 1, 2, 3]])])
 
     yield "tetra", tetrahedra, "kinds tetra: extract the surface"
-    yield "curved", lambda: pytest.importorskip("meshio").Mesh(VERTICES, [("triangle6", [[0, 1, 2, 3, 4, 5]])]), "triangle6"
+    yield "curved", lambda: library("meshio").Mesh(VERTICES, [("triangle6", [[0, 1, 2, 3, 4, 5]])]), "triangle6"
 
     def volume():
-        pyvista = pytest.importorskip("pyvista")
+        pyvista = library("pyvista")
         return pyvista.UnstructuredGrid([4, 0, 1, 2, 3], [10], VERTICES)
 
     yield "volume", volume, r"TETRA.*extract_surface\(\)"
-    yield "image", lambda: pytest.importorskip("pyvista").ImageData(dimensions=(3, 3, 3)), "expected a pyvista.PolyData"
-    yield "volume image", lambda: pytest.importorskip("nibabel").Nifti1Image(np.zeros((2, 2, 2)), np.eye(4)), "GIFTI"
+    yield "image", lambda: library("pyvista").ImageData(dimensions=(3, 3, 3)), "expected a pyvista.PolyData"
+    yield "volume image", lambda: library("nibabel").Nifti1Image(np.zeros((2, 2, 2)), np.eye(4)), "GIFTI"
 
 
 @pytest.mark.parametrize(("make", "words"), [pytest.param(*case[1:], id=case[0]) for case in refused()])

@@ -7,6 +7,7 @@ import pytest
 
 from gaugenet import geometry
 from gaugenet.errors import GeometryError
+from tests.helpers.extras import library
 
 GRIDS = ("gauss-legendre", "equiangular", "cell-centred")
 
@@ -17,7 +18,7 @@ def truth(xyz):
 
 def dataset(grid, up=False, west=False, nlat=9, nlon=12, names=("lat", "lon"), order=("time", "lat", "lon")):
     """A field of three times on a grid, in any orientation of its axes."""
-    xarray = pytest.importorskip("xarray")
+    xarray = library("xarray")
     lat = 90 - np.degrees(geometry.latlon_rings(nlat, grid)[0])
     lon = np.arange(nlon) * (360 / nlon) - (180 if west else 0)
     lat = (lat[::-1] if up else lat).astype(np.float32)
@@ -53,16 +54,16 @@ def test_axes_by_their_units():
 
 
 def test_files(tmp_path):
-    xarray = pytest.importorskip("xarray")
+    xarray = library("xarray")
     data, geom = dataset("equiangular", up=True, west=True), geometry.latlon(9, 12, grid="equiangular")
     expected = geometry.from_xarray(data, geom)
-    for library, write, read in (
+    for needed, write, read in (
         ("netCDF4", lambda p: data.to_netcdf(p, engine="netcdf4"), lambda p: xarray.open_dataarray(p)),
         ("zarr", lambda p: data.to_dataset().to_zarr(p), lambda p: xarray.open_zarr(p)["z"]),
     ):
-        pytest.importorskip(library)
-        write(tmp_path / library)
-        assert np.array_equal(geometry.from_xarray(read(tmp_path / library), geom), expected)
+        library(needed)
+        write(tmp_path / needed)
+        assert np.array_equal(geometry.from_xarray(read(tmp_path / needed), geom), expected)
 
 
 def test_other_grids_are_refused():
@@ -84,7 +85,7 @@ def test_other_grids_are_refused():
 
 @pytest.mark.parametrize("own", [True, False])
 def test_healpix_orders(own, tmp_path):
-    healpy = pytest.importorskip("healpy")
+    healpy = library("healpy")
     geom = geometry.healpix(4, nest=own)
     for nest in (True, False):
         xyz = np.stack(healpy.pix2vec(4, np.arange(192), nest=nest), -1)
@@ -97,7 +98,7 @@ def test_healpix_orders(own, tmp_path):
 
 
 def test_pixels_without_a_value_and_bad_files(tmp_path):
-    healpy = pytest.importorskip("healpy")
+    healpy = library("healpy")
     geom = geometry.healpix(2)
     values = np.arange(48.0)
     values[7] = healpy.UNSEEN

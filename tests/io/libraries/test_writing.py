@@ -10,6 +10,7 @@ from gaugenet import geometry
 from gaugenet.errors import GeometryError
 from gaugenet.geometry import Feature, load_mesh
 from tests.helpers.corpus import torus
+from tests.helpers.extras import library
 
 VERTICES, FACES = torus()
 LABELS, PARTS = np.arange(len(VERTICES)) % 3, np.arange(len(FACES)) % 5
@@ -32,7 +33,7 @@ def fields(geom):
 
 
 def test_pyvista(geom):
-    pytest.importorskip("pyvista")
+    library("pyvista")
     mesh = geom.to_pyvista(fields(geom))
     assert np.array_equal(mesh.points, VERTICES) and np.array_equal(mesh.regular_faces, FACES)
     assert np.array_equal(mesh["label"], LABELS) and np.array_equal(mesh.cell_data["part"], PARTS)
@@ -45,7 +46,7 @@ def test_pyvista(geom):
 
 
 def test_channels_of_vectors(geom):
-    pytest.importorskip("pyvista")
+    library("pyvista")
     values = np.random.default_rng(2).normal(size=(len(VERTICES), 6))
     mesh = geom.to_pyvista({"v": (values, "3x1"), "s": Feature(values[:, :1], "1x0"), "many": (values, "6x0")})
     for c in range(3):
@@ -55,7 +56,7 @@ def test_channels_of_vectors(geom):
 
 @pytest.mark.parametrize("extension", [".vtp", ".vtu", ".vtk"])
 def test_vtk_files(tmp_path, geom, extension):
-    pytest.importorskip("pyvista")
+    library("pyvista")
     path = tmp_path / f"torus{extension}"
     geometry.save_fields(path, geom, fields(geom))
     mesh = load_mesh(path)
@@ -77,7 +78,7 @@ def test_ply_and_glb(tmp_path, geom):
 
 
 def test_gifti(tmp_path):
-    nibabel = pytest.importorskip("nibabel")
+    nibabel = library("nibabel")
     vertices = np.concatenate([VERTICES, [[9.0, 9, 9]]])  # one that no face uses
     with pytest.warns(UserWarning, match="no face uses"):
         geom = geometry.mesh(vertices, FACES, rings=1)

@@ -1,0 +1,22 @@
+"""Libraries of the optional extras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+EXTRAS = {
+    "meshio": "formats",
+    "pyvista": "formats",
+    "nibabel": "medical",
+    "xarray": "weather",
+    "netCDF4": "weather",
+    "zarr": "weather",
+    "healpy": "weather",
+}
+
+
+def library(name: str) -> Any:
+    """The library, or a skip that says which extra has it."""
+    return pytest.importorskip(name, reason=f"{name} comes with the extra: pip install 'gaugenet[{EXTRAS[name]}]'")
