@@ -92,6 +92,7 @@ OTHERS = {
     "latlon_nodes", "latlon_rings", "icosahedron_symmetries", "moebius_symmetries",
     "LieGroup", "Lift", "lift_image", "lift_points",
     "build_hierarchy", "compute_features", "smooth_field", "TriangleMesh", "mirror",
+    "save_fields", "from_xarray", "to_xarray", "from_healpix", "to_healpix",
 }  # fmt: skip
 CASES = [pytest.param(make, group, id=f"{name}-{k}") for name, cases in MAKERS.items() for k, (make, group) in enumerate(cases)]
 every = pytest.mark.parametrize(("make", "group"), CASES)
