@@ -18,9 +18,11 @@ from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
 from .tiles import ENTRY, OPTIONS, ROWS
-from .vector import NARROW, PANEL, make_dot
+from .vector import NARROW, PANEL, make_dot, make_multiply
 
 _dot_wide, _dot_narrow = make_dot(PANEL), make_dot(NARROW)
+_multiply_wide, _multiply_narrow = make_multiply(PANEL, False), make_multiply(NARROW, False)
+_add_products_wide, _add_products_narrow = make_multiply(PANEL, True), make_multiply(NARROW, True)
 
 
 @njit(**OPTIONS)
@@ -64,35 +66,104 @@ def _weights(query, q, width, keys, k0, room, share, measure, first, count, runs
 
 
 @njit(**OPTIONS)
-def _scale(rows, r0, step, factor, f0, across, count, runs):
-    """rows[i] *= factor[i, h] in the columns of every head h."""
-    zero = rows.dtype.type(0)
-    for r in range(runs.shape[0]):
-        f, size = f0 + runs[r, 2], runs[r, 1]
-        for i in range(count):
-            at = r0 + i * step + runs[r, 0]
-            set_row(rows, at, rows, at, at, size, factor[f + i * across], zero)
+def _stretches(runs, heads, dtype):
+    """What follows one another in the same shares of the heads: first column, length of a head, rows; and room for two rows."""
+    out, count, most = np.empty((runs.shape[0], 3), np.int64), 0, 0
+    for r in range(0, runs.shape[0], heads):
+        most = max(most, padded_width(runs[r, 1] * heads))
+        if count and out[count - 1, 1] == runs[r, 1]:
+            out[count - 1, 2] += 1
+        else:
+            out[count, 0], out[count, 1], out[count, 2] = runs[r, 0], runs[r, 1], 1
+            count += 1
+    (factor, f0), (terms, t0) = aligned(most, dtype), aligned(most, dtype)
+    return out[:count], heads, (factor, f0, np.ones(most, dtype)), (terms, t0)
 
 
 @njit(**OPTIONS)
-def _dots(a, a0, b, b0, step, count, runs, heads, across, out, o):
-    """out[i, h] = product of the rows a[i] and b[i] in the columns of head h."""
+def _factors(alpha, at, each, heads, room):
+    """The factor of every column of a row: alpha[at + h] in the columns of head h."""
+    factor, f0, ones = room
+    for h in range(heads):
+        set_row(factor, f0 + h * each, ones, 0, 0, each, alpha[at + h], alpha.dtype.type(0))
+
+
+@njit(**OPTIONS)
+def _multiply(rows, at, factor, f0, width):
+    """rows[at:] *= factor[f0:], so many."""
+    k = 0
+    while k + PANEL <= width:
+        _multiply_wide(rows, at + k, rows, at + k, factor, f0 + k)
+        k += PANEL
+    while k + NARROW <= width:
+        _multiply_narrow(rows, at + k, rows, at + k, factor, f0 + k)
+        k += NARROW
+    while k < width:
+        rows[at + k] *= factor[f0 + k]
+        k += 1
+
+
+@njit(**OPTIONS)
+def _scale(rows, r0, step, alpha, a0, across, count, stretches):
+    """rows[i] *= alpha[i, h] in the columns of every head h."""
+    parts, heads, room, _ = stretches
+    for i in range(count):
+        for s in range(parts.shape[0]):
+            each, at = parts[s, 1], r0 + i * step + parts[s, 0]
+            _factors(alpha, a0 + i * across, each, heads, room)
+            for k in range(parts[s, 2]):
+                _multiply(rows, at + k * each * heads, room[0], room[1], each * heads)
+
+
+@njit(**OPTIONS)
+def _add_products(out, o, a, i, b, j, width):
+    """out[o:] += a[i:] b[j:], so many."""
+    k = 0
+    while k + PANEL <= width:
+        _add_products_wide(out, o + k, a, i + k, b, j + k)
+        k += PANEL
+    while k + NARROW <= width:
+        _add_products_narrow(out, o + k, a, i + k, b, j + k)
+        k += NARROW
+    while k < width:
+        out[o + k] += a[i + k] * b[j + k]
+        k += 1
+
+
+@njit(**OPTIONS)
+def _dot(a, i, b, j, width):
+    k, total = 0, a.dtype.type(0)
+    while k + PANEL <= width:
+        total += _dot_wide(a, i + k, b, j + k)
+        k += PANEL
+    while k + NARROW <= width:
+        total += _dot_narrow(a, i + k, b, j + k)
+        k += NARROW
+    while k < width:
+        total += a[i + k] * b[j + k]
+        k += 1
+    return total
+
+
+@njit(**OPTIONS)
+def _slopes(values, c0, rows, r0, step, alpha, a0, across, count, stretches, out):
+    """out[i, h] = product of values[i] and rows[i] in the columns of head h; then rows[i] *= alpha[i, h] there."""
+    parts, heads, room, (terms, t0) = stretches
+    zero = values.dtype.type(0)
     for i in range(count):
         for h in range(heads):
-            out[o + i * across + h] = 0
-    for r in range(runs.shape[0]):
-        for i in range(count):
-            k, stop, total = i * step + runs[r, 0], i * step + runs[r, 0] + runs[r, 1], a.dtype.type(0)
-            while k + PANEL <= stop:
-                total += _dot_wide(a, a0 + k, b, b0 + k)
-                k += PANEL
-            while k + NARROW <= stop:
-                total += _dot_narrow(a, a0 + k, b, b0 + k)
-                k += NARROW
-            while k < stop:
-                total += a[a0 + k] * b[b0 + k]
-                k += 1
-            out[o + i * across + runs[r, 2]] += total
+            out[a0 + i * across + h] = zero
+        for s in range(parts.shape[0]):
+            each, first = parts[s, 1], i * step + parts[s, 0]
+            width = each * heads
+            _factors(alpha, a0 + i * across, each, heads, room)
+            for k in range(t0, t0 + width):
+                terms[k] = zero
+            for k in range(first, first + parts[s, 2] * width, width):
+                _add_products(terms, t0, values, c0 + k, rows, r0 + k, width)
+                _multiply(rows, r0 + k, room[0], room[1], width)
+            for h in range(heads):
+                out[a0 + i * across + h] += _dot(terms, t0 + h * each, room[2], 0, each)
 
 
 @njit(**OPTIONS)
@@ -109,6 +180,7 @@ def _attend_slice(arguments, item):
     work, room = workspace(value, rowptr, columns, layout, places, span), _room(most, key_runs, wide, value.dtype)
     (carried, c0), (keys, k0), (alpha, a0) = work[0], aligned(most * key_padded, value.dtype), room[0]
     share, zeros, one = np.empty(alpha.size, value.dtype), np.zeros(PANEL, value.dtype), np.ones(1, value.dtype)
+    stretches = _stretches(value_runs, heads, value.dtype)
     packed, flat, start = pack(weight, groups, places, packed_size), out.reshape(-1), np.zeros(out_width + PANEL, value.dtype)
     start[:out_width] = bias
     p = bounds[item]
@@ -124,7 +196,7 @@ def _attend_slice(arguments, item):
             carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
-            _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
+            _scale(carried, c0, padded, alpha, a0, across, degree, stretches)
             sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
         products(reduced, span, packed, places, groups, start, flat, p * out_width, out_width, count)
         p += count
@@ -148,6 +220,7 @@ def _backward_slice(arguments, item):
     (back, b0), (sent, t0) = aligned((most + 1) * padded, value.dtype), aligned(heads * key_padded, value.dtype)
     combine = places_of(layout, padded, s0, places, span, value.dtype)
     share, slope = np.zeros(alpha.size, value.dtype), np.zeros(alpha.size, value.dtype)
+    stretches = _stretches(value_runs, heads, value.dtype)
     packed, gradient = pack_transposed(weight, groups, places, panels), np.zeros(gradient_size, value.dtype)
     zeros, one, upstream = np.zeros(PANEL, value.dtype), np.ones(1, value.dtype), grad.reshape(-1)
     node, to_query = node_table.reshape(-1), grad_query.reshape(-1)
@@ -167,7 +240,7 @@ def _backward_slice(arguments, item):
             carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
-            _scale(carried, c0, padded, alpha, a0, across, degree, value_runs)
+            _scale(carried, c0, padded, alpha, a0, across, degree, stretches)
             sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
             # From here on the sums are their own gradients.
             spread(backward, (n - local) * PANEL, combine, sums, s0, (columns + 1) * padded)
@@ -179,8 +252,7 @@ def _backward_slice(arguments, item):
                 )
                 sum_tile(1, sums, s, padded, node, n * columns, 1, 1, 0, columns, sums, c, 0, one, 0, 0, back, own + k, padded)
             add_row(to_values, (n - lowest) * width, back, own, own, width, one[0], zeros[0])
-            _dots(carried, c0, back, b0, padded, degree, value_runs, heads, across, slope, a0)
-            _scale(back, b0, padded, alpha, a0, across, degree, value_runs)
+            _slopes(carried, c0, back, b0, padded, alpha, a0, across, degree, stretches, slope)
             carry_back(back, b0, *edge, layout[0], layout[1], to_values, lowest, width, padded)
             for h in range(a0, a0 + heads):
                 total = zeros[0]

@@ -131,6 +131,29 @@ def make_rotate(width: int, back: bool):
     return rotate
 
 
+def make_multiply(width: int, accumulate: bool):
+    """dst[i : i + width] (+)= a[j : j + width] * b[k : k + width]."""
+
+    @intrinsic
+    def multiply(typing, dst, i, a, j, b, k):
+        signature = types.void(dst, types.intp, a, types.intp, b, types.intp)
+
+        def generate(context, builder, signature, args):
+            vector, align = _vector(context, signature, 0, width)
+            to, *factors = (_pointer(context, builder, signature, args, place) for place in (0, 2, 4))
+            first, second = (_load(builder, pointer, vector, align) for pointer in factors)
+            if accumulate:
+                value = _fma(builder, first, second, _load(builder, to, vector, align))
+            else:
+                value = builder.fmul(first, second)
+            _store(builder, value, to, align)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return multiply
+
+
 def make_dot(width: int):
     """sum over k < width of a[i + k] * b[j + k]."""
 
