@@ -1,0 +1,266 @@
+"""Which point of one body is which of another: descriptors that tell left from right (FAUST, SMAL).
+
+    python examples/correspondence.py --data ../shared/data/faust_remeshed --test ../shared/data/duofm/faust_a_test.npz
+    python examples/correspondence.py --data ../shared/data/duofm/smal_r_train.npz --test TEST.npz
+    python examples/correspondence.py --table
+
+A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
+row for each; a point of one test shape is then matched with the vertex of another that has the nearest ones. No positions go
+in: the two halves of a body differ in their handedness alone, and the mirror-blind network (the same one over O(2)) cannot tell
+them apart. FAUST: shapes 0 to 79 for training, the 300 pairs of Ren et al. 2018 among the others; --test adds its own shapes,
+all pairs. Without pairs and without --test a tenth of the shapes is held out.
+
+The geodesic error is that on the target shape, times 100 over the root of its area, at --points points of the template; "either
+side" counts the match of the mirrored point as right as well. "swapped": of the points that lie far from their mirror image
+(0.2), the share whose match is nearer to the mirrored point. Nothing is chosen on the test shapes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import potpourri3d
+import torch
+import torch.nn.functional as F
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples import surfaces
+from examples.common import Runs, cell, settings_of, spelled
+from examples.surfaces import FEATURES, Surface
+from gaugenet.data import FeatureScaler, Preparation
+from gaugenet.geometry import ProcessParams
+from gaugenet.learning import SavedNetwork
+
+RESULTS = Path("runs") / "correspondence.json"
+SCORES = ("error", "either side", "swapped")
+DESCRIPTORS = 64
+SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
+DRAWN = 2000  # points of the template in a step
+
+
+class Shape(NamedTuple):
+    """A mesh, and its vertices (K,) at the points of the template and at their mirror images (None where not known)."""
+
+    name: str
+    vertices: np.ndarray
+    faces: np.ndarray
+    match: np.ndarray
+    mirrored: np.ndarray | None
+
+    @property
+    def surface(self) -> Surface:
+        """With every vertex's own number for a label, so that it can be found again."""
+        return Surface(self.name, self.vertices, self.faces, np.arange(len(self.vertices)))
+
+
+class Collection(NamedTuple):
+    """Training shapes, and test sets by name: shapes, and pairs of their numbers."""
+
+    train: list[Shape]
+    tests: dict[str, tuple[list[Shape], list[tuple[int, int]]]]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of faust_remeshed, or a file in the layout of duofm")
+    parser.add_argument("--test", type=Path, help="shapes to test on, a file in the layout of duofm with the same template")
+    parser.add_argument("--points", type=int, default=400, help="of the template, at which matches are scored")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
+    surfaces.add_arguments(parser, batch_size=1)
+    args = parser.parse_args()
+    if args.data is None and not args.table:
+        parser.error("--data is needed, but for --table")
+    return args
+
+
+def read(file: Path, part: slice | np.ndarray = slice(None)) -> list[Shape]:
+    """The shapes of a file, at a part of the template's points."""
+    with np.load(file) as a:
+        v, f = ([a[k][start:stop] for start, stop in zip(a[p], a[p][1:])] for k, p in (("V", "v_ptr"), ("F", "f_ptr")))
+        names = [str(name) for name in a["names"]]
+        if "corres" in a:
+            match, mirrored = list(a["corres"][:, part]), [None] * len(names)
+        else:
+            match, mirrored = (np.split(a[name], a["corr_ptr"][1:-1]) for name in ("corr", "corr_sym"))
+    return [
+        Shape(n, x, np.asarray(t, np.int64), np.asarray(m, np.int64), s) for n, x, t, m, s in zip(names, v, f, match, mirrored)
+    ]
+
+
+def load(args) -> Collection:
+    if args.data.is_dir():
+        file = args.data / "faust_remeshed_5k.npz"
+        shapes, template = read(file), np.load(file)["template_vertex"].astype(np.int64)
+        number = {shape.name: i for i, shape in enumerate(shapes[80:])}
+        listed = [line.split() for line in (args.data / "test_pairs.txt").read_text().splitlines() if line.strip()]
+        train, tests = shapes[:80], {"FAUST_r": (shapes[80:], [(number[a], number[b]) for a, b in listed])}
+        if args.test is not None:
+            # The mirrored point of the template: where a shape has it, the point that lies on the same vertex.
+            one = shapes[0]
+            other = cKDTree(one.vertices[one.match]).query(one.vertices[one.mirrored])[1]
+            more = [s._replace(mirrored=s.match[other]) for s in read(args.test, template)]
+            tests[args.test.stem] = more, _all_pairs(len(more))
+        return Collection(train, tests)
+    shapes = read(args.data)
+    held = 0 if args.test is not None else max(2, len(shapes) // 10)
+    test = read(args.test) if args.test is not None else shapes[len(shapes) - held :]
+    name = args.test.stem if args.test is not None else "held out"
+    return Collection(shapes[: len(shapes) - held], {name: (test, _all_pairs(len(test)))})
+
+
+def _all_pairs(count: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(count) for j in range(count) if i != j]
+
+
+class Matcher(nn.Module):
+    """Descriptors of length 1 at the vertices, and those of the template's points."""
+
+    def __init__(self, net: nn.Module, points: int) -> None:
+        super().__init__()
+        self.net, self.template = net, nn.Parameter(torch.randn(points, DESCRIPTORS))
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        return F.normalize(self.net(x, graph), dim=1)
+
+    def loss(self, descriptors: Tensor, graph) -> Tensor:
+        """Cross entropy of the template's points, drawn anew, among themselves, by the descriptors where they lie."""
+        drawn = torch.randperm(len(self.template), device=descriptors.device)[:DRAWN]
+        wanted = F.normalize(self.template[drawn], dim=1)
+        logits = SHARPNESS * descriptors[graph.match_index[drawn]] @ wanted.T
+        return F.cross_entropy(logits, torch.arange(len(drawn), device=logits.device), label_smoothing=0.1)
+
+
+def geodesics(shape: Shape, chosen: np.ndarray, folder: Path) -> dict[int, np.ndarray]:
+    """Distances of all vertices from the vertices at the chosen points and at their mirror images, by the heat method."""
+    ends = [shape.match[chosen], *([] if shape.mirrored is None else [shape.mirrored[chosen]])]
+    sources = np.unique(np.concatenate(ends).astype(np.int64))
+    file = folder / f"{shape.name}-{len(shape.vertices)}-{len(chosen)}.npz"
+    if file.is_file():
+        with np.load(file) as kept:
+            if np.array_equal(kept["sources"], sources):
+                return dict(zip(sources.tolist(), kept["distance"]))
+    solver = potpourri3d.MeshHeatMethodDistanceSolver(shape.vertices.astype(np.float64), shape.faces)
+    area = (
+        0.5
+        * np.linalg.norm(
+            np.cross(*(shape.vertices[shape.faces[:, k]] - shape.vertices[shape.faces[:, 0]] for k in (1, 2))), axis=1
+        ).sum()
+    )
+    distance = np.stack([solver.compute_distance(int(s)) for s in sources]).astype(np.float32) / area**0.5
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(file, sources=sources, distance=distance)
+    return dict(zip(sources.tolist(), distance))
+
+
+def scores(found: np.ndarray, shape: Shape, chosen: np.ndarray, distance: dict[int, np.ndarray]) -> tuple[float, float, float]:
+    """Error, error of either side (times 100) and share of swapped points (percent), of matches (K',) on a shape."""
+    right = np.array([distance[int(v)][w] for v, w in zip(shape.match[chosen], found)])
+    if shape.mirrored is None:
+        return 100 * float(right.mean()), float("nan"), float("nan")
+    wrong = np.array([distance[int(v)][w] for v, w in zip(shape.mirrored[chosen], found)])
+    apart = np.array([distance[int(v)][w] for v, w in zip(shape.match[chosen], shape.mirrored[chosen])]) > 0.2
+    swapped = 100 * float((wrong < right)[apart].mean())
+    return 100 * float(right.mean()), 100 * float(np.minimum(right, wrong).mean()), swapped
+
+
+def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
+    train = data.train[: args.limit]
+    params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    shapes = {f"{part}-{s.name}": s for part, (some, _) in {"train": (train, None), **data.tests}.items() for s in some}
+    named = [shape._replace(name=name).surface for name, shape in shapes.items()]
+    _, graphs = surfaces.graphs_of(named, params, args.records / "correspondence", args.jobs)
+    fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
+    for name, graph in graphs.items():
+        # Vertices that no face uses have no node: the nearest node stands for them.
+        place = cKDTree(graph.pos.numpy()).query(shapes[name].vertices[shapes[name].match])[1]
+        graph.match_index = torch.from_numpy(place)
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), None)
+    fit = [preparation(graph) for graph in fit]
+    chosen = np.random.default_rng(0).permutation(len(train[0].match))[: args.points]
+    entries = []
+    for name in names:
+        torch.manual_seed(seed)
+        model = Matcher(surfaces.build(name, fit[0], DESCRIPTORS, args), len(train[0].match)).to(args.device)
+        start = time.process_time()
+        surfaces.train(model, fit, model.loss, args, seed, f"{name}, seed {seed}")
+        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.net.parameters())}
+        entry["minutes"] = round((time.process_time() - start) / 60, 1)
+        model.cpu()
+        for test, (some, pairs) in data.tests.items():
+            entry[test] = dict(zip(SCORES, tested(model, test, some, pairs, graphs, preparation, chosen, args)))
+        entries.append(entry)
+        print(f"{name:28s} seed {seed}: " + "; ".join(f"{t} {entry[t]}" for t in data.tests), flush=True)
+        if args.save and isinstance(model.net, SavedNetwork):
+            model.net.preparation = preparation
+            model.net.save(args.save / f"correspondence-{name.replace(' ', '-')}-{seed}.safetensors")
+    return entries
+
+
+@torch.no_grad()
+def tested(model: Matcher, test: str, shapes: list[Shape], pairs, graphs: dict, preparation, chosen, args) -> list[list[float]]:
+    """The scores, each by target shape: the mean over its pairs."""
+    descriptors, tables = {}, {}
+    for i, shape in enumerate(shapes):
+        graph = preparation(graphs[f"{test}-{shape.name}"])
+        descriptors[i] = model(graph.x, graph), graph
+        tables[i] = geodesics(shape, chosen, args.records / "geodesics" / test)
+    by_target: dict[int, list] = {}
+    for i, j in pairs:
+        (source, of_source), (target, of_target) = descriptors[i], descriptors[j]
+        nearest = (source[of_source.match_index[torch.from_numpy(chosen)]] @ target.T).argmax(1)
+        found = of_target.y[nearest].numpy()
+        by_target.setdefault(j, []).append(scores(found, shapes[j], chosen, tables[j]))
+    means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
+    return [[round(float(v), 3) for v in column] for column in means.T]
+
+
+def table(results: dict) -> str:
+    """Markdown: errors by model and test set; mean and standard error over seeds, and over shapes of one seed."""
+    tests = list(dict.fromkeys(key for r in results["runs"] for key, value in r.items() if isinstance(value, dict)))
+    titles = " | ".join(f"{test}: error | either side | swapped % | over shapes" for test in tests)
+    lines = [
+        f"# Correspondence ({results['data']})",
+        "",
+        f"`examples/correspondence.py`. {results['machine']}. Geodesic error times 100 over the root of the area; mean and",
+        "standard error over seeds; 'over shapes': the standard error of the error over the target shapes of one seed.",
+        "",
+        f"| model | parameters | {titles} | CPU minutes |",
+        "|---|---|" + "---|" * (4 * len(tests) + 1),
+    ]
+    for name in surfaces.MODELS:
+        runs = [r for r in results["runs"] if r["model"] == name]
+        if not runs:
+            continue
+        cells = []
+        for test in tests:
+            cells += [cell([float(np.mean(r[test][score])) for r in runs]) for score in SCORES]
+            cells.append(f"{np.mean([surfaces.standard_error(r[test]['error']) for r in runs]):.2g}")
+        minutes = np.mean([r["minutes"] for r in runs])
+        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {minutes:.1f} |")
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.table:
+        Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "limit"
+    title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
+    runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
+    for seed in range(args.seeds):
+        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
+        for entry in run(missing, seed, data, args) if missing else []:
+            runs.add(entry)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Parts of shapes: a label for every face of the Princeton meshes, 19 categories, and what is left when meshes change.
+
+    python examples/parts.py --data ../shared/data/psb_labeled                    # three splits, 8 to 4 meshes a category
+    python examples/parts.py --data TRAIN_FOLDER --test TEST_FOLDER --seeds 1     # two folders of the same layout
+    python examples/parts.py --table
+
+One network for all categories, which is told the category: its answer is the best among the parts of that category. All
+networks have as many parameters and see the same invariants and fields; nothing is chosen on the test meshes. The trained
+networks are tested again on the same meshes with other triangles (subdivided, then decimated to as many), with half as many
+vertices, and with noise of a hundredth of the square root of the area: "area weights" is the gauge network whose kernels weigh
+neighbours by area alone. Neighbours are those within --radius, in units of the square root of the area.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import trimesh
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples import surfaces
+from examples.common import Runs, cell, settings_of, spelled
+from examples.surfaces import FEATURES, UNKNOWN, Surface
+from gaugenet.data import FeatureScaler, Preparation, Princeton
+from gaugenet.geometry import ProcessParams
+from gaugenet.learning import SavedNetwork
+
+RESULTS = Path("runs") / "parts.json"
+CHANGES = ("clean", "remeshed", "halved", "noisy")
+#: no learning: the part that most training faces of the category have
+MAJORITY = "most frequent part"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with psb_2k.npz and index.json")
+    parser.add_argument("--test", type=Path, help="another such folder: train on all of --data, test on all of this one")
+    parser.add_argument("--radius", type=float, default=0.08, help="of the neighbourhoods")
+    parser.add_argument("--copies", type=int, default=1, help="stretched copies of every training mesh, with other triangles")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
+    surfaces.add_arguments(parser, epochs=25, batch_size=8)
+    args = parser.parse_args()
+    if args.data is None and not args.table:
+        parser.error("--data is needed, but for --table")
+    return args
+
+
+def load(folder: Path) -> tuple[Princeton, list[Surface], list[int]]:
+    """The data set, its meshes with numbers of parts that go on from category to category, and the first of each category."""
+    data = Princeton(folder, process=False)
+    first = np.cumsum([0, *(len(data.parts[name]) for name in data.classes)]).tolist()
+    found = []
+    for i, name in enumerate(data.names):
+        mesh, kind = data.mesh(i), data.classes.index(name.split("/")[0])
+        title = name.replace("/", "-").removesuffix(".ply")
+        found.append(Surface(title, mesh.vertices, mesh.faces, data.face_labels(i) + first[kind]))
+    return data, found, first
+
+
+def split(args, seed: int) -> tuple[list[Surface], list[Surface], list[int]]:
+    data, found, first = load(args.data)
+    if args.test is not None:
+        other, held, _ = load(args.test)
+        if other.parts != data.parts:
+            raise SystemExit(f"{args.test}: its parts are not those of {args.data}")
+        return found, held, first
+    train, test = data.split_indices("split8", seed)
+    return [found[i] for i in train], [found[i] for i in test], first
+
+
+def remeshed(surface: Surface) -> Surface:
+    """As many vertices, and other triangles: every triangle in four, then decimated."""
+    vertices, faces = trimesh.remesh.subdivide(surface.vertices, surface.faces)
+    fine = surface._replace(vertices=vertices, faces=faces, labels=surface.labels_at(vertices[faces].mean(1)))
+    return fine.varied(0, stretch=0.0, noise=0.02).decimated(len(surface.vertices))._replace(name=f"{surface.name}-remeshed")
+
+
+def changed(surface: Surface, change: str) -> Surface:
+    """A test mesh as it is, or changed."""
+    if change == "remeshed":
+        return remeshed(surface)
+    if change == "halved":
+        return surface.decimated(len(surface.vertices) // 2)._replace(name=f"{surface.name}-halved")
+    if change == "noisy":
+        area = trimesh.Trimesh(surface.vertices, surface.faces, process=False).area
+        noise = 0.01 * area**0.5 * np.random.default_rng(0).normal(size=surface.vertices.shape)
+        return surface._replace(name=f"{surface.name}-noisy", vertices=surface.vertices + noise)
+    return surface
+
+
+def at_faces(logits: torch.Tensor, graph, first: list[int]) -> torch.Tensor:
+    """Logits of the faces; those of parts that the category has not are -inf."""
+    values = logits[graph.face].mean(0)
+    kind = graph.category[graph.batch[graph.face[0]]] if getattr(graph, "batch", None) is not None else graph.category
+    part, bounds = torch.arange(values.shape[1], device=values.device), torch.tensor(first, device=values.device)
+    mine = (part >= bounds[kind][:, None]) & (part < bounds[kind + 1][:, None])
+    return values.masked_fill(~mine, -torch.inf)
+
+
+def right_faces(model, graph, first: list[int]) -> float:
+    """Percent of the faces."""
+    with torch.no_grad():
+        answer = at_faces(model(graph.x, graph), graph, first).argmax(1)
+    return round(100 * float((answer == graph.y).float().mean()), 3)
+
+
+def run(names: list[str], seed: int, args) -> list[dict]:
+    train, test, first = split(args, seed)
+    train = train[: args.limit]
+    params = ProcessParams(radius=args.radius, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    copies = [remeshed(s.varied(1 + k))._replace(name=f"{s.name}-copy{k}") for k in range(args.copies) for s in train]
+    variants = {change: [changed(s, change) for s in test] for change in CHANGES}
+    everything = [*train, *copies, *(s for part in variants.values() for s in part)]
+    dataset, graphs = surfaces.graphs_of(everything, params, args.records / "parts", args.jobs)
+    part_of = torch.tensor([int(name) for name in dataset.task.classes])
+    for graph in graphs.values():
+        known = graph.y != UNKNOWN
+        graph.y = torch.where(known, part_of[graph.y.clamp_min(0)], graph.y)
+        graph.category = torch.tensor([int(np.searchsorted(first, int(graph.y[known][0]), "right")) - 1])
+    fit = [graphs[s.name] for s in [*train, *copies] if s.name in graphs]
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), dataset.task)
+    fit, entries = [preparation(graph) for graph in fit], []
+
+    def loss(logits: torch.Tensor, graph) -> torch.Tensor:
+        return F.cross_entropy(at_faces(logits, graph, first), graph.y, ignore_index=UNKNOWN)
+
+    for name in names:
+        torch.manual_seed(seed)
+        model = surfaces.build(name, fit[0], first[-1], args).to(args.device)
+        start = time.process_time()
+        surfaces.train(model, fit, loss, args, seed, f"{name}, seed {seed}")
+        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
+        entry["minutes"] = round((time.process_time() - start) / 60, 1)
+        for change, part in variants.items():
+            # A mesh that cannot be used counts as wrong.
+            right = [right_faces(model.cpu(), preparation(graphs[s.name]), first) if s.name in graphs else 0.0 for s in part]
+            entry[change], entry[f"{change}, each"] = round(float(np.mean(right)), 3), right
+        entries.append(entry)
+        print(f"{name:28s} seed {seed}: {', '.join(f'{c} {entry[c]:.2f} %' for c in CHANGES)}", flush=True)
+        if args.save and isinstance(model, SavedNetwork):
+            model.preparation = preparation
+            model.save(args.save / f"parts-{name.replace(' ', '-')}-{seed}.safetensors")
+    return entries
+
+
+def majority(args, seed: int) -> dict:
+    train, test, first = split(args, seed)
+    counts = np.bincount(np.concatenate([s.labels for s in train]), minlength=first[-1])
+    right = []
+    for s in test:
+        kind = int(np.searchsorted(first, s.labels[0], "right")) - 1
+        best = first[kind] + counts[first[kind] : first[kind + 1]].argmax()
+        right.append(round(100 * float((s.labels == best).mean()), 3))
+    entry = {"model": MAJORITY, "seed": seed, "parameters": 0, "minutes": 0.0}
+    return {**entry, "clean": round(float(np.mean(right)), 3), "clean, each": right}
+
+
+def table(results: dict) -> str:
+    """Markdown: mean face accuracy by model and change of the mesh; standard errors over seeds, and over meshes of a split."""
+    lines = [
+        f"# Parts of shapes ({results['data']})",
+        "",
+        f"`examples/parts.py`. {results['machine']}. Percent of the faces of a test mesh, mean over meshes; mean and standard",
+        "error over splits and seeds; the last but one column is the standard error over the meshes of one split, clean.",
+        "",
+        f"| model | parameters | {' | '.join(CHANGES)} | over meshes | CPU minutes |",
+        "|---|---|" + "---|" * (len(CHANGES) + 2),
+    ]
+    for name in [MAJORITY, *surfaces.MODELS]:
+        runs = [r for r in results["runs"] if r["model"] == name]
+        if not runs:
+            continue
+        cells = " | ".join(cell([r[change] for r in runs if change in r]) for change in CHANGES)
+        over = np.mean([surfaces.standard_error(r["clean, each"]) for r in runs])
+        minutes = np.mean([r["minutes"] for r in runs])
+        lines.append(f"| {name} | {runs[0]['parameters']} | {cells} | {over:.2g} | {minutes:.1f} |")
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.table:
+        Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "radius", "copies", "limit"
+    runs = Runs(args.out, table, args.data.name, settings_of(args, *names))
+    for seed in range(args.seeds):
+        if not runs.has(model=MAJORITY, seed=seed):
+            runs.add(majority(args, seed))
+        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
+        for entry in run(missing, seed, args) if missing else []:
+            runs.add(entry)
+
+
+if __name__ == "__main__":
+    main()

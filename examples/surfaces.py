@@ -1,0 +1,206 @@
+"""Labels on surfaces: the meshes, networks, training and scores that rna.py and parts.py share."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import trimesh
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+from torch_geometric.loader import DataLoader
+
+from examples import common
+from examples.shape_classification import ScalarNet, scalar_type
+from gaugenet import FieldType
+from gaugenet.data import GaugeGraph, MeshDataset, feature_type
+from gaugenet.geometry import ProcessParams
+from gaugenet.groups import O2
+from gaugenet.models import DiffusionNet, MeshUNet
+from gaugenet.nn import GaugeConv, KernelTables, to_scalars
+
+FEATURES = ("hks", "curvature", "second_fundamental_form")
+UNKNOWN = -1
+
+
+class Surface(NamedTuple):
+    """A mesh with a class at every vertex, or at every face: vertices (V, 3), faces (F, 3), labels, -1 where unknown."""
+
+    name: str
+    vertices: np.ndarray
+    faces: np.ndarray
+    labels: np.ndarray
+
+    def labels_at(self, points: np.ndarray) -> np.ndarray:
+        """Those of the nearest vertices that faces use, or of the nearest centroids of faces."""
+        if len(self.labels) == len(self.vertices):
+            used = np.unique(self.faces)
+            return self.labels[used][cKDTree(self.vertices[used]).query(points)[1]]
+        return self.labels[cKDTree(self.vertices[self.faces].mean(1)).query(points)[1]]
+
+    def mirrored(self) -> Surface:
+        """The mirror image, its faces turned, so that normals stay outside."""
+        flip = np.array([-1.0, 1.0, 1.0], self.vertices.dtype)
+        return self._replace(name=f"{self.name}-mirrored", vertices=self.vertices * flip, faces=self.faces[:, ::-1].copy())
+
+    def varied(self, seed: int, stretch: float = 0.1, noise: float = 0.0) -> Surface:
+        """Stretched along random axes by factors of 1 - stretch to 1 + stretch; noise in parts of the mean edge."""
+        random = np.random.default_rng(seed)
+        axes = np.linalg.qr(random.normal(size=(3, 3)))[0]
+        vertices = self.vertices @ (axes * random.uniform(1 - stretch, 1 + stretch, 3)) @ axes.T
+        edges = np.linalg.norm(self.vertices[self.faces[:, 0]] - self.vertices[self.faces[:, 1]], axis=1).mean()
+        vertices = vertices + noise * edges * random.normal(size=vertices.shape)
+        return self._replace(name=f"{self.name}-varied{seed}", vertices=vertices)
+
+    def decimated(self, count: int) -> Surface:
+        """About ``count`` vertices by quadric decimation, with the labels that are nearest."""
+        from fast_simplification import simplify
+
+        if len(self.vertices) <= count:
+            return self
+        used, number = np.unique(self.faces, return_inverse=True)
+        points, faces = self.vertices[used].astype(np.float32), number.reshape(-1, 3).astype(np.int32)
+        points, faces = simplify(points, faces, target_reduction=max(0.0, 1 - count / len(used)))
+        at_vertices = len(self.labels) == len(self.vertices)
+        return Surface(f"{self.name}-{count}", points, faces, self.labels_at(points if at_vertices else points[faces].mean(1)))
+
+
+def graphs_of(
+    surfaces: Sequence[Surface], params: ProcessParams, folder: Path, jobs: int = 0
+) -> tuple[MeshDataset, dict[str, GaugeGraph]]:
+    """The data set of the surfaces, and their graphs by name: those that could not be used are not there.
+
+    Meshes and records are kept in a folder, under names that go by what is in them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for surface in surfaces:
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in surface[1:])
+        mesh = folder / f"{surface.name}-{hashlib.sha256(content).hexdigest()[:12]}.ply"
+        labels = mesh.with_suffix(".npy")
+        if not labels.is_file():
+            trimesh.Trimesh(surface.vertices, surface.faces, process=False).export(mesh)
+            np.save(labels, surface.labels.astype(np.int64))
+        files[mesh] = surface.name
+    rows = [{"path": str(mesh), "label": str(mesh.with_suffix(".npy"))} for mesh in files]
+    options = {"records": folder / "records", "jobs": jobs, "on_error": "skip"}
+    dataset = MeshDataset.from_table(rows, params, task="segment", target="label", **options)
+    for name, reason in dataset.failed.items():
+        print(f"left out {name}: {reason}", flush=True)
+    return dataset, {files[row.path]: graph for row, graph in zip(dataset.rows, dataset)}
+
+
+# ---------------------------------------------------------------------------------------------------- networks
+
+
+def gauge(in_type: FieldType, classes: int, width: int, args, order: int = 2, quadrature: int | None = 3) -> nn.Module:
+    out_type, options = FieldType(in_type.group, f"{classes}xtrivial"), {"dropout": args.dropout, "quadrature": quadrature}
+    return MeshUNet(in_type, out_type, channels=width, order=order, blocks=(1,) * (args.levels + 1), **options)
+
+
+def isotropic(in_type: FieldType, classes: int, width: int, args) -> nn.Module:
+    """Order 0: no directions."""
+    return ScalarNet(in_type, gauge(scalar_type(in_type), classes, width, args, order=0))
+
+
+def diffusion(in_type: FieldType, classes: int, width: int, args, rotations: bool = True) -> nn.Module:
+    options = {"width": width, "dropout": args.dropout, "gradient_rotations": rotations}
+    return ScalarNet(in_type, DiffusionNet(scalar_type(in_type).dim, classes, **options))
+
+
+class Pointwise(nn.Module):
+    """No neighbours: a perceptron of the invariants of every vertex."""
+
+    def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
+        super().__init__()
+        self.in_type = in_type
+        sizes = [scalar_type(in_type).dim, width, width, width]
+        layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Dropout(args.dropout), nn.Linear(width, classes))
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        return self.net(to_scalars(x, self.in_type))
+
+
+#: name: (network by in_type, classes, width and arguments; whether its structure group is O(2), which sees no mirroring)
+MODELS: dict[str, tuple[Callable, bool]] = {
+    "gauge": (gauge, False),
+    "gauge, area weights": (partial(gauge, quadrature=None), False),
+    "mirror-blind": (gauge, True),
+    "order 0": (isotropic, False),
+    "DiffusionNet": (diffusion, False),
+    "DiffusionNet, no rotations": (partial(diffusion, rotations=False), False),
+    "pointwise": (Pointwise, False),
+}
+
+
+def build(name: str, graph, classes: int, args) -> nn.Module:
+    """A network with about as many parameters as the gauge network of ``args.channels`` channels has."""
+    make, blind = MODELS[name]
+    in_type = feature_type(graph, *FEATURES, group=O2() if blind else None)
+    if name == "gauge":
+        return make(in_type, classes, args.channels, args)
+    wanted = sum(p.numel() for p in gauge(feature_type(graph, *FEATURES), classes, args.channels, args).parameters())
+    return common.with_parameters(lambda widths: make(in_type, classes, widths[0], args), wanted, (4,))
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def with_tables(model: nn.Module, graphs: list) -> list:
+    """The graphs with the tables of the model's kernels, if it has any: once, not at every step."""
+    if not any(isinstance(module, GaugeConv) for module in model.modules()):
+        return graphs
+    tables = KernelTables(model)
+    return [tables(graph) for graph in graphs]
+
+
+def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, title: str) -> None:
+    torch.manual_seed(seed)
+    loader = DataLoader(with_tables(model, graphs), args.batch_size, shuffle=True)
+
+    def loss(net: nn.Module, batch) -> Tensor:
+        batch = batch.to(args.device)
+        return loss_of(net(batch.x, batch), batch)
+
+    options = {"clip": 1.0, **common.cycle_of(args)}
+    common.train(model, lambda epoch: loader, loss, args.epochs, len(loader), title=title, **options)
+    model.eval()
+
+
+def vertex_loss(logits: Tensor, graph) -> Tensor:
+    return F.cross_entropy(logits, graph.y, ignore_index=UNKNOWN, label_smoothing=0.1)
+
+
+@torch.no_grad()
+def vertex_answers(model: nn.Module, graph, surface: Surface, classes: np.ndarray) -> np.ndarray:
+    """(V,) class at every vertex of a surface, which the graph may be a coarser mesh of: that of the nearest node."""
+    answer = classes[model(graph.x, graph).argmax(1).numpy()]
+    return answer[cKDTree(graph.pos.numpy()).query(surface.vertices)[1]]
+
+
+def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--seeds", type=int, default=3, help="each has a split and weights of its own")
+    parser.add_argument("--epochs", type=int, default=int(defaults.pop("epochs", 30)))
+    parser.add_argument("--channels", type=int, default=16, help="of the gauge network; the others have as many parameters")
+    parser.add_argument("--levels", type=int, default=2, help="coarser levels")
+    parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
+    parser.add_argument("--limit", type=int, help="number of training surfaces, by default all")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
+    parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
+    parser.add_argument("--save", type=Path, help="folder for the trained weights")
+    parser.add_argument("--table", action="store_true", help="train nothing, write the table of the results that are there")
+    common.add_training_arguments(parser, **{"batch_size": 2, **defaults})
+
+
+def standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")

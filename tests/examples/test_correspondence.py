@@ -1,0 +1,100 @@
+"""examples/correspondence.py on small meshes, from end to end; and its scores on matches that are known."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import gaugenet
+from examples import correspondence
+from examples.correspondence import Shape
+from tests.helpers.extras import library
+from tests.helpers.meshes import bumpy
+
+SMALL = ["--seeds", "1", "--epochs", "1", "--levels", "1", "--channels", "4", "--jobs", "0", "--points", "20"]
+
+
+def mirrored_ball() -> Shape:
+    """The icosphere, which is its own mirror image: every vertex a point of the template."""
+    geom = gaugenet.geometry.icosphere(2)
+    vertices, faces = geom.positions, geom.faces
+    other = np.argmin(np.linalg.norm(vertices[:, None] * [-1, 1, 1] - vertices[None], axis=2), axis=1)
+    return Shape("ball", vertices.astype(np.float32), faces, np.arange(len(vertices)), other)
+
+
+def test_scores_know_right_from_mirrored(tmp_path):
+    library("potpourri3d")
+    ball, chosen = mirrored_ball(), np.arange(60)
+    distance = correspondence.geodesics(ball, chosen, tmp_path)
+    assert correspondence.scores(ball.match[chosen], ball, chosen, distance) == pytest.approx((0, 0, 0), abs=1e-4)
+    error, either, swapped = correspondence.scores(ball.mirrored[chosen], ball, chosen, distance)
+    assert error > 20 and either == pytest.approx(0, abs=1e-4) and swapped == 100
+    # A point and its antipode: half the circumference over the root of the area, by the heat method on a coarse mesh.
+    away = np.argmin(ball.vertices @ ball.vertices[chosen[0]])
+    assert distance[int(chosen[0])][away] == pytest.approx(np.pi / np.sqrt(4 * np.pi), rel=0.1)
+    kept = correspondence.geodesics(ball, chosen, tmp_path)  # from the file
+    assert all(np.array_equal(kept[k], distance[k]) for k in distance)
+
+
+def test_loss_is_low_where_descriptors_are_those_of_the_template():
+    model = correspondence.Matcher(torch.nn.Identity(), 50)
+    graph = type("Graph", (), {"match_index": torch.arange(50)})
+    right = torch.nn.functional.normalize(model.template.detach(), dim=1)
+    assert model.loss(right, graph) < 0.5 * model.loss(right.roll(1, 0), graph)
+
+
+def write(file, names) -> None:
+    shapes = [bumpy(2, seed=k) for k in range(len(names))]
+    v, f = [x.astype(np.float32) for x, _ in shapes], [t.astype(np.int32) for _, t in shapes]
+    corres = np.tile(np.arange(len(v[0]), dtype=np.int32), (len(names), 1))
+    pointers = {"v_ptr": np.cumsum([0, *map(len, v)]), "f_ptr": np.cumsum([0, *map(len, f)])}
+    np.savez(file, V=np.concatenate(v), F=np.concatenate(f), corres=corres, names=np.array(names), **pointers)
+
+
+def test_runs_from_end_to_end(tmp_path, monkeypatch):
+    library("potpourri3d")
+    write(tmp_path / "animals.npz", ["cat", "dog", "cow", "horse"])
+    out = tmp_path / "c.json"
+    kept = ["--out", str(out), "--records", str(tmp_path / "records"), "--save", str(tmp_path)]
+    command = ["correspondence.py", "--data", str(tmp_path / "animals.npz"), *SMALL, "--models", "gauge", "pointwise", *kept]
+    monkeypatch.setattr(sys, "argv", command)
+    correspondence.main()
+    runs = json.loads(out.read_text())["runs"]
+    assert [r["model"] for r in runs] == ["gauge", "pointwise"]
+    for r in runs:
+        assert len(r["held out"]["error"]) == 2 and all(0 < e < 100 for e in r["held out"]["error"])
+        assert np.isnan(r["held out"]["swapped"]).all()
+    assert "| gauge |" in out.with_suffix(".md").read_text()
+    assert isinstance(gaugenet.load(tmp_path / "correspondence-gauge-0.safetensors"), gaugenet.models.MeshUNet)
+
+
+def test_collections(tmp_path):
+    write(tmp_path / "a.npz", ["one", "two", "three"])
+    write(tmp_path / "b.npz", ["four", "five"])
+    args = type("Args", (), {"data": tmp_path / "a.npz", "test": tmp_path / "b.npz"})
+    found = correspondence.load(args)
+    assert [s.name for s in found.train] == ["one", "two", "three"]
+    shapes, pairs = found.tests["b"]
+    assert [s.name for s in shapes] == ["four", "five"] and pairs == [(0, 1), (1, 0)]
+    args.test = None
+    found = correspondence.load(args)
+    assert [s.name for s in found.train] == ["one"] and [s.name for s in found.tests["held out"][0]] == ["two", "three"]
+
+
+def test_faust(shared):
+    args = type("Args", (), {"data": shared / "data" / "faust_remeshed", "test": shared / "data/duofm/faust_a_test.npz"})
+    found = correspondence.load(args)
+    assert len(found.train) == 80 and len(found.tests["FAUST_r"][0]) == 20 and len(found.tests["FAUST_r"][1]) == 300
+    # Both test sets count the points of one template: scan 80 is the same body in both, up to its pose's scale and place.
+    (a, _), (b, _) = found.tests["FAUST_r"], found.tests["faust_a_test"]
+    p, q = (s.vertices[s.match] - s.vertices[s.match].mean(0) for s in (a[0], b[0]))
+    p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
+    u, _, v = np.linalg.svd(p.T @ q)
+    assert np.linalg.norm(p @ u @ v - q, axis=1).max() < 0.05 * np.ptp(q, axis=0).max()
+    mirrored = b[0].vertices[b[0].mirrored]
+    away = np.linalg.norm(mirrored - b[0].vertices[b[0].match], axis=1)
+    assert away.max() > 0.3 * np.ptp(b[0].vertices, axis=0).max()

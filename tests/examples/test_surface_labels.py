@@ -1,0 +1,185 @@
+"""examples/rna.py and examples/parts.py on small meshes, from end to end; and the surfaces that both are made of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import gaugenet
+from examples import parts, rna, surfaces
+from examples.surfaces import Surface
+from tests.helpers.extras import library
+from tests.helpers.meshes import bumpy
+
+SMALL = ["--seeds", "1", "--epochs", "1", "--levels", "1", "--channels", "4", "--jobs", "0"]
+
+
+def body(seed: int, level: int = 2) -> Surface:
+    """Left, middle and right of a bumpy ball, as it lies in its own axes."""
+    vertices, faces = bumpy(level)
+    labels = np.digitize(vertices[:, 0], [-0.3, 0.3])
+    return Surface(f"body{seed}", vertices, faces, labels).varied(seed)._replace(name=f"body{seed}")
+
+
+def signed_volume(s: Surface) -> float:
+    a, b, c = (s.vertices[s.faces[:, k]] for k in range(3))
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def test_mirrored_surfaces_stay_outside_out():
+    s = body(0)
+    m = s.mirrored()
+    assert signed_volume(m) == pytest.approx(signed_volume(s)) and signed_volume(s) > 0
+    assert m.labels is s.labels and m.name != s.name
+
+
+def test_variations_keep_the_mesh_and_move_by_little():
+    s, v = body(0), body(0).varied(3, stretch=0.1)
+    assert (v.faces == s.faces).all() and v.name != s.name
+    moved = np.linalg.norm(v.vertices - s.vertices, axis=1) / np.linalg.norm(s.vertices, axis=1)
+    assert 0.01 < moved.max() < 0.11
+    assert np.allclose(s.varied(3, stretch=0.0).vertices, s.vertices)
+
+
+@pytest.mark.parametrize("place", ["vertices", "faces"])
+def test_coarse_surfaces_have_the_labels_that_are_nearest(place):
+    library("fast_simplification")
+    s = body(0, 3)
+    if place == "faces":
+        s = s._replace(labels=np.digitize(s.vertices[s.faces].mean(1)[:, 0], [-0.3, 0.3]))
+    coarse = s.decimated(len(s.vertices) // 3)
+    assert abs(len(coarse.vertices) - len(s.vertices) / 3) < 0.1 * len(s.vertices)
+    points = coarse.vertices if place == "vertices" else coarse.vertices[coarse.faces].mean(1)
+    assert len(coarse.labels) == len(points)
+    sure = np.abs(np.abs(points[:, 0]) - 0.3) > 0.2
+    assert (coarse.labels == np.digitize(points[:, 0], [-0.3, 0.3]))[sure].all()
+    assert s.decimated(len(s.vertices)) is s
+
+
+def test_vertices_that_no_face_uses_have_no_say(tmp_path):
+    s = body(0)
+    lonely = s._replace(vertices=np.concatenate([s.vertices, s.vertices[:5]]), labels=np.concatenate([s.labels, [9] * 5]))
+    assert 9 not in lonely.labels_at(lonely.vertices)
+
+
+def test_networks_have_as_many_parameters(tmp_path):
+    args = argparse.Namespace(channels=4, levels=1, dropout=0.1)
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surfaces.FEATURES, levels=1)
+    dataset, graphs = surfaces.graphs_of([body(0)], params, tmp_path)
+    assert dataset.task.classes == ("0", "1", "2")
+    sizes = {
+        name: sum(p.numel() for p in surfaces.build(name, graphs["body0"], 3, args).parameters()) for name in surfaces.MODELS
+    }
+    for name, size in sizes.items():
+        assert abs(size - sizes["gauge"]) < 0.2 * sizes["gauge"], (name, sizes)
+
+
+@pytest.fixture
+def molecules(tmp_path):
+    for part, seeds in (("train", (0, 1)), ("test", (2,))):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for seed in seeds:
+            s = body(seed)
+            vertices = np.concatenate([s.vertices, s.vertices[:2] * 1.01]).astype(np.float32)
+            labels = np.concatenate([s.labels - 1, s.labels[:2] - 1]).astype(np.int16)
+            np.savez(tmp_path / "data" / part / f"M{seed}.npz", vertices=vertices, faces=s.faces, labels=labels)
+    return tmp_path / "data"
+
+
+def test_rna_from_end_to_end(molecules, tmp_path, monkeypatch):
+    library("fast_simplification")
+    out = tmp_path / "rna.json"
+    kept = ["--out", str(out), "--records", str(tmp_path / "records"), "--save", str(tmp_path)]
+    models = ["--models", "gauge", "mirror-blind", "pointwise"]
+    monkeypatch.setattr(sys, "argv", ["rna.py", "--data", str(molecules), "--vertices", "120", *SMALL, *models, *kept])
+    rna.main()
+    runs = {r["model"]: r for r in json.loads(out.read_text())["runs"]}
+    assert set(runs) == {rna.MAJORITY, "gauge", "mirror-blind", "pointwise"}
+    for name in ("mirror-blind", "pointwise"):  # what no mirroring changes
+        assert runs[name]["accuracy"] == pytest.approx(runs[name]["accuracy, mirrored"], abs=0.2)
+    text = out.with_suffix(".md").read_text()
+    assert all(f"| {name} |" in text for name in runs)
+    # The weights that were saved give the score again.
+    net = gaugenet.load(tmp_path / "rna-gauge-0.safetensors")
+    (test,) = rna.load(molecules / "test")
+    coarse = test.decimated(120)
+    graph = net.preparation.graph(net.preparation.geometry((coarse.vertices, coarse.faces)), torch.float32)
+    classes = np.array([int(name) for name in net.preparation.task.classes])
+    again = rna.share_of_right(net.eval(), graph, test, classes)
+    assert again == pytest.approx(runs["gauge"]["accuracy"], abs=0.5)
+    before = out.read_text()
+    rna.main()  # nothing is repeated
+    assert out.read_text() == before
+
+
+def test_rna_splits_what_has_no_test_folder(molecules):
+    (molecules / "test" / "M2.npz").rename(molecules / "train" / "M2.npz")
+    (molecules / "test").rmdir()
+    for k in range(3, 6):
+        (molecules / "train" / f"M{k}.npz").write_bytes((molecules / "train" / "M2.npz").read_bytes())
+    train, test = rna.split(molecules, 0)
+    assert len(train) == 5 and len(test) == 1 and not {s.name for s in train} & {s.name for s in test}
+    assert rna.split(molecules, 0)[1][0].name == test[0].name
+    assert min(s.labels.min() for s in train) == 0  # -1 of the file is a class like the others
+
+
+def write_princeton(folder, seeds) -> None:
+    folder.mkdir(parents=True)
+    made = [body(seed, 1) for seed in seeds]
+    v, f = [s.vertices.astype(np.float32) for s in made], [s.faces for s in made]
+    label = [np.digitize(s.vertices[s.faces].mean(1)[:, 0], [0.0]) for s in made]
+    np.savez(
+        folder / "psb_2k.npz",
+        V=np.concatenate(v),
+        F=np.concatenate(f),
+        face_label=np.concatenate(label),
+        v_ptr=np.cumsum([0, *map(len, v)]),
+        f_ptr=np.cumsum([0, *map(len, f)]),
+        category=np.arange(len(made)) % 2,
+        mesh_id=np.arange(len(made)) + 1,
+    )
+    names = {"A": ["left", "right"], "B": ["left", "right"]}
+    (folder / "index.json").write_text(json.dumps({"categories": ["A", "B"], "parts": names}))
+
+
+def test_parts_from_end_to_end(tmp_path, monkeypatch):
+    library("fast_simplification")
+    monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
+    write_princeton(tmp_path / "train", range(4))
+    write_princeton(tmp_path / "test", range(4, 6))
+    out = tmp_path / "parts.json"
+    data = ["--data", str(tmp_path / "train"), "--test", str(tmp_path / "test"), "--radius", "0.4"]
+    kept = ["--out", str(out), "--records", str(tmp_path / "records")]
+    monkeypatch.setattr(sys, "argv", ["parts.py", *data, *SMALL, "--models", "gauge", "order 0", *kept])
+    parts.main()
+    runs = {r["model"]: r for r in json.loads(out.read_text())["runs"]}
+    assert set(runs) == {parts.MAJORITY, "gauge", "order 0"}
+    for name in ("gauge", "order 0"):
+        assert all(len(runs[name][f"{change}, each"]) == 2 for change in parts.CHANGES)
+    assert 40 < runs[parts.MAJORITY]["clean"] < 75
+    assert "| gauge |" in out.with_suffix(".md").read_text()
+
+
+def test_logits_of_faces_are_those_of_the_category():
+    graph = argparse.Namespace(face=torch.tensor([[0, 1], [1, 2], [2, 3]]), category=torch.tensor([1]))
+    values = parts.at_faces(torch.arange(20.0).view(4, 5), graph, [0, 2, 5])
+    assert values[:, :2].isneginf().all() and torch.equal(values[0, 2:], torch.tensor([7.0, 8, 9]))
+
+
+def test_changed_meshes_keep_their_parts():
+    library("fast_simplification")
+    s = body(0, 2)
+    s = s._replace(labels=np.digitize(s.vertices[s.faces].mean(1)[:, 0], [0.0]))
+    for change in parts.CHANGES:
+        c = parts.changed(s, change)
+        centre = c.vertices[c.faces].mean(1)[:, 0]
+        sure = np.abs(centre) > 0.25
+        assert len(c.labels) == len(c.faces) and (c.labels == np.digitize(centre, [0.0]))[sure].mean() > 0.99
+        assert signed_volume(c) == pytest.approx(signed_volume(s), rel=0.15)
+        if change == "halved":
+            assert len(c.vertices) < 0.6 * len(s.vertices)
