@@ -198,11 +198,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("mesh", metavar="MESH", nargs="+", help="mesh files, folders of them, archives, or quoted patterns")
     text = (
         "a .csv file with a row for every mesh (default: stdout); of answers at vertices and faces a folder, or of one mesh a "
-        ".ply, .csv or .npy file"
+        "file of one of the formats"
     )
     sub.add_argument("-o", "--output", metavar="OUT", help=text)
-    text = "of the files in the folder (default ply, the mesh with its answers)"
-    sub.add_argument("--format", choices=("ply", "csv", "npy"), default="ply", help=text)
+    text = "of the files in the folder: the mesh with its answers (default ply; vtp is for ParaView), or csv and npy without it"
+    formats = ("ply", "vtp", "vtu", "vtk", "glb", "gii", "csv", "npy")
+    sub.add_argument("--format", choices=formats, default="ply", help=text)
     sub.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
 
     sub = command("evaluate", "evaluate", "compare a saved network with a table: scores and confusion matrix")

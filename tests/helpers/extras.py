@@ -14,6 +14,7 @@ EXTRAS = {
     "netCDF4": "weather",
     "zarr": "weather",
     "healpy": "weather",
+    "pytorch_lightning": "lightning",
 }
 
 
