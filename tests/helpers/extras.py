@@ -15,6 +15,7 @@ EXTRAS = {
     "zarr": "weather",
     "healpy": "weather",
     "pytorch_lightning": "lightning",
+    "potpourri3d": "heat",
 }
 
 
