@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-for name in ("skfem", "potpourri3d"):
-    pytest.importorskip(name, reason=f"{name} comes with the extra: pip install 'gaugenet[vessels]'")
+pytest.importorskip("skfem", reason="the flow is solved by scikit-fem: pip install 'gaugenet[vessels]'")
+pytest.importorskip("potpourri3d", reason="distances are those of potpourri3d: pip install 'gaugenet[vessels]'")
 
 from datasets.vessels import shapes
 from datasets.vessels.__main__ import main

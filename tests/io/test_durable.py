@@ -10,8 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from gaugenet.io import durable
 from gaugenet.io.durable import append_line, locked, sweep_temporary, write_atomic
 
