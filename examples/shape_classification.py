@@ -1,6 +1,6 @@
 """Classify shapes with a gauge-equivariant network, beside three baselines on the same inputs and splits.
 
-    python examples/shape_classification.py                                          # the embedded shapes, one split
+    python examples/shape_classification.py      # the embedded shapes, one split: about four minutes on two cores
     python examples/shape_classification.py --data SHREC11_FOLDER --splits 3 --baselines
     python examples/shape_classification.py --data PRINCETON_FOLDER --split split8 --splits 3 --baselines
 

@@ -20,7 +20,7 @@ def read_cifti(file: Path, count: int) -> tuple[dict[str, np.ndarray], dict[str,
 
     A file holds both hemispheres, often of equally many vertices: each has its own arrays, named by the structure
     ("cortex_left") and, of several maps, by the map; a series is one array (count, T). Vertices that the file leaves out are
-    NaN, of labels 0. Files of parcels (``.pscalar.nii``, ``.plabel.nii``, ``.ptseries.nii``) also give the number of the parcel,
+    NaN, of labels 0. Files of parcels (``.pscalar.nii``, ``.plabel.nii``, ...) also give the number of the parcel,
     "cortex_left_parcel", from 1 on.
 
     Raises:
