@@ -137,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--symmetry", type=_number(int, 1), default=4, metavar="N", help="of the field (default 4)")
     text = "where the viewer is, --direction=-1,0,0 if negative (default: on the broadest side, a little above)"
     sub.add_argument("--direction", metavar="X,Y,Z", help=text)
-    sub.add_argument("--up", default="y", metavar="X,Y,Z", help="what is upwards: x, y, z or a vector (default y)")
+    text = "what is upwards: x, y, z or a vector (default: z of .stl, VTK, GMSH and brain surfaces, y of others)"
+    sub.add_argument("--up", metavar="X,Y,Z", help=text)
     sub.add_argument("--repair", action="store_true", help="repair the mesh first")
 
     sub = command("check", "check", "test the gauge equivariance of a small random network on a mesh or a record")
