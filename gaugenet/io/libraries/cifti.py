@@ -46,7 +46,7 @@ def read_cifti(file: Path, count: int) -> tuple[dict[str, np.ndarray], dict[str,
         for name, rows in _maps(maps, structure):
             labels = kinds[0] == "LabelAxis"
             values = np.zeros((count, len(rows)), np.int64) if labels else np.full((count, len(rows)), np.nan)
-            values[vertex] = matrix[np.ix_(rows, column)].T
+            values[vertex] = matrix[np.ix_(np.array(rows), column)].T
             data[name] = values if kinds[0] == "SeriesAxis" else values[:, 0]
             if labels:
                 names[name] = _table(maps.label[rows[0]])
