@@ -9,6 +9,7 @@ import pytest
 EXTRAS = {
     "meshio": "formats",
     "pyvista": "formats",
+    "polyscope": "viewers",
     "nibabel": "medical",
     "xarray": "weather",
     "netCDF4": "weather",
