@@ -9,8 +9,10 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint docs slow clean
 
 demo: $(STAMP)
+	@echo "The demo: 1. compile, and preprocess the 240 embedded meshes (a minute or two on two cores, once);"
+	@echo "2. train a classifier on half of them, 30 epochs (about two minutes); 3. accuracy, equivariance error and pictures in runs/demo."
 	$(BIN)/gaugenet preprocess datasets/shapes runs/demo/records --rings 2 --levels 1 --normalize --features $(FEATURES)
-	$(BIN)/python examples/shape_classification.py --records runs/demo/records --out runs/demo
+	$(BIN)/python examples/shape_classification.py --records runs/demo/records --out runs/demo --epochs 30
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile

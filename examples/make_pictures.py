@@ -1,4 +1,7 @@
-"""Make the pictures of docs/pictures.md: the commands that stand there, and then smaller."""
+"""Make the pictures of docs/pictures.md: the commands that stand there, and then smaller. Takes about a minute.
+
+python examples/make_pictures.py --out docs/images
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def shrink(picture: Path, width: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=Path("runs") / "pictures")
     parser.add_argument("--width", type=int, default=760, help="of the pictures, in pixels")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

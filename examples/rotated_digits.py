@@ -1,7 +1,7 @@
 """Rotated digits: the error against the number of training images, for the groups and kernel families of the plane.
 
-    python examples/rotated_digits.py                                     # scikit-learn's digits
-    python examples/rotated_digits.py --data ../shared/data/mnist --sizes 10000 --test 5000 --seeds 1 --out mnist.json
+    python examples/rotated_digits.py                                     # scikit-learn's digits: an hour and a half
+    python examples/rotated_digits.py --data MNIST --sizes 10000 --test 5000 --seeds 1 --out mnist.json
     python examples/rotated_digits.py --table --plot                      # table and pictures of the results that are there
 
 Every image is turned once, by an angle of its own; all networks have the same architecture and about as many parameters, and
@@ -75,7 +75,7 @@ def parse_arguments(names: list[str], text: str | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the MNIST files; by default scikit-learn's digits")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file; benchmarks/results has ours")
     parser.add_argument("--table", action="store_true", help="train nothing")
-    parser.add_argument("--plot", type=Path, nargs="?", const=ROOT / "docs" / "images", help="folder of the pictures")
+    parser.add_argument("--plot", type=Path, nargs="?", const=Path("runs"), help="folder of the pictures")
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """Rotated digits on Lie groups: LieConv and B-spline networks beside those of examples/rotated_digits.py.
 
     python examples/rotated_mnist_lie.py                                  # scikit-learn's digits
-    python examples/rotated_mnist_lie.py --data ../shared/data/mnist --sizes 10000 --test 5000 --seeds 1 --parameters 30000 \\
+    python examples/rotated_mnist_lie.py --data MNIST --sizes 10000 --test 5000 --seeds 1 --parameters 30000 \\
         --steps 4000 --dropout 0.1 --out runs/rotated_mnist.json
 
 LieConv (Finzi et al. 2020) lifts the pixels in the disc to a group and takes a net of log(u_p^-1 u_q) for the kernel; "trivial"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numba
 import pytest
 
+import gaugenet
 from gaugenet.compiled import njit
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +84,38 @@ def test_the_source_distribution_is_whole(tmp_path):
     with tarfile.open(archive) as packed:
         names = {name.partition("/")[2] for name in packed.getnames()}
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.split("\n")
-    wanted = [n for n in tracked if n.startswith(("gaugenet/", "tests/", "docs/", "examples/"))]
+    wanted = [n for n in tracked if n and n != ".gitignore"]
     assert len(wanted) > 100 and not set(wanted) - names
-    assert {"MANIFEST.in", "CHANGELOG.md", "pyproject.toml", "README.md", "LICENSE"} <= names
+    assert {"MANIFEST.in", "CHANGELOG.md", "pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "mkdocs.yml"} <= names
     assert not [name for name in names if name.endswith(".pyc")]
+
+
+def test_the_wheel_holds_what_the_package_reads(tmp_path):
+    pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptools 77 to build a wheel")
+    sources = tmp_path / "sources"  # setuptools builds beside them
+    sources.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    shutil.copytree(ROOT / "gaugenet", sources / "gaugenet", ignore=shutil.ignore_patterns("__pycache__"))
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    run = python("-c", f"import os; os.chdir({str(sources)!r}); {build}")
+    assert run.returncode == 0, run.stderr[-2000:]
+    (archive,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(archive) as packed:
+        names = set(packed.namelist())
+        (facts,) = [name for name in names if name.endswith("METADATA")]
+        needed = re.findall(r"^Requires-Dist: (\w+)(?!.*extra ==)", packed.read(facts).decode(), re.MULTILINE)
+    files = [path for path in (sources / "gaugenet").rglob("*") if path.is_file() and path.suffix not in (".nbi", ".nbc")]
+    here = {path.relative_to(sources).as_posix() for path in files}
+    assert here <= names and {"gaugenet/py.typed", "gaugenet/viz/viewer.html"} <= names
+    assert not any(name.startswith(("tests/", "examples/", "benchmarks/", "datasets/", "docs/")) for name in names)
+    # The core stays small: nothing that only one feature needs.
+    assert not {"potpourri3d", "pyvista", "nibabel", "xarray", "matplotlib"} & set(needed) and "torch" in needed
+
+
+def test_one_version():
+    found = {
+        "pyproject.toml": re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1],
+        "CITATION.cff": re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1],
+    }
+    assert set(found.values()) == {gaugenet.__version__}

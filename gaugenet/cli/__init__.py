@@ -137,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--symmetry", type=_number(int, 1), default=4, metavar="N", help="of the field (default 4)")
     text = "where the viewer is, --direction=-1,0,0 if negative (default: on the broadest side, a little above)"
     sub.add_argument("--direction", metavar="X,Y,Z", help=text)
-    sub.add_argument("--up", default="y", metavar="X,Y,Z", help="what is upwards: x, y, z or a vector (default y)")
+    text = "what is upwards: x, y, z or a vector (default: z of .stl, VTK, GMSH and brain surfaces, y of others)"
+    sub.add_argument("--up", metavar="X,Y,Z", help=text)
     sub.add_argument("--repair", action="store_true", help="repair the mesh first")
 
     sub = command("check", "check", "test the gauge equivariance of a small random network on a mesh or a record")
@@ -198,11 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("mesh", metavar="MESH", nargs="+", help="mesh files, folders of them, archives, or quoted patterns")
     text = (
         "a .csv file with a row for every mesh (default: stdout); of answers at vertices and faces a folder, or of one mesh a "
-        ".ply, .csv or .npy file"
+        "file of one of the formats"
     )
     sub.add_argument("-o", "--output", metavar="OUT", help=text)
-    text = "of the files in the folder (default ply, the mesh with its answers)"
-    sub.add_argument("--format", choices=("ply", "csv", "npy"), default="ply", help=text)
+    text = "of the files in the folder: the mesh with its answers (default ply; vtp is for ParaView), or csv and npy without it"
+    formats = ("ply", "vtp", "vtu", "vtk", "glb", "gii", "csv", "npy")
+    sub.add_argument("--format", choices=formats, default="ply", help=text)
     sub.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
 
     sub = command("evaluate", "evaluate", "compare a saved network with a table: scores and confusion matrix")

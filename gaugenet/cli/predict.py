@@ -58,12 +58,15 @@ def _check_output(out: Path | None, whole: bool, count: int) -> None:
         if out is not None and out.suffix.lower() != ".csv":
             raise UsageError(f"{out}: answers about whole meshes are a table, expected a name that ends in .csv")
         return
+    from ..learning.answers import FILES
+
+    endings = ", ".join(FILES)
     if out is None:
-        raise UsageError("answers at vertices and faces need -o, a folder or of one mesh a .ply, .csv or .npy file")
+        raise UsageError(f"answers at vertices and faces need -o, a folder or of one mesh a file that ends in {endings}")
     if out.suffix and count > 1:
         raise UsageError(f"{out}: one file for {count} meshes, expected a folder")
-    if out.suffix.lower() not in ("", ".ply", ".csv", ".npy"):
-        raise UsageError(f"{out}: expected a folder, or a name that ends in .ply, .csv or .npy")
+    if out.suffix.lower() not in ("", *FILES):
+        raise UsageError(f"{out}: expected a folder, or a name that ends in {endings}")
     (out.parent if out.suffix else out).mkdir(parents=True, exist_ok=True)
 
 

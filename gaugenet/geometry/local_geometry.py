@@ -231,6 +231,21 @@ class LocalGeometry:
 
         return to_pyvista(self, fields)
 
+    def to_polyscope(self, name: str, fields: Mapping[str, Any] | None = None) -> Any:
+        """Register the surface with its data and fields in polyscope, to be looked at by ``polyscope.show()``.
+
+        Args:
+            name: of the surface in polyscope.
+            fields: of :meth:`to_pyvista`. Vectors become arrows; of a tensor its size and, as arrows, its principal direction
+                times the eigenvalue.
+
+        Returns:
+            polyscope's surface mesh.
+        """
+        from ..io.libraries.writing import to_polyscope
+
+        return to_polyscope(self, name, fields)
+
     def __repr__(self) -> str:
         levels = "" if self.coarse is None else f", levels={len(self.levels())}"
         sizes = f"nodes={self.num_nodes}, edges={self.num_edges}, dim={self.dim}"

@@ -70,7 +70,9 @@ def sweep_temporary(folder: str | os.PathLike, pid: int | None = None) -> None:
 
 
 def append_line(file: int, line: bytes) -> None:
-    """Append a line to a file that other processes append to as well: one write, under a lock for the sake of network folders.
+    """Append a line to a file that other processes append to as well: one write, with flock for the sake of network folders.
+
+    The file itself is what is locked, so that nothing new has to be made on a full disk.
 
     Args:
         file: descriptor opened with O_RDWR | O_APPEND.
@@ -79,45 +81,40 @@ def append_line(file: int, line: bytes) -> None:
     Raises:
         OSError: it could not be written whole.
     """
-    with _lock(file):
+    with contextlib.suppress(ImportError, OSError):  # Windows, and file systems without locks
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
         size = os.fstat(file).st_size
         torn = size > 0 and hasattr(os, "pread") and os.pread(file, 1, size - 1) != b"\n"
         data = (b"\n" if torn else b"") + line + b"\n"
         while data:
             data = data[os.write(file, data) :]
+    finally:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """Hold the lock of a file; it is released when the process ends, in whatever way. The file remains.
-
-    Where the platform or the file system has no locks (Windows, some Lustre mounts) this does nothing.
+    """Hold the lock of a file, by filelock; it is free when the process ends, in whatever way. The file may remain.
 
     Raises:
         OSError: the file cannot be opened for writing.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with _lock(file):
-            yield
-    finally:
-        os.close(file)
+    from filelock import FileLock
 
-
-@contextlib.contextmanager
-def _lock(file: int) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(path, mode=0o666)
+    # Early versions of filelock refuse file systems without locks (some Lustre mounts), later ones do without them.
+    with contextlib.suppress(NotImplementedError):
+        lock.acquire()
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)
+        lock.release()
 
 
 def _host() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 from collections.abc import Sequence
@@ -15,13 +16,17 @@ import torch
 from torch import Tensor
 
 from ..errors import GaugenetError
-from ..geometry import LocalGeometry
+from ..geometry import LocalGeometry, save_fields
 from ..geometry.ambient import from_frames
 from ..io.durable import write_atomic
 from ..io.ply_writing import ply_bytes
 
 if TYPE_CHECKING:
     from ..data import Task
+
+#: Endings of the files of answers at vertices and faces.
+FILES = (".ply", ".vtp", ".vtu", ".vtk", ".glb", ".gii", ".csv", ".npy")
+_PREDICTION = "prediction"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +61,15 @@ class Answer:
         return {"path": self.name, self.on: 0 if self.values is None else len(self.values)}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Values at vertices or faces as a file: .ply, the mesh with a property each; .npy; or .csv, a row for each.
+        """Values at vertices or faces as a file; vectors are in the coordinates of the mesh.
+
+        Args:
+            path: ``.csv``, a row for each, and ``.npy``; ``.ply``, the mesh with a property for each component; or another file
+                of :func:`gaugenet.geometry.save_fields` (``.vtp``, ``.vtu``, ``.vtk``, ``.glb``, ``.gii``): the mesh with the
+                arrays that came with it and the array "prediction".
 
         Raises:
-            GaugenetError: an answer about the whole mesh; another ending.
+            GaugenetError: an answer about the whole mesh; another ending. MissingDependencyError: a library is not there.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,16 +85,27 @@ class Answer:
             rows = self.values.reshape(len(self.values), -1)
             lines = [",".join(names), *(",".join(f"{x:.9g}" for x in row) for row in rows.tolist())]
             write_atomic(path, ("\n".join(lines) + "\n").encode())
-        elif kind == ".ply":
-            columns = dict(zip(names, self.at_nodes.reshape(len(self.at_nodes), -1).T))
-            geometry = self.geometry
-            if geometry.positions is None or geometry.faces is None:
-                raise GaugenetError(f"{path}: a PLY file needs a mesh with triangles")
-            points = geometry.positions / geometry.metadata.get("scale", 1.0)
-            on_faces = self.on == "faces"
-            write_atomic(path, ply_bytes(points, geometry.faces, {} if on_faces else columns, columns if on_faces else {}))
+        elif kind in FILES:
+            self._save_mesh(path, names)
         else:
-            raise GaugenetError(f"{path}: expected a name that ends in .ply, .csv or .npy")
+            raise GaugenetError(f"{path}: expected a name that ends in {', '.join(FILES)}")
+
+    def _save_mesh(self, path: Path, names: list[str]) -> None:
+        """The mesh in the size that it came, with the values."""
+        geometry, values = self.geometry, self.at_nodes
+        assert geometry is not None and values is not None
+        if geometry.positions is None or geometry.faces is None:
+            raise GaugenetError(f"{path}: a {path.suffix} file needs a mesh with triangles")
+        points, on_faces = geometry.positions / geometry.metadata.get("scale", 1.0), self.on == "faces"
+        if path.suffix.lower() == ".ply":
+            columns = dict(zip(names, values.reshape(len(values), -1).T))
+            write_atomic(path, ply_bytes(points, geometry.faces, {} if on_faces else columns, columns if on_faces else {}))
+            return
+        if on_faces and path.suffix.lower() in (".glb", ".gii"):
+            raise GaugenetError(f"{path}: such files have no values of faces: take .ply or .vtp")
+        of_faces = geometry.face_data | ({_PREDICTION: values} if on_faces else {})
+        drawn = dataclasses.replace(geometry, positions=points, face_data=of_faces)
+        save_fields(path, drawn, {} if on_faces else {_PREDICTION: values})
 
 
 def answer(output: Tensor, graph: Any, geometry: LocalGeometry, task: Task, name: str = "") -> Answer:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from ..checks import check_int, check_number
 from ..errors import GaugenetError
@@ -72,7 +72,12 @@ def train(
 
     Returns:
         A list of the same, one for every epoch.
+
+    Raises:
+        RuntimeError: one of several processes, whose gradients nobody would bring together.
     """
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        raise RuntimeError("learning.train is the loop of one process: of several it is in examples/distributed.py")
     check_int("train", "epochs", epochs, 0)
     check_number("train", "rate", rate, positive=True)
     data = prepared(model, dataset)

@@ -85,8 +85,7 @@ def read_index(folder: Path) -> tuple[dict | None, dict[str, dict]]:
 def write_index(folder: Path, params: ProcessParams, entries: dict[str, dict]) -> None:
     """Bring the index up to date: what it had, what the reports in the folder say, the entries of this run, all of one params.
 
-    Runs that end at the same time do so one after another, under a lock. Where the file system has no locks, what one of them
-    writes may miss the last lines of another; the next run finds them in the reports.
+    Runs that end at the same time do so one after another, under a lock.
 
     Args:
         folder: of the records.

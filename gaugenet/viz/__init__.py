@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .placing import default_vertex as default_vertex
     from .plots import plot_cross_field as plot_cross_field
     from .plots import plot_curvature as plot_curvature
+    from .plots import plot_field as plot_field
     from .plots import plot_frames as plot_frames
     from .plots import plot_levels as plot_levels
     from .plots import plot_log_map as plot_log_map
@@ -30,6 +31,7 @@ _LATE = {
     "plot_curvature": "plots",
     "plot_levels": "plots",
     "plot_cross_field": "plots",
+    "plot_field": "plots",
     "plot_overview": "plots",
     "plot_map": "maps.sphere_maps",
     "save_html": "html",

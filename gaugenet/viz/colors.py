@@ -48,6 +48,31 @@ class ColorScale:
         return np.stack([np.interp(t, np.arange(len(colors)), colors[:, k]) for k in range(3)], -1)
 
 
+def scale_of(values: np.ndarray, colors: str | None = None, limits=None, label: str = "") -> ColorScale:
+    """The scale of values: symmetric and diverging where they have both signs; NaN does not count.
+
+    Args:
+        values: any shape. colors: "viridis" or "diverging". limits: values at the ends. label: of the quantity.
+
+    Raises:
+        ValueError: an unknown table, or limits that descend.
+    """
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if colors is None:
+        colors = "diverging" if low < 0 < high else "viridis"
+    if colors not in ("viridis", "diverging"):
+        raise ValueError(f"colors must be 'viridis' or 'diverging', got {colors!r}")
+    if limits is not None:
+        low, high = map(float, limits)
+    elif colors == "diverging":
+        high = max(abs(low), abs(high))
+        low = -high
+    if not low <= high:
+        raise ValueError(f"limits must be ascending, got {limits!r}")
+    return ColorScale(label, colors, low, high if high > low else low + 1.0)
+
+
 def adjacent_colors(labels: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(N, 3) a colour for every label; where 8 colours suffice, regions that touch differ (greedy, large degrees first).
 

@@ -6,14 +6,17 @@ import base64
 import html
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..geometry.local_geometry import LocalGeometry
 from ..io.durable import write_atomic
 from .colors import table
+from .fields import field_view
 from .scene import GRAZING, LIGHT, Camera, Layer, View
 from .selection import select_views
 
@@ -32,6 +35,7 @@ def save_html(
     field: np.ndarray | None = None,
     n: int = 4,
     camera: Camera | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an HTML page with a button for every view: drag to turn, wheel to zoom, shift and drag to move.
 
@@ -39,11 +43,15 @@ def save_html(
 
     Args:
         file: where. title: of the page. show and the others: as for :func:`gaugenet.viz.select_views`.
+        fields: name -> field of order 0, 1 or 2, as for :func:`gaugenet.viz.plot_field`: a view each, after the others. With
+            ``show=()`` there are no others.
 
     Raises:
         ValueError: as of select_views. OSError: a file that cannot be written.
     """
-    views = select_views(geometry, show, vertex=vertex, radius=radius, path=path, field=field, n=n, camera=camera)
+    views = [replace(field_view(geometry, one, label=name, camera=camera), title=name) for name, one in (fields or {}).items()]
+    if not views or show is None or len(show):
+        views = select_views(geometry, show, vertex=vertex, radius=radius, path=path, field=field, n=n, camera=camera) + views
     text = page(views, title)
     write_atomic(Path(file), text.encode())
 

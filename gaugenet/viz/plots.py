@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import MissingDependencyError
 from ..geometry.local_geometry import LocalGeometry
 from .colors import ColorScale, table
+from .fields import field_view
 from .scene import Camera, View
 from .selection import select_views
 from .views import cross_field_view, curvature_view, frames_view, levels_view, log_map_view, transport_view
@@ -113,6 +114,28 @@ def plot_cross_field(
         ValueError: for another shape, or n below 1.
     """
     return draw(cross_field_view(geometry, field, n, count=count, camera=camera), axes)
+
+
+def plot_field(
+    geometry: LocalGeometry,
+    field: Any,
+    axes: Axes | None = None,
+    *,
+    label: str = "",
+    count: int = 300,
+    camera: Camera | None = None,
+) -> Axes:
+    """A field of order 0, 1 or 2: its size as colour, vectors as arrows, tensors as crosses of their principal directions.
+
+    Args:
+        field: (N,) scalars, (N, 3) vectors or (N, 3, 3) symmetric tensors of space, or (values, type) of one field in the
+            frames, such as ``(values, "1x1")`` or a Feature. See :func:`gaugenet.viz.fields.field_view`.
+        label: of the colours. count: about how many glyphs.
+
+    Raises:
+        ValueError: another shape, more than one field.
+    """
+    return draw(field_view(geometry, field, label=label, count=count, camera=camera), axes)
 
 
 def plot_overview(

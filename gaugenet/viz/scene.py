@@ -10,12 +10,14 @@ from ..errors import GeometryError
 from ..geometry.local_geometry import LocalGeometry
 from ..geometry.meshes.curvature import max_normals
 from ..geometry.meshes.features import outward_normals
+from ..io.loading import FREESURFER, mesh_format
 from .colors import ColorScale
 
 # The direction of the light, in the camera's coordinates: from the left, above and in front.
 LIGHT = np.array([-0.35, 0.45, 0.82])
 # What lies on the surface is left out where the surface is seen at a smaller cosine than this, or from behind.
 GRAZING = 0.25
+_Z_UP = (".stl", ".vtk", ".vtp", ".vtu", ".msh", ".gii", FREESURFER)
 # Of the default view: turned so much about the vertical, and seen from so much above.
 _AZIMUTH, _ELEVATION = np.deg2rad(25.0), np.deg2rad(20.0)
 
@@ -77,10 +79,16 @@ class Camera:
         return Camera(rotation, rotation.T @ (0.5 * (low + high)), extent if extent > 0 else 1.0)
 
     @staticmethod
-    def of(geometry: LocalGeometry, direction: np.ndarray | None = None, up: np.ndarray = (0.0, 1.0, 0.0)) -> Camera:
-        """The camera that sees a whole geometry, by default from the side on which it is broadest, a little from above."""
+    def of(geometry: LocalGeometry, direction: np.ndarray | None = None, up: np.ndarray | None = None) -> Camera:
+        """The camera that sees a whole geometry, by default from the side on which it is broadest, a little from above.
+
+        Args:
+            geometry: what is seen.
+            direction: where the viewer is.
+            up: what is upwards, by default as :func:`guessed_up` says.
+        """
         points, _ = surface_of(geometry)
-        up = np.asarray(up, float)
+        up = guessed_up(geometry) if up is None else np.asarray(up, float)
         if direction is None:
             centered = points - points.mean(axis=0)
             thin = np.linalg.eigh(centered.T @ centered)[1][:, 0]
@@ -109,6 +117,15 @@ class View:
     layers: tuple[Layer, ...]
     camera: Camera
     scale: ColorScale | None = None
+
+
+def guessed_up(geometry: LocalGeometry) -> np.ndarray:
+    """What is upwards in files of the kind that a geometry is from: z in simulation, CAD and brain coordinates, else y.
+
+    glTF says so (y); of the others it is a habit of the programs that write them.
+    """
+    kind = mesh_format(str(geometry.metadata.get("source", "")))
+    return np.array([0.0, 0.0, 1.0] if kind in _Z_UP else [0.0, 1.0, 0.0])
 
 
 def surface_of(geometry: LocalGeometry) -> tuple[np.ndarray, np.ndarray]:

@@ -223,10 +223,13 @@ def representative_angle(geometry: LocalGeometry, field: np.ndarray, n: int) -> 
 def _view(
     title: str, geometry: LocalGeometry, layers: Sequence[Layer], camera: Camera, scale: ColorScale | None = None
 ) -> View:
-    """A view; a sheet and what lies on it are seen from both sides, of a body only the outside."""
-    if not is_closed(surface_of(geometry)[1]):
-        layers = [replace(layer, two_sided=True) for layer in layers]
-    return View(title, tuple(layers), camera, scale)
+    return View(title, on_sheet(geometry, layers), camera, scale)
+
+
+def on_sheet(geometry: LocalGeometry, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers; a sheet and what lies on it are seen from both sides, of a body only the outside."""
+    closed = is_closed(surface_of(geometry)[1])
+    return tuple(layers) if closed else tuple(replace(layer, two_sided=True) for layer in layers)
 
 
 def _part(layer: Layer, triangles: np.ndarray) -> Layer:

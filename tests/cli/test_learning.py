@@ -128,6 +128,8 @@ def test_values_at_vertices(table, vectors, tmp_path, capsys):
     assert np.load(tmp_path / "one.npy").shape == (18, 3)
     assert main(["predict", str(vectors), meshes[0], "-o", str(tmp_path / "f"), "--format", "csv"]) == 0
     assert len(list((tmp_path / "f").rglob("*.csv"))) == 1
+    assert main(["predict", str(vectors), meshes[0], "-o", str(tmp_path / "f"), "--format", "glb"]) == 0
+    assert load_mesh(next((tmp_path / "f").rglob("*.glb"))).vertex_data["prediction"].shape == (18, 3)
     capsys.readouterr()
     for output, text in ((None, "need -o"), ("a.txt", "expected a folder, or a name"), ("a.ply", "one file for 2 meshes")):
         given = meshes if output == "a.ply" else meshes[:1]

@@ -12,6 +12,7 @@ from gaugenet import geometry
 from gaugenet.data import ClimateRuns, GeopotentialWind, LatLonInterpolation, load_topography, load_topography_coefficients
 from gaugenet.data.sphere_sampling import angles, east_north
 from gaugenet.errors import GaugenetError
+from tests.helpers.extras import library
 from tests.helpers.samplings import grid_points, solid_rotation, write_wind
 
 TURN = Rotation.random(random_state=5).as_matrix()
@@ -71,6 +72,7 @@ def test_grids_that_do_not_go_round(latitude, longitude):
 
 @pytest.fixture(scope="module")
 def wind(tmp_path_factory):
+    library("xarray")
     folder = tmp_path_factory.mktemp("wind")
     write_wind(folder / "eraint_uvz.nc", solid_rotation, lambda x, n: 1e5 * (n + 1) + 1e3 * (n + 1) * x @ [1.0, 2.0, 2.0])
     return GeopotentialWind(folder)
@@ -132,6 +134,7 @@ def test_units_come_from_the_training_fields_alone(wind):
 
 def test_geostrophic_wind(tmp_path, sphere):
     """z = c sin^2(latitude) is in balance with the solid rotation u = -c cos(latitude) / (Omega a)."""
+    library("xarray")
     c = 2e4
     path = write_wind(
         tmp_path / "a.nc",

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("skfem", reason="the flow is solved by scikit-fem: pip install 'gaugenet[vessels]'")
+pytest.importorskip("potpourri3d", reason="distances are those of potpourri3d: pip install 'gaugenet[vessels]'")
 
 from datasets.vessels import shapes
 from datasets.vessels.__main__ import main

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.loader import DataLoader
@@ -56,3 +57,23 @@ def test_tables_are_made_once(example, graphs, name, monkeypatch):
     monkeypatch.setattr(GaugeConv, "table", never)
     for batch in DataLoader(graphs, 2):
         model(batch.x, batch)
+
+
+def test_the_learning_curve_counts_whole_epochs(example, tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "close", lambda which: None)
+    example.draw(np.eye(2, dtype=int), ["a", "b"], {"gauge": [1.0, 0.5, 0.4]}, tmp_path)
+    axes = plt.gcf().axes[0]
+    plt.gcf().canvas.draw()
+    ticks = axes.get_xticks()
+    assert axes.get_xlabel() == "epoch" and len(ticks) > 1 and (ticks == np.rint(ticks)).all()
+    assert (tmp_path / "training_curve.png").stat().st_size > 1000
+    monkeypatch.undo()
+    plt.close("all")
+
+
+def test_the_demo_says_first_what_it_does():
+    text = (Path(__file__).parents[2] / "Makefile").read_text()
+    recipe = text[text.index("demo: ") :].split("\n\n")[0].splitlines()[1:]
+    assert recipe[0].startswith('\t@echo "The demo: 1.') and "minutes" in recipe[0] and "gaugenet preprocess" in recipe[2]

@@ -9,11 +9,14 @@ import pytest
 EXTRAS = {
     "meshio": "formats",
     "pyvista": "formats",
+    "polyscope": "viewers",
     "nibabel": "medical",
     "xarray": "weather",
     "netCDF4": "weather",
     "zarr": "weather",
     "healpy": "weather",
+    "pytorch_lightning": "lightning",
+    "potpourri3d": "heat",
     "fast_simplification": "examples",
 }
 

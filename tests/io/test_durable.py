@@ -10,8 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from gaugenet.io import durable
 from gaugenet.io.durable import append_line, locked, sweep_temporary, write_atomic
 
@@ -66,7 +64,6 @@ def test_lines_of_many_writers(tmp_path):
     assert all(re.fullmatch(rb"(a+|b+|c+)", line) and len(line) == 5000 for line in lines[1:])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock: locked() does nothing there")
 def test_the_lock_ends_with_its_process(tmp_path):
     code = (
         "import sys, time; from gaugenet.io.durable import locked\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gaugenet.errors import GaugenetError
 from gaugenet.geometry import ProcessParams, load_mesh
 from gaugenet.learning.answers import write_table
 from tests.helpers.corpus import sphere
+from tests.helpers.extras import library
 from tests.helpers.tables import ellipsoids, write_obj
 
 PARAMS = ProcessParams(rings=1, normalize=True, features=("hks",), levels=1)
@@ -141,3 +143,32 @@ def test_a_table_of_answers(nets, table, tmp_path):
     assert (tmp_path / "r.csv").read_text().splitlines()[0] == "path,length,volume"
     write_table(tmp_path / "s.csv", [nets["height"].predict(paths[0])])
     assert (tmp_path / "s.csv").read_text().splitlines()[1].endswith(",18")
+
+
+@pytest.mark.parametrize("kind", [".vtp", ".vtu", ".vtk", ".glb"])
+def test_answers_for_other_programs(kind, nets, table, tmp_path):
+    """The mesh in its own size with the arrays that came and the prediction, vectors in its coordinates."""
+    if kind != ".glb":
+        library("pyvista")
+    mesh = load_mesh(table.parent / "meshes" / "e3.obj")
+    given = dataclasses.replace(mesh, vertex_data={"age": np.arange(len(mesh.vertices)) * 1.0})
+    answer = nets["wind"].predict(given)
+    answer.save(tmp_path / f"a{kind}")
+    back = load_mesh(tmp_path / f"a{kind}")
+    np.testing.assert_allclose(back.vertices, mesh.vertices, atol=1e-6 if kind == ".glb" else 1e-12)
+    np.testing.assert_allclose(back.vertex_data["prediction"], answer.values, rtol=1e-6)
+    np.testing.assert_array_equal(back.vertex_data["age"].ravel(), given.vertex_data["age"])
+    side = nets["side"].predict(given)
+    if kind == ".glb":
+        with pytest.raises(GaugenetError, match="no values of faces: take"):
+            side.save(tmp_path / "s.glb")
+        return
+    side.save(tmp_path / f"s{kind}")
+    np.testing.assert_array_equal(load_mesh(tmp_path / f"s{kind}").face_data["prediction"], side.values)
+
+
+def test_meshes_of_other_libraries(nets, table):
+    pyvista = library("pyvista")
+    mesh = load_mesh(table.parent / "meshes" / "e3.obj")
+    other = pyvista.PolyData.from_regular_faces(mesh.vertices, mesh.faces)
+    assert nets["classify"].predict(other).probabilities == nets["classify"].predict(mesh).probabilities

@@ -7,12 +7,11 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.io import netcdf_file
 
 from ...errors import GaugenetError
+from ...io.libraries import needed
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, OverflowError)
 
@@ -55,28 +54,26 @@ def read_npz(file: Path, ndim: Mapping[str, int]) -> dict[str, np.ndarray]:
 
 
 def read_netcdf(file: Path, ndim: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The named variables of a netCDF-3 file, unpacked (value x scale_factor + add_offset), in native byte order.
+    """The named variables of a netCDF file, unpacked (value x scale_factor + add_offset), through xarray.
 
     Raises:
-        GaugenetError: as :func:`read_npz`.
+        GaugenetError: as :func:`read_npz`. MissingDependencyError: xarray is not installed.
     """
+    xarray = needed("xarray", "netCDF files")
     try:
-        with netcdf_file(file, "r", mmap=False) as data:
+        with open(file, "rb") as opened:
+            classic = opened.read(3) == b"CDF"
+        # netCDF's own library reads a classic file that was cut off as if nothing were missing; scipy's reader notices.
+        with xarray.open_dataset(file, engine="scipy" if classic else None, decode_times=False) as data:
             missing = sorted(set(ndim) - set(data.variables))
             if missing:
-                raise ValueError(f"no variable {', '.join(missing)}; it has {', '.join(sorted(data.variables))}")
-            arrays = {name: _unpacked(data.variables[name]) for name in ndim}
-    except (*_DAMAGED, AssertionError, AttributeError, MemoryError) as error:
-        raise GaugenetError(f"{file}: not the expected netCDF-3 file: {error}") from None
+                raise ValueError(f"no variable {', '.join(missing)}; it has {', '.join(sorted(map(str, data.variables)))}")
+            arrays = {name: data[name].values for name in ndim}
+    # xarray's errors and those of the libraries below it: the answer is the same.
+    except Exception as error:
+        raise GaugenetError(f"{file}: not the expected netCDF file: {' '.join(str(error).split())[:300]}") from None
     _check_arrays(file, arrays, ndim)
     return arrays
-
-
-def _unpacked(variable: Any) -> np.ndarray:
-    values = np.array(variable.data, dtype=variable.data.dtype.newbyteorder("="))
-    if not hasattr(variable, "scale_factor") and not hasattr(variable, "add_offset"):
-        return values
-    return values * float(getattr(variable, "scale_factor", 1.0)) + float(getattr(variable, "add_offset", 0.0))
 
 
 def _check_arrays(file: Path, arrays: Mapping[str, np.ndarray], ndim: Mapping[str, int]) -> None:

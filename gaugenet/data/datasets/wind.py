@@ -40,14 +40,15 @@ class GeopotentialWind:
     rotating frames of all longitudes) are read as what they are.
 
     Args:
-        path: folder with eraint_uvz.nc, or the file (netCDF-3): z, u, v (month, level, latitude, longitude), with their axes.
+        path: folder with eraint_uvz.nc, or the file (netCDF, read by xarray: the extra ``weather``): z, u, v (month, level,
+            latitude, longitude), with their axes.
 
     Attributes:
         months, levels: (F,) of each field, level in hPa. in_type, out_type: "2x0", "1x1".
 
     Raises:
         FileNotFoundError: no such file.
-        GaugenetError: a damaged file, or another layout.
+        GaugenetError: a damaged file, or another layout. MissingDependencyError: xarray is not installed.
     """
 
     in_type, out_type = "2x0", "1x1"

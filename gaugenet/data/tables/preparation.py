@@ -17,6 +17,7 @@ from ...fields import FieldType
 from ...geometry import LocalGeometry
 from ...geometry.triangles.triangle_mesh import TriangleMesh
 from ...groups import O2, SO2, Group
+from ...io.libraries.objects import polygons_of
 from ...io.loading import source_mesh
 from ...io.records import load_record
 from ...pipeline.process import ProcessParams, process_mesh, process_one
@@ -76,8 +77,9 @@ class Preparation:
         """The geometry of a mesh, as the training data were made.
 
         Args:
-            mesh: a mesh file; a record (.safetensors) made with the same parameters; anything with ``vertices`` and ``faces``
-                (a trimesh.Trimesh, a TriangleMesh); a pair (vertices, faces); or a LocalGeometry, which is taken as it is.
+            mesh: a mesh file; a record (.safetensors) made with the same parameters; a TriangleMesh or a mesh of trimesh,
+                meshio, pyvista, nibabel, open3d or PyG, as :func:`gaugenet.geometry.mesh` takes them; a pair (vertices, faces);
+                or a LocalGeometry, which is taken as it is.
 
         Raises:
             TypeError: something else. MeshError, RecordError, OSError: meshes and files that cannot be used.
@@ -92,13 +94,13 @@ class Preparation:
             return made
         if isinstance(mesh, tuple | list) and len(mesh) == 2:
             return process_mesh(source_mesh(np.asarray(mesh[0]), np.asarray(mesh[1])), self.params)
-        if isinstance(mesh, TriangleMesh):
-            return process_mesh(mesh, self.params)
+        if isinstance(mesh, TriangleMesh) or polygons_of(mesh) is not None:
+            return process_mesh(source_mesh(mesh, None), self.params)
         if hasattr(mesh, "vertices") and hasattr(mesh, "faces"):
             return process_mesh(source_mesh(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces)), self.params)
         raise TypeError(
-            "expected a mesh: a file, a trimesh.Trimesh, a pair (vertices, faces) or a LocalGeometry, got "
-            f"{type(mesh).__name__}"
+            "expected a mesh: a file, a trimesh.Trimesh or the mesh of another library, a pair (vertices, faces) or a "
+            f"LocalGeometry, got {type(mesh).__name__}"
         )
 
     def graph(self, geometry: LocalGeometry, dtype: torch.dtype = torch.float32) -> GaugeGraph:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...errors import MissingDependencyError
 from ..triangles.angles import RingAngles, ambient_frames
 from ..triangles.topology import Topology
 from .exact import Geodesics
@@ -28,9 +29,15 @@ def heat_geodesics(
         radius: (N,), or None with rings.
         rings: number of rings, or None.
         strategy: of ``compute_log_map``: "VectorHeat", "AffineLocal" or "AffineAdaptive".
-    """
-    import potpourri3d as pp3d
 
+    Raises:
+        MissingDependencyError: potpourri3d is not installed.
+    """
+    try:
+        import potpourri3d as pp3d
+    except ImportError:
+        text = "method=\"potpourri3d\" needs potpourri3d, which is not installed: pip install 'gaugenet[heat]'"
+        raise MissingDependencyError(text) from None
     solver = pp3d.MeshVectorHeatSolver(vertices, topology.faces)
     basis_x, basis_y, _ = solver.get_tangent_frames()
     basis = np.stack([_unit(basis_x), _unit(basis_y)], -1)

@@ -67,7 +67,7 @@ def mesh(
         rings: neighbours are the vertices within this many edges; the radius of p is then (rings + 1/2) / rings times its
             farthest neighbour's distance. With neither, radius is 3 times the edge length of the equilateral triangulation
             that has the mesh's mean area per vertex (about 30 neighbours).
-        method: "exact", or "potpourri3d" for the vector heat method (approximate and slow; the optional backend).
+        method: "exact", or "potpourri3d" for the vector heat method (approximate and slow; the extra ``heat``).
         smooth: False gives the raw polyhedral angles, for comparison.
         structure: "SO2" needs an oriented surface. "O2" takes any, a Moebius strip too (through its double cover, with
             transporters of determinant -1 across), and frames of either hand; the layers on it then need the group O2.

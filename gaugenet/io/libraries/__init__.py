@@ -11,6 +11,7 @@ from ...errors import MissingDependencyError
 _EXTRAS = {
     "meshio": "formats",
     "pyvista": "formats",
+    "polyscope": "viewers",
     "nibabel": "medical",
     "xarray": "weather",
     "healpy": "weather",

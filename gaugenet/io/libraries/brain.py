@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import MeshError
 from ..mesh_formats import Polygons, unreadable
 from . import needed
+from .cifti import read_cifti
 from .objects import of_triangles
 
 _POINTS, _TRIANGLES, _LABEL = "NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_LABEL"
@@ -66,8 +67,9 @@ def read_vertex_values(path: str | os.PathLike, count: int) -> tuple[dict[str, n
 
     Args:
         path: GIFTI (``.func.gii``, ``.shape.gii``, ``.label.gii``: every array), FreeSurfer ``.annot``, ``.label`` (1 at the
-            vertices that it lists) or curvature files (``lh.curv``, ``lh.sulc``, ``lh.thickness``, ``lh.area``), or ``.npy``.
-        count: number of vertices, for ``.label``.
+            vertices that it lists) or curvature files (``lh.curv``, ``lh.sulc``, ``lh.thickness``, ``lh.area``), CIFTI
+            (``.dlabel.nii``, ``.pscalar.nii``, ...: :func:`gaugenet.io.libraries.cifti.read_cifti`), or ``.npy``.
+        count: number of vertices, for ``.label`` and CIFTI.
 
     Raises:
         MeshError: naming the file. MissingDependencyError: nibabel is not installed.
@@ -83,6 +85,8 @@ def read_vertex_values(path: str | os.PathLike, count: int) -> tuple[dict[str, n
         if kind == ".gii":
             image = _image(file.read_bytes())
             return _values(image), _label_names(image)
+        if kind == ".nii":
+            return read_cifti(file, count)
         if kind == ".annot":
             labels, _, names = freesurfer.read_annot(file)
             return {"annot": labels}, {"annot": [name.decode("utf-8", "replace") for name in names]}

@@ -22,7 +22,7 @@ _TOLERANCE = 0.02
 
 
 def from_xarray(data: Any, geom: LocalGeometry) -> np.ndarray:
-    """Values at the nodes of :func:`gaugenet.geometry.latlon` of a DataArray with a latitude and a longitude.
+    """Values at the nodes of :func:`gaugenet.geometry.latlon` of a DataArray or a Dataset with a latitude and a longitude.
 
     The orientation is that of the coordinates, whatever it is: latitudes may go up or down, longitudes from 0 or from -180, the
     two axes may stand anywhere. The longitudes must be those of the geometry and the latitudes its rings. Values of a row at a
@@ -30,15 +30,22 @@ def from_xarray(data: Any, geom: LocalGeometry) -> np.ndarray:
 
     Args:
         data: an ``xarray.DataArray`` with coordinates in degrees, named ``lat``, ``latitude``, ``lon``, ``longitude`` or with
-            the units of the CF conventions.
-        geom: of :func:`gaugenet.geometry.latlon`.
+            the units of the CF conventions; or an ``xarray.Dataset`` of such arrays with the same axes.
+        geom: of :func:`gaugenet.geometry.latlon`, whose frames are (east, north) unless others were given: "1x1" is the wind
+            (u, v).
 
     Returns:
-        (..., N), the other axes first, in their order.
+        (..., N), the other axes first, in their order; of a Dataset (..., N, C), its C arrays in their order.
 
     Raises:
         GeometryError: no such axes, or another grid.
     """
+    if hasattr(data, "data_vars"):
+        parts = [from_xarray(array, geom) for array in data.data_vars.values()]
+        if not parts or any(part.shape != parts[0].shape for part in parts):
+            shapes = {str(name): dict(array.sizes) for name, array in data.data_vars.items()}
+            raise GeometryError(f"from_xarray expected a Dataset of one or more arrays with the same axes, got {shapes}")
+        return np.stack(parts, -1)
     rows, columns, (lat, lon), nodes = _matched(data, geom)
     values = data.transpose(..., lat, lon).values[..., rows, :][..., columns]
     first = np.unique(nodes, return_index=True)[1]
@@ -55,9 +62,15 @@ def to_xarray(values: Any, geom: LocalGeometry, like: Any) -> Any:
         values: (..., N), numbers or a torch tensor; axes before the last are those of ``like`` if they are as many and as long,
             else they are called ``dim_0``, ...
         geom: of :func:`gaugenet.geometry.latlon`.
-        like: a DataArray on the grid, as for :func:`from_xarray`.
+        like: a DataArray on the grid, as for :func:`from_xarray`; or a Dataset, of which values (..., N, C) become another.
     """
     xarray = needed("xarray", "data sets on grids")
+    if hasattr(like, "data_vars"):
+        array = as_array(values)
+        if array.ndim < 2 or array.shape[-1] != len(like.data_vars):
+            raise GeometryError(f"to_xarray expected values (..., N, {len(like.data_vars)}), got shape {array.shape}")
+        parts = {name: to_xarray(array[..., c], geom, own) for c, (name, own) in enumerate(like.data_vars.items())}
+        return xarray.Dataset(parts, attrs=like.attrs)
     rows, columns, (lat, lon), nodes = _matched(like, geom)
     array = as_array(values)
     if not array.ndim or array.shape[-1] != geom.num_nodes:

@@ -1,4 +1,4 @@
-"""Fields on a geometry for other programs: pyvista objects, and VTK, PLY, GLB and GIFTI files."""
+"""Fields on a geometry for other programs: pyvista and polyscope, and VTK, PLY, GLB and GIFTI files."""
 
 from __future__ import annotations
 
@@ -71,6 +71,32 @@ def to_pyvista(geom: LocalGeometry, fields: Mapping[str, Any] | None = None) -> 
     for name, values in _without_ids(geom.face_data).items() if geom.faces is not None else ():
         mesh.cell_data[name] = values.reshape(len(values), -1) if values.ndim > 1 else values
     return mesh
+
+
+def to_polyscope(geom: LocalGeometry, name: str, fields: Mapping[str, Any] | None = None) -> Any:
+    """Register a geometry in polyscope; see :meth:`gaugenet.geometry.LocalGeometry.to_polyscope`."""
+    polyscope = needed("polyscope", "views of polyscope")
+    if geom.faces is None:
+        raise GeometryError("to_polyscope expected a geometry with faces, such as that of a mesh")
+    if not polyscope.is_initialized():
+        polyscope.init()
+    surface = polyscope.register_surface_mesh(name, _positions(geom), geom.faces)
+    for key, values in _point_data(geom, fields).items():
+        numbers = values.astype(np.float64)
+        if numbers.shape[1:] == (3,):
+            surface.add_vector_quantity(key, numbers)
+        elif numbers.shape[1:] == (3, 3):
+            surface.add_scalar_quantity(key, np.linalg.norm(numbers, axis=(1, 2)))
+            size, axes = np.linalg.eigh(numbers)
+            largest = np.abs(size).argmax(1)[:, None]
+            principal = np.take_along_axis(axes, largest[:, None], 2)[..., 0] * np.take_along_axis(size, largest, 1)
+            surface.add_vector_quantity(f"{key}, principal", principal)
+        else:
+            for column, own in _columns({key: numbers}).items():
+                surface.add_scalar_quantity(column, own)
+    for column, own in _columns(_without_ids(geom.face_data)).items():
+        surface.add_scalar_quantity(column, own.astype(np.float64), defined_on="faces")
+    return surface
 
 
 def ambient_values(geom: LocalGeometry, fields: Mapping[str, Any] | None) -> dict[str, np.ndarray]:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from ...errors import GeometryError
-from ..colors import INK, PAPER, SURFACE, ColorScale
+from ..colors import INK, PAPER, SURFACE, ColorScale, scale_of
 from ..plots import colorbar, require_matplotlib
+from .margins import draw_coastlines, draw_labels, draw_scale
 from .projections import PROJECTIONS, Projection, view_rotation
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def plot_map(
     count: int = 250,
     graticule: bool = True,
     pixels: int = 900,
+    arrow_label: str | None = "",
+    labels: bool = False,
+    coastlines: bool = False,
 ) -> Axes:
     r"""A map of a scalar field as colour, with a tangent or spin field over it as arrows.
 
@@ -65,13 +69,17 @@ def plot_map(
         label, title: of the colour bar and the axes.
         count: about how many arrows; the longest is as long as their spacing.
         graticule: lines every 30 degrees. pixels: width of the colours' raster.
+        arrow_label: unit of the vectors, written with a length beside the scale arrow (or bar) below the map; None leaves
+            it out.
+        labels: latitudes and longitudes of the graticule.
+        coastlines: of the earth (Natural Earth, 1:110 million), through cartopy, which fetches them once.
 
     Returns:
         the axes, in units of the sphere's radius (radians for "equirectangular").
 
     Raises:
         ValueError: unknown names, or arrays of wrong shape. GeometryError: points without a direction.
-        MissingDependencyError: without matplotlib.
+        MissingDependencyError: without matplotlib; coastlines without cartopy.
     """
     require_matplotlib()
     if projection not in PROJECTIONS:
@@ -83,7 +91,7 @@ def plot_map(
     unit = _points(sphere)
     if values is not None:
         values = _checked("values", values, (len(unit),))
-        scale = _scale(values, colors, limits, label)
+        scale = scale_of(values, colors, limits, label)
     if vectors is not None:
         frames = getattr(sphere, "frame", None) if frames is None else frames
         arms = _arms(vectors, unit, frames, order)
@@ -97,8 +105,14 @@ def plot_map(
     if values is not None:
         _draw_values(axes, _raster(values, unit, shape, turn, mirror, interpolation, pixels), scale, shape)
     _draw_outline(axes, shape, turn, mirror, graticule, filled=values is None)
+    if coastlines:
+        draw_coastlines(axes, shape, turn, mirror)
+    if labels:
+        draw_labels(axes, shape, turn, mirror, _STEP)
     if vectors is not None:
-        _draw_vectors(axes, unit, arms, order, shape, turn, mirror, count)
+        longest, reach = _draw_vectors(axes, unit, arms, order, shape, turn, mirror, count)
+        if arrow_label is not None and longest > 0:
+            draw_scale(axes, longest, reach, arrow_label, shape, order)
     axes.set_xlim(-1.02 * shape.half[0], 1.02 * shape.half[0])
     axes.set_ylim(-1.02 * shape.half[1], 1.02 * shape.half[1])
     axes.set_aspect("equal")
@@ -182,23 +196,6 @@ def _checked(name: str, array, *shapes: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _scale(values: np.ndarray, colors: str | None, limits, label: str) -> ColorScale:
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if colors is None:
-        colors = "diverging" if low < 0 < high else "viridis"
-    if colors not in ("viridis", "diverging"):
-        raise ValueError(f"colors must be 'viridis' or 'diverging', got {colors!r}")
-    if limits is not None:
-        low, high = map(float, limits)
-    elif colors == "diverging":
-        high = max(abs(low), abs(high))
-        low = -high
-    if not low <= high:
-        raise ValueError(f"limits must be ascending, got {limits!r}")
-    return ColorScale(label, colors, low, high if high > low else low + 1.0)
-
-
 def _raster(values, unit, shape: Projection, turn, mirror: float, method: str, width: int) -> np.ndarray:
     """(H, W) values, NaN outside of the map; the first row is the top."""
     height = round(width * shape.half[1] / shape.half[0])
@@ -263,14 +260,17 @@ def _arms(vectors, unit: np.ndarray, frames, order: int) -> np.ndarray:
     return np.einsum("nia,nma->nmi", frames, np.stack([size * np.cos(angle), size * np.sin(angle)], -1))
 
 
-def _draw_vectors(axes: Axes, unit, arms, order: int, shape: Projection, turn, mirror: float, count: int) -> None:
+def _draw_vectors(
+    axes: Axes, unit, arms, order: int, shape: Projection, turn, mirror: float, count: int
+) -> tuple[float, float]:
+    """Draws them; the length of the longest vector, and that of its arrow on the map."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
 
     chosen, spacing = _spread_points(unit, count)
     size = np.linalg.norm(arms[chosen], axis=-1).max(initial=0.0)
     if not size > 0:
-        return
+        return 0.0, 0.0
     base = unit[chosen] @ turn.T
     start = shape.forward(base)
     # The direction is that of the map's differential. The length is that of the vector, as the map stretches some places; only
@@ -298,10 +298,11 @@ def _draw_vectors(axes: Axes, unit, arms, order: int, shape: Projection, turn, m
         head: dict[str, Any] = {"headwidth": 4, "headlength": 4.5, "headaxislength": 4}
         rim = [withStroke(linewidth=1.2, foreground=PAPER)]
         axes.quiver(*start.T, *reach[:, 0].T, color=INK, path_effects=rim, zorder=2, **options, **head)
-        return
+        return float(size), spacing
     ends = np.stack([np.broadcast_to(start[:, None], reach.shape), start[:, None] + 0.5 * reach], 2).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(ends, colors=[PAPER], linewidths=2.6, zorder=2, capstyle="round"))
     axes.add_collection(LineCollection(ends, colors=[INK], linewidths=1.3, zorder=2.1, capstyle="round"))
+    return float(size), spacing
 
 
 def _spread_points(unit: np.ndarray, count: int) -> tuple[np.ndarray, float]:

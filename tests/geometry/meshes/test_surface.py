@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import numpy as np
 import pytest
 
 from gaugenet import geometry
-from gaugenet.errors import GeometryError, MeshError
+from gaugenet.errors import GeometryError, MeshError, MissingDependencyError
+from tests.helpers.extras import library
 from tests.helpers.meshes import bumpy, cube, cylinder, planar_rotations, plate, random_rotation, torus
 
 
@@ -245,7 +247,14 @@ def test_curvature_and_area():
     assert np.abs(flat.curvature).max() < 1e-10 and abs(flat.area.sum() - 64) < 1e-10
 
 
+def test_without_the_optional_backend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "potpourri3d", None)
+    with pytest.raises(MissingDependencyError, match=r"not installed: pip install 'gaugenet\[heat\]'"):
+        geometry.mesh(*cube(), rings=1, method="potpourri3d")
+
+
 def test_the_optional_backend_is_close():
+    library("potpourri3d")
     ball = geometry.icosphere(2, rings=1)
     heat, exact = (geometry.mesh(ball.positions, ball.faces, rings=2, method=m) for m in ("potpourri3d", "exact"))
     assert np.array_equal(heat.edge_index, exact.edge_index)

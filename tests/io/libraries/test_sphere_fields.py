@@ -112,3 +112,20 @@ def test_pixels_without_a_value_and_bad_files(tmp_path):
         geometry.from_healpix(tmp_path / "a.fits", geom)
     with pytest.raises(FileNotFoundError):
         geometry.from_healpix(tmp_path / "b.fits", geom)
+
+
+def test_data_sets_of_many_arrays():
+    """The arrays of a Dataset are the channels, and come back as they were; on the frames (u, v) is the wind."""
+    data, geom = dataset("cell-centred", up=True), geometry.latlon(9, 12, grid="cell-centred")
+    both = library("xarray").Dataset({"u": data, "v": 2 * data}, attrs={"source": "test"})
+    values = geometry.from_xarray(both, geom)
+    assert values.shape == (3, 108, 2) and np.array_equal(values[..., 1], geometry.from_xarray(2 * data, geom))
+    assert geometry.to_xarray(values, geom, both).identical(both)
+    x, y, _ = geom.positions.T
+    east = np.stack([-y, x, 0 * x], 1) / np.hypot(x, y)[:, None]
+    assert np.allclose(geometry.from_frames(np.eye(2)[[0] * 108], geom, "1x1"), east, atol=1e-12)
+    with pytest.raises(GeometryError, match=r"expected values \(\.\.\., N, 2\), got shape \(3, 108\)"):
+        geometry.to_xarray(values[..., 0], geom, both)
+    both["u"] = both["u"][0]
+    with pytest.raises(GeometryError, match="one or more arrays with the same axes"):
+        geometry.from_xarray(both, geom)

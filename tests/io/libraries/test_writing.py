@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from gaugenet import geometry
-from gaugenet.errors import GeometryError
+from gaugenet.errors import GeometryError, MissingDependencyError
 from gaugenet.geometry import Feature, load_mesh
 from tests.helpers.corpus import torus
 from tests.helpers.extras import library
@@ -103,3 +105,33 @@ def test_wrong_arguments(tmp_path, geom):
         geometry.save_fields(tmp_path / "a.ply", geom.replace(faces=None))
     with pytest.raises(GeometryError, match="positions in space"):
         geometry.save_fields(tmp_path / "a.ply", geom.replace(positions=None))
+
+
+def test_polyscope(geom, monkeypatch):
+    polyscope = library("polyscope")
+    polyscope.init("openGL_mock")  # the backend that draws nothing
+    kept = {}
+    for kind in ("scalar", "vector"):
+        add = getattr(polyscope.SurfaceMesh, f"add_{kind}_quantity")
+
+        def keep(self, name, values, add=add, **options):
+            kept[name] = np.asarray(values)
+            return add(self, name, values, **options)
+
+        monkeypatch.setattr(polyscope.SurfaceMesh, f"add_{kind}_quantity", keep)
+    surface = geom.to_polyscope("torus", fields(geom))
+    assert polyscope.has_surface_mesh("torus") and (surface.n_vertices(), surface.n_faces()) == (len(VERTICES), len(FACES))
+    assert np.array_equal(kept["label"], LABELS) and np.array_equal(kept["part"], PARTS) and np.array_equal(kept["p"], PRESSURE)
+    assert np.abs(kept["wss"] - WSS).max() < 1e-14
+    # The tensor is w w^T: |w|^2, and w again up to its sign.
+    square = (WSS**2).sum(1)
+    assert np.allclose(kept["stress"], square) and np.allclose(np.linalg.norm(kept["stress, principal"], axis=1), square)
+    assert np.allclose(np.abs((kept["stress, principal"] * WSS).sum(1)), square**1.5)
+    with pytest.raises(GeometryError, match="expected a geometry with faces"):
+        geom.replace(faces=None, face_data={}).to_polyscope("a")
+
+
+def test_polyscope_is_an_extra(geom, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polyscope", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'gaugenet\[viewers\]'"):
+        geom.to_polyscope("torus")
