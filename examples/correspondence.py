@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from examples import surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, Surface
-from gaugenet.data import FeatureScaler, Preparation
+from gaugenet.data import FeatureScaler, Preparation, Task
 from gaugenet.geometry import ProcessParams
 from gaugenet.learning import SavedNetwork
 
@@ -182,7 +182,8 @@ def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
         # Vertices that no face uses have no node: the nearest node stands for them.
         place = cKDTree(graph.pos.numpy()).query(shapes[name].vertices[shapes[name].match])[1]
         graph.match_index = torch.from_numpy(place)
-    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), None)
+    task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
     fit = [preparation(graph) for graph in fit]
     chosen = np.random.default_rng(0).permutation(len(train[0].match))[: args.points]
     entries = []
