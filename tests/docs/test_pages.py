@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.corpus import torus
-from tests.helpers.pages import ROOT, blocks, commands, differs, run
+from tests.helpers.pages import ROOT, blocks, commands, datasets, differs, run
 from tests.helpers.samplings import write_wind
 from tests.helpers.tables import write_obj
 
@@ -54,6 +54,7 @@ FILES: dict[str, Callable] = {
     "datasets": digits_and_wind,
     "direction_fields": bunny,
     "pictures": bunny,
+    "tutorials/shapes": datasets,
 }
 
 

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,11 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
         yield block, printed.getvalue()
 
 
+def datasets(folder: Path) -> None:
+    """The embedded data, as they lie in the root of a checkout."""
+    shutil.copytree(ROOT / "datasets" / "shapes", folder / "datasets" / "shapes")
+
+
 def differs(expected: str, printed: str) -> str | None:
     """What is not the same, or None.
 
@@ -83,6 +89,7 @@ def main(paths: list[str]) -> None:
     for path in map(Path, paths):
         page, text, here = path.resolve(), path.read_text(encoding="utf-8"), os.getcwd()
         with tempfile.TemporaryDirectory() as folder:
+            datasets(Path(folder))
             os.chdir(folder)
             done = list(run(page))
             os.chdir(here)
