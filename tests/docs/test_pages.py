@@ -36,6 +36,10 @@ ELSEWHERE = {
 NEEDS = {
     "files": ("pyvista", "xarray", "healpy"),
     "pictures": ("matplotlib",),
+    "tutorials/cortex": ("nibabel",),
+    "tutorials/images": ("sklearn",),
+    "tutorials/vessels": ("skfem",),
+    "tutorials/weather": ("xarray",),
 }
 
 
@@ -82,6 +86,11 @@ def test_the_others_are_run_elsewhere():
         assert f"{page}.md" in (ROOT / test).read_text(encoding="utf-8")
 
 
+def test_what_is_not_run():
+    """Fences ```py hold code of other libraries, which are not installed; they stand on one page only."""
+    assert [name for name, path in PAGES.items() if "```py\n" in path.read_text(encoding="utf-8")] == ["coming_from"]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands(page):
     """Those of gaugenet are read by its parser; scripts and modules of this checkout are there."""
@@ -102,8 +111,9 @@ def test_commands(page):
 def test_links(page):
     text = PAGES[page].read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
-        # The pages of the reference are made with the site (tests/docs/test_site.py).
-        assert "reference/" in link or (PAGES[page].parent / link).exists(), link
+        # The pages of the reference, and the list of measurements, are made with the site (tests/docs/test_site.py).
+        made = "reference/" in link or link == "benchmarks/index.md"
+        assert made or (PAGES[page].parent / link).exists(), link
 
 
 def test_outputs_are_compared():
