@@ -13,6 +13,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 # [text](../benchmarks/results/name.md) and [text](../examples/name.py) of the pages of docs/.
 LINK = re.compile(r"\]\(\.\./(?:benchmarks/results|(examples))/([\w.]+?)(\.py)?(\.md)?\)")
+# [planar.md](planar.md): a file for who reads the sources, a title on the site.
+NAMED = re.compile(r"\[[\w./]+\.md\]\((?P<to>[\w./]+\.md)(?P<place>#[\w-]+)?\)")
 ROOMS = {
     "geometry": "Geometry",
     "groups": "Groups",
@@ -55,10 +57,11 @@ def measurements(results: list[Path]) -> str:
     ]
     lines += ["| | how it was made |", "|---|---|"]
     for path in results:
-        title, *rest = (line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        made = next((line for line in rest if not line.startswith(("|", "#", "-", "!"))), "").replace("|", "/")
+        text = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        title = next((line.lstrip("# ") for line in text if line.startswith("#")), path.stem.replace("_", " "))
+        made = next((line for line in text if not line.startswith(("|", "#", "-", "!"))), "").replace("|", "/")
         made = made if len(made) < 200 else made[:200].rsplit(" ", 1)[0] + " ..."
-        lines.append(f"| [{title.lstrip('# ')}]({path.name}) | {made} |")
+        lines.append(f"| [{title}]({path.name}) | {made} |")
     return "\n".join(lines) + "\n"
 
 
@@ -104,4 +107,10 @@ def on_page_markdown(markdown: str, page, config, files: Files) -> str:
     def to_page(match: re.Match) -> str:
         return f"]({'examples' if match[1] else 'benchmarks'}/{match[2]}.md)"
 
-    return LINK.sub(to_page, markdown)
+    def titled(match: re.Match) -> str:
+        path = ROOT / "docs" / Path(page.file.src_uri).parent / match["to"]
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        title = next((line[2:] for line in lines if line.startswith("# ")), None)
+        return f"[{title}]({match['to']}{match['place'] or ''})" if title else match[0]
+
+    return LINK.sub(to_page, NAMED.sub(titled, markdown))

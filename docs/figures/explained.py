@@ -110,7 +110,7 @@ def field_types() -> None:
         ("order 2: a line", FieldType(SO2, "1x2"), [0.3, 0.8]),
         ("regular: a number\nfor each direction (C8)", FieldType(c8, "1xregular"), [1.0, 0.7, 0.3, 0.2, 0.1, 0.2, 0.3, 0.7]),
     ]
-    figure, axes = plt.subplots(2, 4, figsize=(11, 5.8), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(11, 6.2), layout="constrained")
     for line, angle in zip(axes, (0.0, np.pi / 4)):
         for axis, (name, field, values) in zip(line, types):
             f = torch.tensor(values, dtype=torch.float64)
@@ -120,11 +120,11 @@ def field_types() -> None:
             arrow(axis, (0, 0), 1.25 * turn[:, 1], BLUE, 0.018)
             _glyph(axis, name, f.numpy())
             shown = ", ".join(f"{x:.2g}" for x in numbers + 0.0)
-            axis.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal")
+            axis.set(xlim=(-1.35, 1.35), ylim=(-1.4, 1.3), aspect="equal")
             axis.axis("off")
-            axis.text(0, -1.62, f"({shown})", ha="center", fontsize=9 if len(numbers) < 5 else 7.5)
+            axis.text(0, -1.3, f"({shown})", ha="center", fontsize=12 if len(numbers) < 5 else 9)
             if angle == 0:
-                axis.set_title(name, fontsize=10)
+                axis.set_title(name, fontsize=13)
     save(figure, "explained_field_types")
 
 
@@ -184,7 +184,7 @@ def kernel_pictures() -> None:
                 axis.quiver(*grid[some].T, u, v, pivot="mid", color="#222", width=0.016, **bar)
             else:
                 axis.quiver(*grid[some].T, u, v, pivot="mid", color="#222", width=0.016)
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title, fontsize=13)
         axis.axis("off")
     save(figure, "explained_kernels")
 
