@@ -1,4 +1,4 @@
-"""Hook of mkdocs: the reference, a page for every room, and pages of the committed benchmark results and of the examples."""
+"""Hook of mkdocs: the reference, a page for every room; the committed benchmark results and the examples; 3D views."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 # [text](../benchmarks/results/name.md) and [text](../examples/name.py) of the pages of docs/.
 LINK = re.compile(r"\]\(\.\./(?:benchmarks/results|(examples))/([\w.]+?)(\.py)?(\.md)?\)")
+# [planar.md](planar.md): a file for who reads the sources, a title on the site.
+NAMED = re.compile(r"\[[\w./]+\.md\]\((?P<to>[\w./]+\.md)(?P<place>#[\w-]+)?\)")
 ROOMS = {
     "geometry": "Geometry",
     "groups": "Groups",
@@ -44,10 +47,53 @@ def reference(room: str, title: str) -> str:
     return "\n".join(lines)
 
 
+def measurements(results: list[Path]) -> str:
+    """A page that lists the committed results: the title of each, and how it was made."""
+    lines = [
+        "# All measurements",
+        "",
+        "Written by the scripts of `benchmarks/` and `examples/`, and committed as they came out.",
+        "",
+    ]
+    lines += ["| | how it was made |", "|---|---|"]
+    for path in results:
+        text = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        title = next((line.lstrip("# ") for line in text if line.startswith("#")), path.stem.replace("_", " "))
+        made = next((line for line in text if not line.startswith(("|", "#", "-", "!"))), "").replace("|", "/")
+        made = made if len(made) < 200 else made[:200].rsplit(" ", 1)[0] + " ..."
+        lines.append(f"| [{title}]({path.name}) | {made} |")
+    return "\n".join(lines) + "\n"
+
+
+def viewers() -> dict[str, str]:
+    """Pages that turn, for the gallery."""
+    from gaugenet import geometry
+    from gaugenet.viz import select_views
+    from gaugenet.viz.html import page
+
+    n, m = 48, 24
+    u, v = (x.ravel() for x in np.meshgrid(2 * np.pi * np.arange(n) / n, 2 * np.pi * np.arange(m) / m, indexing="ij"))
+    ring = 1 + 0.4 * np.cos(v)
+    at = np.stack([ring * np.cos(u), ring * np.sin(u), 0.4 * np.sin(v)], 1)
+    number = np.arange(n * m).reshape(n, m)
+    a, b, c, d = (
+        k.ravel() for k in (number, np.roll(number, -1, 0), np.roll(number, (-1, -1), (0, 1)), np.roll(number, -1, 1))
+    )
+    shapes = {
+        "hand": geometry.mesh(ROOT / "datasets" / "shapes" / "hand" / "hand_03.ply", rings=4),
+        "torus": geometry.mesh(at, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]), rings=6),
+    }
+    return {name: page(select_views(geom, ("log", "frames", "transport", "curvature")), name) for name, geom in shapes.items()}
+
+
 def on_files(files: Files, config) -> Files:
     for room, title in ROOMS.items():
         files.append(File.generated(config, f"reference/{room}.md", content=reference(room, title)))
-    for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
+    results = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+    files.append(File.generated(config, "benchmarks/index.md", content=measurements(results)))
+    for name, content in viewers().items():
+        files.append(File.generated(config, f"viewers/{name}.html", content=content))
+    for path in results:
         files.append(File.generated(config, f"benchmarks/{path.name}", content=path.read_text(encoding="utf-8")))
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.png")):
         files.append(File.generated(config, f"benchmarks/{path.name}", content=path.read_bytes()))
@@ -61,4 +107,10 @@ def on_page_markdown(markdown: str, page, config, files: Files) -> str:
     def to_page(match: re.Match) -> str:
         return f"]({'examples' if match[1] else 'benchmarks'}/{match[2]}.md)"
 
-    return LINK.sub(to_page, markdown)
+    def titled(match: re.Match) -> str:
+        path = ROOT / "docs" / Path(page.file.src_uri).parent / match["to"]
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        title = next((line[2:] for line in lines if line.startswith("# ")), None)
+        return f"[{title}]({match['to']}{match['place'] or ''})" if title else match[0]
+
+    return LINK.sub(to_page, NAMED.sub(titled, markdown))

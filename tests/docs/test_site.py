@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("geometry", "groups", "kernels", "nn", "models", "data", "learning", "spectral", "testing", "viz")
+
+
+class Links(HTMLParser):
+    """What a page points to, and the places in it that can be pointed to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets, self.places = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.targets += [attributes[k] for k in ("href", "src") if attributes.get(k)]
+        self.places |= {attributes[k] for k in ("id", "name") if attributes.get(k)}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +43,7 @@ def site(tmp_path_factory):
 
 
 def test_every_page_is_in_the_navigation():
-    named = set(re.findall(r": ((?!reference/)\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r": ((?!reference/|benchmarks/)\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M))
     there = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert named == there
 
@@ -50,3 +67,36 @@ def test_nothing_is_loaded_from_elsewhere(site):
     page = (site / "index.html").read_text(encoding="utf-8")
     loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', page)
     assert loaded and not [address for address in loaded if address.startswith(("http:", "https:", "//"))]
+
+
+def test_every_link_of_every_page_leads_somewhere(site):
+    """Pages, pictures, scripts, views in frames, and the places within pages; links to elsewhere are not followed."""
+    pages = {path.relative_to(site).as_posix(): Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    broken, followed = [], 0
+    for name, page in pages.items():
+        if name in ("404.html",) or name.startswith("viewers/"):
+            continue
+        for target in page.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            at = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path))) if parts.path else name
+            at = posixpath.join(at, "index.html") if (site / at).is_dir() else at
+            there = at.removeprefix("./")
+            followed += 1
+            place = not parts.fragment or there not in pages or unquote(parts.fragment) in pages[there].places
+            if not (site / there).is_file() or not place:
+                broken.append((name, target))
+    assert not broken and followed > 1000
+
+
+def test_views_in_the_gallery(site):
+    page = Links((site / "gallery" / "index.html").read_text(encoding="utf-8"))
+    frames = [target for target in page.targets if target.startswith("../viewers/")]
+    assert len(frames) == 2 and all(100_000 < (site / "viewers" / Path(f).name).stat().st_size < 1_500_000 for f in frames)
+
+
+def test_all_measurements_are_listed(site):
+    page = (site / "benchmarks" / "index.html").read_text(encoding="utf-8")
+    for path in (ROOT / "benchmarks" / "results").glob("*.md"):
+        assert f'href="{path.stem}/"' in page, path.name

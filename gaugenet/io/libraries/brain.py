@@ -80,7 +80,7 @@ def read_vertex_values(path: str | os.PathLike, count: int) -> tuple[dict[str, n
     kind = file.suffix.lower()
     try:
         if kind == ".npy":
-            return {file.stem: np.load(file, allow_pickle=False)}, {}
+            return {file.stem: _native(np.load(file, allow_pickle=False))}, {}
         freesurfer = needed("nibabel", "values of vertices").freesurfer
         if kind == ".gii":
             image = _image(file.read_bytes())
@@ -89,7 +89,7 @@ def read_vertex_values(path: str | os.PathLike, count: int) -> tuple[dict[str, n
             return read_cifti(file, count)
         if kind == ".annot":
             labels, _, names = freesurfer.read_annot(file)
-            return {"annot": labels}, {"annot": [name.decode("utf-8", "replace") for name in names]}
+            return {"annot": _native(labels)}, {"annot": [name.decode("utf-8", "replace") for name in names]}
         if kind == ".label":
             marked = np.zeros(count, np.int64)
             marked[freesurfer.read_label(file)] = 1
@@ -148,3 +148,8 @@ def _label_names(image: Any) -> dict[str, list[str]]:
     table = {int(k): v for k, v in table.items() if 0 <= int(k) < _MOST_LABELS}
     names = [table.get(k, "") for k in range(max(table, default=-1) + 1)]
     return {name: names for name, array in _named(image).items() if names and _intent(array) == _LABEL}
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """In the byte order of this machine, as torch wants them: FreeSurfer's files have the other one."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)

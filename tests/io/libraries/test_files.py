@@ -109,6 +109,17 @@ def test_the_cortex_as_freesurfer(tmp_path, shared):
     assert list(find_meshes([tmp_path])) == ["lh.white"]
 
 
+def test_values_of_another_byte_order_become_a_graph(tmp_path):
+    """Annotations are big-endian, and arrays may be."""
+    freesurfer, table = library("nibabel").freesurfer, np.eye(3, 5, dtype=int)
+    freesurfer.write_geometry(tmp_path / "lh.white", VERTICES, FACES)
+    freesurfer.write_annot(tmp_path / "lh.parts.annot", LABELS, table, ["a", "b", "c"], fill_ctab=True)
+    np.save(tmp_path / "age.npy", WSS.astype(">f8"))
+    beside = {"parts": tmp_path / "lh.parts.annot", "age": tmp_path / "age.npy"}
+    graph = geometry.mesh(tmp_path / "lh.white", rings=1, vertex_data=beside).to_graph()
+    assert graph.vertex_parts.tolist() == LABELS.tolist() and graph.vertex_age.tolist() == WSS.tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
