@@ -7,8 +7,8 @@
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
 row for each; a point of one test shape is then matched with the vertex of another that has the nearest ones. No positions go
 in: the two halves of a body differ in their handedness alone, and the mirror-blind network (the same one over O(2)) cannot tell
-them apart. FAUST: shapes 0 to 79 for training, the 300 pairs of Ren et al. 2018 among the others; --test adds its own shapes,
-all pairs. Without pairs and without --test a tenth of the shapes is held out.
+them apart. FAUST: shapes 0 to 79 for training, the other 20 to test, as usual; --test adds its own shapes. Other files: a tenth
+of the shapes is held out, but with --test. All pairs of test shapes count (the 300 pairs of Ren et al. 2018 mix both parts).
 
 The geodesic error is that on the target shape, times 100 over the root of its area, at --points points of the template; "either
 side" counts the match of the mirrored point as right as well. "swapped": of the points that lie far from their mirror image
@@ -99,9 +99,7 @@ def load(args) -> Collection:
     if args.data.is_dir():
         file = args.data / "faust_remeshed_5k.npz"
         shapes, template = read(file), np.load(file)["template_vertex"].astype(np.int64)
-        number = {shape.name: i for i, shape in enumerate(shapes[80:])}
-        listed = [line.split() for line in (args.data / "test_pairs.txt").read_text().splitlines() if line.strip()]
-        train, tests = shapes[:80], {"FAUST_r": (shapes[80:], [(number[a], number[b]) for a, b in listed])}
+        train, tests = shapes[:80], {"FAUST_r": (shapes[80:], _all_pairs(20))}
         if args.test is not None:
             # The mirrored point of the template: where a shape has it, the point that lies on the same vertex.
             one = shapes[0]

@@ -34,6 +34,7 @@ ELSEWHERE = {
 
 #: pages that need what is not in gaugenet: the libraries
 NEEDS = {
+    "datasets": ("xarray",),
     "files": ("pyvista", "xarray", "healpy"),
     "pictures": ("matplotlib",),
     "tutorials/cortex": ("nibabel",),
