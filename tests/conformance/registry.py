@@ -77,6 +77,7 @@ _GRAPH = [
     _on_graph(nn.GaugeConv, (t(FLIP, "1x0 + 1x0-"), t(FLIP, "1xregular"), 2), "strip", note="Reflection"),
     _on_graph(nn.GaugeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), 2), "plane", note="D4"),
     _on_graph(nn.GaugeConv, (t(SO3, "1x0 + 1x1"), t(SO3, "1x0 + 1x1"), 2), "space", note="SO3"),
+    _on_graph(nn.GaugeConv, (t(groups.Trivial(1), "2x0"), t(groups.Trivial(1), "3x0")), "circle", note="circle"),
     _on_graph(
         nn.GaugeConv, (t(SO2, "1x0 + 1x1"), t(SO2, "1x0 + 1x1"), kernels.RadialMLP(2, 6, 4)), "sphere", note="learnt profile",
     ),
