@@ -21,7 +21,6 @@ BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the m
 SCALE_ONLY = (float("inf"), "its group rescales images, which no grid does exactly: tests/nn/grid/test_scale.py")
 NEEDS_DATA = "a graph's plan is made of its numbers"
 SAME_BLOCKS = "made of the blocks that MeshClassifier and MeshUNet are compiled with"
-GRAPH_EXPORT = "graph networks export by gaugenet.nn.export"
 
 
 def t(group, blocks) -> FieldType:
@@ -33,7 +32,7 @@ _PAIRED = (t(D4, "2x0 + 2x1"), t(D4, "2x0 + 2x1"), t(D4, "2x0 + 2x0- + 2x1"))
 
 
 def _on_graph(cls, args, on, **more) -> Recipe:
-    return Recipe(cls, args, on, **{"no_meta": NEEDS_DATA, "no_export": GRAPH_EXPORT, **more})
+    return Recipe(cls, args, on, **{"no_meta": NEEDS_DATA, **more})
 
 
 _FIELDS = [
