@@ -41,7 +41,7 @@ def constant_of(make: Callable[..., np.ndarray]) -> Callable[..., torch.Tensor]:
         return tuple(array.ravel().tolist()), array.shape, array.dtype.kind == "i"
 
     def get(*arguments: object) -> torch.Tensor:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():  # torch.export takes the tensor, as ONNX wants it
             values, sizes, whole = numbers(*arguments)
             return _constant(torch.empty(0, device="cpu"), values, sizes, whole)
         return torch.from_numpy(make(*arguments).copy())

@@ -127,11 +127,13 @@ def raised_action(degree: int, g: torch.Tensor, lower: torch.Tensor) -> torch.Te
 
 
 def harmonic_action(dim: int, frequency: int, g: torch.Tensor) -> torch.Tensor:
-    """The matrix by which g (..., d, d) acts on the harmonics of one frequency on the (d-1)-sphere, d = `dim`, 2 or 3."""
+    """The matrix by which g (..., d, d) acts on the harmonics of one frequency on the (d-1)-sphere, d = `dim`, 1, 2 or 3."""
+    if dim == 1:  # 1 and the sign are all
+        return (torch.ones_like(g), g, g[..., :0, :0])[min(frequency, 2)]
     if dim == 2:
         return circular_action(frequency, g)
     if dim == 3:
         return spherical_action(frequency, g)
     if frequency == 0:
         return torch.ones_like(g[..., :1, :1])
-    raise ValueError(f"harmonics of frequency above 0 exist here in dimension 2 and 3, not {dim}")
+    raise ValueError(f"harmonics of frequency above 0 exist here in dimension 1, 2 and 3, not {dim}")

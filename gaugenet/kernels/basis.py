@@ -35,7 +35,7 @@ class SteerableBasis:
         frequencies: (K,) int64, the one frequency of each basis kernel, ascending.
 
     Raises:
-        ValueError: different groups, a negative frequency, frequencies above 0 in a dimension other than 2 and 3.
+        ValueError: different groups, a negative frequency, frequencies above 0 in a dimension other than 1, 2 and 3.
     """
 
     rep_in: Representation
@@ -89,7 +89,7 @@ class SteerableBasis:
         if x.shape[-1:] != (d,):
             raise ValueError(f"kernels of {self.rep_in.group} live on vectors (..., {d}), got shape {tuple(x.shape)}")
         coefficients = _coefficients(self).to(x)
-        angular = harmonics(x, self.max_frequency) if d in (2, 3) else torch.ones_like(x[..., :1])
+        angular = harmonics(x, self.max_frequency) if d <= 3 else torch.ones_like(x[..., :1])
         return torch.einsum("koiy,...y->...koi", coefficients, angular)
 
     def __repr__(self) -> str:

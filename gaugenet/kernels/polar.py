@@ -14,7 +14,7 @@ from ..fields import FieldType
 from ..groups.harmonic_action import harmonic_action
 from .basis import SteerableBasis
 from .expansion import KernelExpansion
-from .harmonics import harmonics
+from .harmonics import harmonic_size, harmonics
 from .kernel import CoefficientTable, Columns
 from .quadrature import MAX_DEGREE, coefficient_table
 from .quadrature.builder import as_numpy, supported
@@ -40,7 +40,7 @@ class PolarColumns(Columns):
 
     def __init__(self, radial: nn.Module, max_frequency: int, quadrature: int | None, dim: int) -> None:
         self.module, self.max_frequency, self.quadrature, self._dim = radial, max_frequency, quadrature, dim
-        self.widths = [1] + [2 if dim == 2 else 2 * f + 1 for f in range(1, max_frequency + 1)]
+        self.widths = [harmonic_size(dim, f) for f in range(max_frequency + 1)]
         self.size = self.module.num * sum(self.widths)
         self._key, self._profile_key = self._keys()
 
@@ -157,11 +157,11 @@ class Polar:
         """One column for every radial function and harmonic.
 
         Raises:
-            ValueError: groups of other dimensions than 2 and 3, of which there are no harmonics here.
+            ValueError: groups of more than three dimensions, of which there are no harmonics here.
         """
-        if in_type.group.dim not in (2, 3):
+        if in_type.group.dim > 3:
             raise ValueError(
-                f"kernels.Polar has harmonics in dimension 2 and 3, and {in_type.group} acts on {in_type.group.dim} "
+                f"kernels.Polar has harmonics in dimension 1, 2 and 3, and {in_type.group} acts on {in_type.group.dim} "
                 "coordinates: take kernels.MLP or kernels.Spline"
             )
         radial = make_radial(self.radial)

@@ -17,7 +17,7 @@ from .cpu import driver as cpu
 from .mixing import Layout
 from .plan import EdgeList, EdgePlan
 from .precision import WORKING
-from .rows import sum_rows
+from .rows import fields_of, sum_rows
 
 
 class Attended(NamedTuple):
@@ -112,7 +112,7 @@ def gauge_attend(
     def one(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return _attended(query, carried(key, types[0]), value, carried(value, types[1]), first, side)
 
-    fields = [t.split(edges.node_table.shape[0]) for t in (query, key, value)]
+    fields = [fields_of(t, edges.node_table.shape[0]) for t in (query, key, value)]
     out = torch.cat([one(*field) for field in zip(*fields)]) if len(fields[0]) > 1 else one(query, key, value)
     return out if kernel.bias is None else out + kernel.bias.to(value.dtype)
 
@@ -169,7 +169,7 @@ class _Attention(torch.autograd.Function):
 def _once_more(query: Tensor, key: Tensor, value: Tensor, weight: Tensor, side: Attended) -> Tensor:
     edges, out = side.edges, []
     keyed = side.layout._replace(blocks=side.key_blocks, permutations=side.key_permutations)
-    for field in zip(*(t.split(edges.node_table.shape[0]) for t in (query, key, value))):
+    for field in zip(*(fields_of(t, edges.node_table.shape[0]) for t in (query, key, value))):
         keys, values = reference.carry(field[1][edges.source], edges, keyed), field[2][edges.source]
         out.append(_attended(field[0], keys, field[2], reference.carry(values, edges, side.layout), weight, side))
     return torch.cat(out) if len(out) > 1 else out[0]

@@ -13,7 +13,7 @@ from .backend import choose, transformed
 from .cpu import driver as cpu
 from .mixing import Layout
 from .plan import EdgeList, EdgePlan
-from .rows import sum_rows
+from .rows import fields_of, sum_rows
 
 # Bytes of messages held at a time: they should stay in the cache between the operations of a nonlinearity.
 _CHUNK_BYTES = 1 << 20
@@ -69,7 +69,7 @@ def _plain(x: Tensor, neighbour: Tensor, centre: Tensor, kernel: EdgeKernel, pla
     edges, found = plan.forward, []
     table, transport = edges.table.to(x.dtype), edges.transport.to(x.dtype)
     matrices = torch.cat([kernel.dense(neighbour), kernel.dense(centre)], 1).to(x.dtype)
-    for field in x.split(edges.node_table.shape[0]):
+    for field in fields_of(x, edges.node_table.shape[0]):
         carried = field[edges.source]
         carried = carried if plan.identity else kernel.in_type.transform(transport, carried)
         ends = torch.cat([carried, field[edges.target]], 1)

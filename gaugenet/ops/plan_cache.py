@@ -126,13 +126,15 @@ def kept_plan(graph: Any, key: Hashable | None, names: tuple[str, ...], make: Ca
     Args:
         graph: any object with the arrays of a graph. Of a batch whose graphs all have the plan it is joined from theirs
             (``joined_plan``), otherwise made of the batch and handed to them (``share_plan``).
-        key: None for plans that depend on what a layer learns: these are made at every call.
+        key: None for plans that depend on what a layer learns: these are made at every call. (In an export by the ``unkept`` of
+            the plans.)
         names: of the arrays that the plan is made of.
         make: makes the plan.
     """
     plans = getattr(graph, "plans", None)
     if key is None or plans is None:
-        return make()
+        unkept = getattr(plans, "unkept", None)
+        return make() if unkept is None else unkept(make)
     found = plans.find(graph, key, names)
     if found is not None:
         return found

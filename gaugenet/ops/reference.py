@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .mixing import FLIP, PERMUTE, ROTATE, SIGN, Layout, there
 from .plan import EdgeList
-from .rows import sum_rows
+from .rows import fields_of, sum_rows
 
 # Bytes of padded neighbour features that one chunk of targets may take: large enough for BLAS, small enough for memory.
 _CHUNK_BYTES = 1 << 26
@@ -49,10 +49,8 @@ def carry(x: Tensor, edges: EdgeList, layout: Layout) -> Tensor:
 
 def each_field(function: Callable[[Tensor], Tensor], x: Tensor, edges: EdgeList) -> Tensor:
     """A function of one field, for each of the fields (N, D) that lie one under the other in x (B N, D)."""
-    num_nodes = edges.node_table.shape[0]
-    if x.shape[0] == num_nodes:
-        return function(x)
-    return torch.cat([function(field) for field in x.split(num_nodes)])
+    found = [function(field) for field in fields_of(x, edges.node_table.shape[0])]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def convolve(carried: Tensor, x: Tensor, weight: Tensor, edges: EdgeList, layout: Layout) -> Tensor:

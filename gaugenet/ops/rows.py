@@ -50,3 +50,8 @@ class _MapRows(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         node, matrix = ctx.saved_tensors
         return map_rows(grad, node, matrix.t()), None, None
+
+
+def fields_of(x: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
+    """The fields (N, D) that lie one under the other in x (B N, D); of one field a compiler sees that it is one."""
+    return (x,) if x.shape[0] == num_nodes else x.split(num_nodes)

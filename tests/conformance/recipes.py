@@ -30,6 +30,7 @@ GRAPHS: dict[str, Callable[[], geometry.LocalGeometry]] = {
     "motions": lambda: geometry.lie_group(
         "SE2", geometry.lift_image("SE2", (3, 3), 3, region="square"), neighbours=8, alpha=0.2, levels=2, ratio=0.5
     ),
+    "circle": lambda: geometry.lie_group("SO2", geometry.LieGroup.of("SO2").exp(np.arange(12.0)[:, None] ** 0.7), 1.5),
     "rotations": lambda: geometry.lie_group(
         "SO3", geometry.lift_points("SO3", geometry.fibonacci_points(12) * np.linspace(1, 2, 12)[:, None], 2), 2.0
     ),

@@ -21,7 +21,6 @@ BY_PIXEL = (float("inf"), "drops single pixels, so that symmetries hold in the m
 SCALE_ONLY = (float("inf"), "its group rescales images, which no grid does exactly: tests/nn/grid/test_scale.py")
 NEEDS_DATA = "a graph's plan is made of its numbers"
 SAME_BLOCKS = "made of the blocks that MeshClassifier and MeshUNet are compiled with"
-GRAPH_EXPORT = "graph networks export by gaugenet.nn.export"
 
 
 def t(group, blocks) -> FieldType:
@@ -33,7 +32,7 @@ _PAIRED = (t(D4, "2x0 + 2x1"), t(D4, "2x0 + 2x1"), t(D4, "2x0 + 2x0- + 2x1"))
 
 
 def _on_graph(cls, args, on, **more) -> Recipe:
-    return Recipe(cls, args, on, **{"no_meta": NEEDS_DATA, "no_export": GRAPH_EXPORT, **more})
+    return Recipe(cls, args, on, **{"no_meta": NEEDS_DATA, **more})
 
 
 _FIELDS = [
@@ -77,6 +76,7 @@ _GRAPH = [
     _on_graph(nn.GaugeConv, (t(FLIP, "1x0 + 1x0-"), t(FLIP, "1xregular"), 2), "strip", note="Reflection"),
     _on_graph(nn.GaugeConv, (t(D4, "1x0 + 1x1"), t(D4, "1xregular"), 2), "plane", note="D4"),
     _on_graph(nn.GaugeConv, (t(SO3, "1x0 + 1x1"), t(SO3, "1x0 + 1x1"), 2), "space", note="SO3"),
+    _on_graph(nn.GaugeConv, (t(groups.Trivial(1), "2x0"), t(groups.Trivial(1), "3x0")), "circle", note="circle"),
     _on_graph(
         nn.GaugeConv, (t(SO2, "1x0 + 1x1"), t(SO2, "1x0 + 1x1"), kernels.RadialMLP(2, 6, 4)), "sphere", note="learnt profile",
     ),

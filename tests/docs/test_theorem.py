@@ -74,6 +74,13 @@ def test_averaged_matrices_of_the_oracle(example, oracle, name):
     assert (example.matrix(conv, n) - torch.from_numpy(projected)).abs().max() < 1e-12
 
 
+def test_it_is_short():
+    """60 lines, not counting what it says about itself, imports and empty lines."""
+    source = (ROOT / "examples" / "theorem.py").read_text().split('"""', 2)[2]
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+    assert len(lines) <= 60
+
+
 def test_orbits_count_what_the_null_space_has(example):
     """On a small torus: matrices that commute with the generators, by linear algebra."""
     group, lattice, n = example.TORI["p4m"][0], Lattice.of("square"), 3

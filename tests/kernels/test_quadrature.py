@@ -20,7 +20,7 @@ def cloud(dim=2, count=40, nodes=5, seed=0, radius=1.7):
     x = rng.normal(size=(nodes * count, dim))
     x *= (rng.uniform(size=len(x)) ** (1 / dim) / np.linalg.norm(x, axis=1))[:, None]
     weight = rng.uniform(0.5, 1.5, len(x)) / (count + 1)
-    volume = math.pi if dim == 2 else 4 / 3 * math.pi
+    volume = (2, math.pi, 4 / 3 * math.pi)[dim - 1]
     edge_index = torch.stack([torch.zeros(len(x), dtype=torch.long), torch.arange(nodes).repeat_interleave(count)])
     arguments = (torch.tensor(radius * x), torch.tensor(weight), torch.full((nodes,), radius).double(), edge_index)
     return arguments, torch.full((nodes,), volume * radius**dim / (count + 1)).double()
@@ -52,7 +52,9 @@ def exact_moment(profile, dim, max_frequency, powers, kappa=0.0):
     r, wr = np.polynomial.legendre.leggauss(400)
     r, wr = (r + 1) / 2, wr / 2
     a = 2 * np.pi * np.arange(64) / 64
-    if dim == 2:
+    if dim == 1:
+        u, wu = np.array([[1.0], [-1.0]]), np.full(2, 0.5)
+    elif dim == 2:
         u, wu = np.stack([np.cos(a), np.sin(a)], -1), np.full(64, 2 / 64)
     else:
         z, wz = np.polynomial.legendre.leggauss(32)
@@ -81,7 +83,7 @@ def test_the_rotations_of_these_tests_are_rotations():
 
 
 @pytest.mark.parametrize("profile", [GaussianRings(3), BSpline(5), BSpline(4, degree=1, cutoff=False)], ids=repr)
-@pytest.mark.parametrize(("dim", "degree", "count"), [(2, 0, 10), (2, 2, 40), (2, 4, 120), (3, 1, 40), (3, 2, 90)])
+@pytest.mark.parametrize(("dim", "degree", "count"), [(1, 3, 20), (2, 0, 10), (2, 2, 40), (2, 4, 120), (3, 1, 40), (3, 2, 90)])
 def test_polynomials_are_integrated_exactly(profile, dim, degree, count):
     arguments, area = cloud(dim, count)
     x = arguments[0] / arguments[2][0]
@@ -98,7 +100,7 @@ def test_polynomials_are_integrated_exactly(profile, dim, degree, count):
 
 
 @pytest.mark.parametrize("kappa", [2.5, -2.5])
-@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_area_element_of_a_curved_ball(dim, kappa):
     arguments, area = cloud(dim, 90)
     x, curvature = arguments[0] / arguments[2][0], kappa / arguments[2] ** 2

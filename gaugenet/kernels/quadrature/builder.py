@@ -96,7 +96,8 @@ def _rule(moments: Tensor | None, dim: int, max_frequency: int, degree: int | No
     sizes = np.searchsorted(basis.degree.numpy(), np.arange(degree + 1), side="right")
     goal = flat_moment_series(moments, dim, max_frequency, degree).flatten(1)
     series = area_element_series(dim).abs().numpy()[1:]
-    reach = (2.0**-60 / series) ** (1 / np.arange(1, 1 + series.size))
+    with np.errstate(divide="ignore"):  # on a line the series ends at once
+        reach = (2.0**-60 / series) ** (1 / np.arange(1, 1 + series.size))
     polynomials = polynomial.ravel(), basis.harmonic.numpy(), sizes, frequency, num_y
     return nodes.Rule(*polynomials, goal.detach().numpy(), volume_series(dim).numpy(), reach, np.array(limits))
 

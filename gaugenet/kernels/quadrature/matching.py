@@ -287,7 +287,7 @@ def _inner(a: Tensor, b: Tensor, dim: int, max_frequency: int) -> Tensor:
 def centre_weight(weight: Tensor, radius: Tensor, target: Tensor, count: Tensor, area: Tensor | None, dim: int) -> Tensor:
     """(N,) quadrature weight of the centre itself."""
     if area is not None:
-        unit_ball = torch.pi if dim == 2 else 4 / 3 * torch.pi
+        unit_ball = (2, torch.pi, 4 / 3 * torch.pi)[dim - 1]
         return area.double() / (unit_ball * radius**dim)
     total = torch.zeros_like(radius).index_add(0, target, weight)
     return torch.where(count > 0, total / count.clamp(min=1), 1.0)
@@ -318,8 +318,8 @@ def _chunks(count: Tensor, columns: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _check_arguments(log, weight, radius, edge_index, area, curvature, max_frequency, degree, max_amplification) -> None:
-    if log.ndim != 2 or log.shape[1] not in (2, 3) or not log.is_floating_point():
-        raise ValueError(f"log expected floating point of shape (E, 2) or (E, 3), got {log.dtype} {tuple(log.shape)}")
+    if log.ndim != 2 or log.shape[1] not in (1, 2, 3) or not log.is_floating_point():
+        raise ValueError(f"log expected floating point of shape (E, 1), (E, 2) or (E, 3), got {log.dtype} {tuple(log.shape)}")
     num_edges, num_nodes = log.shape[0], radius.shape[0]
     expected = {"weight": (weight, (num_edges,)), "radius": (radius, (num_nodes,)), "edge_index": (edge_index, (2, num_edges))}
     expected |= {"area": (area, (num_nodes,)), "curvature": (curvature, (num_nodes,))}

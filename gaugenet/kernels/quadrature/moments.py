@@ -80,7 +80,10 @@ def _ball_inner(a: np.ndarray, b: np.ndarray, dim: int) -> float:
 @lru_cache(maxsize=64)
 def angular_gram(dim: int, max_frequency: int) -> Tensor:
     """(Y, Y) means over the unit sphere of products of two harmonics, by a quadrature that is exact for them."""
-    if dim == 2:
+    if dim == 1:
+        points = torch.tensor([[1.0], [-1.0]], dtype=torch.float64, device="cpu")
+        weight = torch.ones_like(points[:, 0])
+    elif dim == 2:
         angle = torch.arange(4 * max_frequency + 4, dtype=torch.float64, device="cpu") * (2 * math.pi / (4 * max_frequency + 4))
         points, weight = torch.stack([angle.cos(), angle.sin()], -1), torch.ones_like(angle)
     elif dim == 3:
@@ -91,7 +94,7 @@ def angular_gram(dim: int, max_frequency: int) -> Tensor:
         points = torch.stack([rho * angle.cos(), rho * angle.sin(), z], -1).flatten(0, 1)
         weight = wz[:, None].expand_as(z).flatten()
     else:
-        raise ValueError(f"harmonics exist in 2 and 3 dimensions, got {dim}")
+        raise ValueError(f"harmonics exist in 1, 2 and 3 dimensions, got {dim}")
     values = harmonics(points, max_frequency)
     gram = values.T @ (values * (weight / weight.sum())[:, None])
     return torch.where(gram.abs() < 1e-12, 0, gram)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 from ...checks import check_ints
 from ...fields import FieldType
 from ...groups import SO2
+from ...kernels.quadrature.derivatives import DerivativeColumns
 from ...nn import Curl, Divergence, FieldNorm, GaugeLinear, Gradient, NormNonlinearity, to_scalars
+from ...nn.surfaces.operators import DifferentialOperator
 from ...nn.tensor_checks import GraphLike
+from ...ops import EdgePlan
 from .scalar_net import ScalarNet
 
 
@@ -52,13 +56,13 @@ class DeltaNet(ScalarNet):
     ) -> None:
         super().__init__(SO2(), in_channels, out_channels, pool, dropout)
         self.channels = check_ints(self, "channels", channels)
-        self.gradient = Gradient(self.in_type)
+        self.gradient = _by_radius(Gradient(self.in_type))
         pairs, last = list(pairwise((in_channels, *self.channels))), len(self.channels) - 1
         self.layers = nn.ModuleList(_DeltaConv(a, b, vectors=k < last) for k, (a, b) in enumerate(pairs))
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(sum(self.channels), out_channels))
 
     def features(self, x: Tensor, graph: GraphLike) -> Tensor:
-        v, passed = _radius(x, graph) * self.gradient(x, graph), []
+        v, passed = self.gradient(x, graph), []
         for layer in self.layers:
             x, v = layer(x, v, graph)
             passed.append(x)
@@ -73,24 +77,23 @@ class _DeltaConv(nn.Module):
             return FieldType(SO2(), blocks)
 
         scalars = t(f"{outputs}x0")
-        self.div, self.curl = Divergence(t(f"{inputs}x1")), Curl(t(f"{inputs}x1"))
+        self.div, self.curl = _by_radius(Divergence(t(f"{inputs}x1"))), _by_radius(Curl(t(f"{inputs}x1")))
         self.mix, self.spread = (_Map(t(f"{n * inputs}x0"), scalars, nn.ReLU()) for n in (4, 1))
         self.vectors = vectors  # nothing would read those of the last layer
         if vectors:
-            self.of_div, self.of_curl = Gradient(t(f"{inputs}x0")), Curl(t(f"{inputs}x0"))
-            self.gradient = Gradient(scalars)
+            self.of_div, self.of_curl = _by_radius(Gradient(t(f"{inputs}x0"))), _by_radius(Curl(t(f"{inputs}x0")))
+            self.gradient = _by_radius(Gradient(scalars))
             seen, turned = t(f"{inputs}x1 + {inputs}x1 + {outputs}x1"), t(f"{outputs}x1")
             self.turn = _Map(seen, turned, NormNonlinearity(turned))
 
     def forward(self, x: Tensor, v: Tensor, graph: GraphLike) -> tuple[Tensor, Tensor]:
-        unit = _radius(x, graph)
-        div, curl = unit * self.div(v, graph), unit * self.curl(v, graph)
+        div, curl = self.div(v, graph), self.curl(v, graph)
         seen = torch.cat([x, div, curl, to_scalars(v, self.div.in_type)], -1)
-        x = self.mix(seen, graph) + _largest(self.spread(x, graph), graph)
+        x = self.mix(seen, graph) + _largest(self.spread(x, graph), self.div.plan(graph))
         if not self.vectors:
             return x, v
-        hodge = -unit * (self.of_div(div, graph) + self.of_curl(curl, graph))
-        return x, self.turn(torch.cat([v, hodge, unit * self.gradient(x, graph)], -1), graph)
+        hodge = -(self.of_div(div, graph) + self.of_curl(curl, graph))
+        return x, self.turn(torch.cat([v, hodge, self.gradient(x, graph)], -1), graph)
 
 
 class _Map(nn.Module):
@@ -104,14 +107,15 @@ class _Map(nn.Module):
         return self.act(self.norm(self.linear(x), graph))
 
 
-def _radius(x: Tensor, graph: GraphLike) -> Tensor:
-    """(B N, 1) of every node, of B fields on a graph of N."""
-    return graph.radius.to(x.dtype).repeat(x.shape[0] // graph.radius.shape[0])[:, None]
+def _by_radius(operator: DifferentialOperator) -> Any:
+    """Of derivatives by the length those by the radius of the neighbourhood."""
+    operator.columns = DerivativeColumns(operator.degree, "radius")
+    return operator
 
 
-def _largest(x: Tensor, graph: GraphLike) -> Tensor:
+def _largest(x: Tensor, plan: EdgePlan) -> Tensor:
     """Of every channel over the node and its neighbours: (B N, C) -> (B N, C)."""
-    source, target = graph.edge_index
-    fields = x.unflatten(0, (-1, graph.radius.shape[0]))
+    source, target = plan.forward.source, plan.forward.target
+    fields = x.unflatten(0, (-1, plan.forward.node_table.shape[0]))
     index = target[None, :, None].expand(fields.shape[0], -1, x.shape[1])
     return fields.scatter_reduce(1, index, fields[:, source], "amax").flatten(0, 1)

@@ -74,7 +74,7 @@ class DiffusionNet(ScalarNet):
         self.hidden = check_ints(self, "hidden", self.hidden)
         self.first_lin, self.last_lin = nn.Linear(in_channels, width), nn.Linear(width, out_channels)
         for k in range(blocks):
-            diffusion = FieldDiffusion(FieldType(group, [(width, group.trivial)]), method, pairs=pairs, unit="length")
+            diffusion = _PublishedDiffusion(FieldType(group, [(width, group.trivial)]), method, pairs=pairs, unit="length")
             self.add_module(f"block_{k}", _Block(diffusion, self.hidden, dropout, gradient_features, gradient_rotations))
 
     def features(self, x: Tensor, graph: GraphLike) -> Tensor:
@@ -82,6 +82,12 @@ class DiffusionNet(ScalarNet):
         for k in range(self.blocks):
             x = self.get_submodule(f"block_{k}")(x, graph)
         return self.last_lin(x)
+
+
+class _PublishedDiffusion(FieldDiffusion):
+    """By the eigenvalues of the lumped mass."""
+
+    _lumped = True
 
 
 class _Block(nn.Module):

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ...fields import FieldType
-from ...ops import EdgeList, EdgePlan
+from ...ops import EdgeList, EdgePlan, GraphParts
+from ...ops.systems.solve import System
 from ..graph.cone_points import CONE_KEY, ConePlan
+from ..graph.edge_frames import EdgeFrames
 from ..graph.lattice_pool import PoolPlan
+from ..surfaces.laplacian import Basis
 
 # What plain torch reads of the edges of a plan, but for the table.
 _EDGES = ("source", "target", "transport")
 # Of the plan of a pooling of lattices, and of cone points.
 _TAPS = ("source", "element", "there", "conical")
 _CONES = ("node", "source", "place", "part")
+# Of the plans of other layers, by the first word of their keys: what they are made of, and the first word of the names.
+_FRAMES = "edge frames"
+_PARTS: dict[str, tuple[str, Any]] = {
+    "eigenpairs": ("basis", Basis), "system": ("system", System), "factor": ("system", System),
+}  # fmt: skip
 
 
 class GraphProgram(nn.Module):
     """A copy of a network on graphs in evaluation mode, called with the tensors of a graph instead of the graph.
 
-    It runs the layers themselves, by plain torch alone: ``torch.export`` and ``torch.onnx.export`` find no operator of ours.
-    What depends on the graph and not on the features (the kernel coefficients, which need a Cholesky factorisation that ONNX
-    does not have; the neighbours; the shares of pooling) is prepared by :func:`graph_inputs`.
+    It runs the layers themselves, by plain torch alone: ``torch.export`` and ``torch.onnx.export`` find no operator of ours,
+    but for the sparse solves of :class:`gaugenet.nn.PoissonSolve` and implicit diffusion, which ONNX does not have. What
+    depends on the graph and not on the features (the kernel coefficients, which need a Cholesky factorisation that ONNX does
+    not have, and where they are learnt the weights of this network; the neighbours; the shares of pooling; eigenpairs) is
+    prepared by :func:`graph_inputs`.
 
     Shapes:
         x (N, in_type.dim), graph the tensors of :func:`graph_inputs`; output that of the network.
@@ -57,16 +67,15 @@ def graph_inputs(network: nn.Module, graph: Any) -> dict[str, Tensor]:
         its edges; for every plan p, in the order of their first use, ``table_k_p`` (E_k, J) and ``centre_k_p`` (N_k, J) of
         convolutions, or edges of its own (``source_k_p`` and so on) and ``rows_k_p`` (M,) of pooling; and where the network
         reads them ``batch_k`` (N_k,), the graph of every node, and ``sizes`` (number of graphs,), the nodes of each graph.
-        Lattices add ``tap_..`` of largest values, and ``cone_..`` of cone points. Numbers have the dtype of the network.
+        Lattices add ``tap_..`` of largest values, and ``cone_..`` of cone points; convolutions in the frames of edges
+        ``frame_..``; diffusion and Poisson solves ``basis_.._k_p_i`` and ``system_.._k_p_i`` of the i-th graph. Numbers have
+        the dtype of the network, but for systems, which are float64. Tables of kernels that are learnt with moment matching,
+        or are nets of the log map, hold the weights of the network: train no more before the program runs.
 
     Raises:
         TypeError: for a network that does not say its ``in_type``.
-        ValueError: for radial profiles that are learnt.
     """
     network = network.network if isinstance(network, GraphProgram) else network
-    for name, module in network.named_modules():
-        if getattr(module, "table_key", "") is None:
-            raise ValueError(f"{name or 'the network'}: a {type(module).__name__} with learnt functions cannot be exported")
     in_type = getattr(network, "in_type", None)
     if not isinstance(in_type, FieldType):
         raise TypeError(f"{type(network).__name__} has no in_type: give it the field type of its input as an attribute")
@@ -79,7 +88,8 @@ def graph_inputs(network: nn.Module, graph: Any) -> dict[str, Tensor]:
         for module, mode in zip(network.modules(), training):
             module.training = mode
     tensors = dict(record.tensors())
-    return {name: t.to(like.dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    kept = {name for name, t in tensors.items() if not t.is_floating_point() or name.startswith("system_")}
+    return {name: t if name in kept else t.to(like.dtype) for name, t in tensors.items()}
 
 
 def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
@@ -90,18 +100,30 @@ def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
 
     Args:
         inputs: an example of :func:`graph_inputs`.
+
+    Raises:
+        ValueError: a batch of several graphs for a network that solves systems or has eigenpairs of each of them.
     """
+    if any(re.match(r"(basis|system)_\w+_\d+_\d+_1$", name) for name in inputs):
+        raise ValueError(
+            "dynamic_shapes expected one graph as the example of a network with diffusion or Poisson solves, which act on each "
+            "graph for itself: export for one graph of any size, or for this batch without dynamic_shapes"
+        )
     nodes = {k: torch.export.Dim(f"nodes_{k}") for k in range(sum(name.startswith("area_") for name in inputs))}
     by_count = {len(inputs[f"area_{k}"]): dim for k, dim in nodes.items()}
     dims: dict[str, Any] = {}
     shapes: dict[str, dict[int, Any]] = {}
     for name, tensor in inputs.items():
-        kind, *place = cast(re.Match[str], re.match(r"([a-z_]*[a-z])(?:_(\d+))?(?:_(\d+))?$", name)).groups()
+        kind, *place = cast(re.Match[str], re.match(r"([a-z_]*[a-z])(?:_(\d+))?(?:_(\d+))?(?:_(\d+))?$", name)).groups()
         level = int(place[0] or 0)
+        if kind.startswith(("basis_", "system_")):
+            shapes[name] = _part_shape(kind, "_".join(place), tensor, inputs, nodes[level], dims)
+            continue
+        place = place[:2]
         if kind == "sizes":
             shapes[name] = {0: torch.export.Dim("graphs")} if len(tensor) > 1 else {}
             continue
-        if kind in ("area", "batch", "centre"):
+        if kind in ("area", "batch", "centre", "frame_centre"):
             dim = nodes[level]
         elif kind == "rows":
             dim = by_count[len(tensor)]
@@ -112,10 +134,35 @@ def dynamic_shapes(inputs: dict[str, Tensor]) -> dict[str, Any]:
             axis = "_".join([kind.rsplit("_", 1)[0], "points" if kind.endswith("node") else "near", *place])
             dim = dims.setdefault(axis, torch.export.Dim(axis))
         else:
-            axis = "_".join(["edges", *(place if f"source_{place[0]}_{place[1]}" in inputs else place[:1])])
+            own = kind.startswith("frame_") or f"source_{place[0]}_{place[1]}" in inputs
+            axis = "_".join(["edges", *(place if own else place[:1])])
             dim = dims.setdefault(axis, torch.export.Dim(axis))
         shapes[name] = {0: dim}
     return {"x": {0: nodes[0]}, "graph": shapes}
+
+
+def _part_shape(kind: str, place: str, tensor: Tensor, inputs: dict[str, Tensor], nodes: Any, dims: dict) -> dict[int, Any]:
+    """Of a tensor of a Basis or a System: rows are multiples of the number of nodes."""
+
+    def free(axis: str) -> Any:
+        return dims.setdefault(f"{axis}_{place}", torch.export.Dim(f"{axis}_{place}"))
+
+    def rows(more: int = 0) -> Any:
+        count = inputs[f"basis_mass_{place}" if kind.startswith("basis_") else f"system_node_{place}"].shape[0]
+        times = (tensor.shape[0] - more) // count
+        return (nodes if times == 1 else times * nodes) + more if more else nodes if times == 1 else times * nodes
+
+    if not tensor.shape[0]:
+        return {}
+    if kind == "basis_values":
+        return {0: free("pairs")}
+    if kind == "basis_vectors":
+        return {0: rows(), 1: free("pairs")}
+    if kind in ("system_rowptr", "system_colptr"):
+        return {0: rows(1)}
+    if kind in ("system_column", "system_value", "system_row", "system_factor"):
+        return {0: free("entries" if kind in ("system_column", "system_value") else "factor")}
+    return {0: rows()}
 
 
 class _Record:
@@ -132,10 +179,10 @@ class _Record:
         self._read.add(name)
         return value
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors of :func:`graph_inputs`, of this level and the coarser ones that were used."""
+    def tensors(self, pooled: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors of :func:`graph_inputs`, of this level and the coarser ones that were used, or pooled to."""
         k, graph = self._level, self._graph
-        if k and not self._read:
+        if k and not (self._read or pooled):
             return
         area = getattr(graph, "area", None)
         yield f"area_{k}", torch.ones_like(graph.radius) if area is None else area
@@ -144,10 +191,27 @@ class _Record:
             batch = graph.edge_index.new_zeros(graph.radius.shape[0]) if batch is None else batch
             yield f"batch_{k}", batch
             yield "sizes", torch.bincount(batch, minlength=getattr(graph, "num_graphs", 1))
-        for p, plan in enumerate(self.plans.values()):
-            yield from _parts(plan, k, p)
+        for p, (key, plan) in enumerate(self.plans.items()):
+            yield from _named(key, plan, f"{k}_{p}") if isinstance(plan, EdgeFrames | GraphParts) else _parts(plan, k, p)
         if self.coarse is not None:
-            yield from self.coarse.tensors()
+            yield from self.coarse.tensors(any(_is_pooling(plan) for plan in self.plans.values()))
+
+
+def _is_pooling(plan: Any) -> bool:
+    return isinstance(plan, PoolPlan) or (isinstance(plan, EdgePlan) and not plan.forward.node_table.shape[0])
+
+
+def _named(key: Any, plan: EdgeFrames | GraphParts, place: str) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of the plan of another layer than convolutions and poolings."""
+    if isinstance(plan, EdgeFrames):
+        for field, value in plan._asdict().items():
+            if isinstance(value, tuple):
+                yield from ((f"frame_{field}_{place}_{i}", tensor) for i, tensor in enumerate(value))
+            elif value is not None:
+                yield f"frame_{field}_{place}", value
+        return
+    for i, part in enumerate(plan.parts):
+        yield from ((f"{_PARTS[key[0]][0]}_{field}_{place}_{i}", value) for field, value in part._asdict().items())
 
 
 def _parts(plan: EdgePlan | PoolPlan | ConePlan | tuple[()], k: int, p: int) -> Iterator[tuple[str, Tensor]]:
@@ -186,13 +250,20 @@ class _Made(dict):
         if key not in self:
             kept = getattr(self._graph, "plans", None)
             found = None if kept is None else kept.find(self._graph, key, names)
-            if found is None:
-                return None
+            if found is None or isinstance(found, bool):  # a verdict
+                return found
             self[key] = found
         return self[key]
 
     def put(self, graph: Any, key: Hashable, names: tuple[str, ...], plan: Any) -> None:
-        self[key] = plan
+        if not isinstance(plan, bool):
+            self[key] = plan
+
+    def unkept(self, make: Callable[[], Any]) -> Any:
+        """A plan that depends on what a layer learns."""
+        plan = make()
+        self["unkept", len(self)] = plan
+        return plan
 
 
 class _Level:
@@ -240,6 +311,22 @@ class _Level:
         centre = table.new_zeros(0, 1) if centre is None else centre
         return EdgeList(rowptr, source, target, transport, number, number, whole, table, centre, whole)
 
+    def edge_frames(self, p: int) -> EdgeFrames:
+        found: dict[str, Any] = {field: self._tensors.get(f"frame_{field}_{self._level}_{p}") for field in EdgeFrames._fields}
+        found["actions"] = tuple(self._counted(f"frame_actions_{self._level}_{p}"))
+        return EdgeFrames(**found)
+
+    def graph_parts(self, p: int, name: str, cls: Any) -> GraphParts:
+        fields = [self._counted(f"{name}_{field}_{self._level}_{p}") for field in cls._fields]
+        return GraphParts(tuple(cls(*tensors) for tensors in zip(*fields)))
+
+    def _counted(self, name: str) -> Iterator[Tensor]:
+        """The tensors ``name_0``, ``name_1``, ..."""
+        i = 0
+        while f"{name}_{i}" in self._tensors:
+            yield self._tensors[f"{name}_{i}"]
+            i += 1
+
     def cone_plan(self, name: str, p: int) -> ConePlan | None:
         """The cone points of the p-th plan, of this level or ("coarse_cone") of the next."""
         tensors, k = self._tensors, self._level
@@ -262,6 +349,13 @@ class _Given(dict):
             level, p = self._level, len(self)
             if key == CONE_KEY:
                 self[key] = level.cone_plan("cone", p) or ()
+            elif key[0] == _FRAMES:
+                self[key] = level.edge_frames(p)
+            elif key[0] in _PARTS:
+                self[key] = level.graph_parts(p, *_PARTS[key[0]])
             else:
                 self[key] = level.pool_plan(p) if key[0] == "lattice pool" else level.plan(p)
         return self[key]
+
+    def unkept(self, make: Callable[[], Any]) -> Any:
+        return self.find(None, ("unkept", len(self)), ())

@@ -18,7 +18,7 @@ from ...kernels.quadrature.matching import centre_weight
 from ...kernels.quadrature.moments import profile_values
 from ...ops import kept_plan
 from ...ops.plan import is_identity
-from ...ops.rows import sum_rows
+from ...ops.rows import fields_of, sum_rows
 from ..precision import autocast, no_autocast
 from ..tensor_checks import GraphLike, check_arrays, check_features, check_transport, count_copies
 from .gauge_conv import NEEDS, GaugeConv
@@ -128,7 +128,7 @@ class EdgeFrameConv(GaugeConv):
             at_edges, at_centre = (profile_values(profile, r) for r in (frames.distance, frames.distance.new_zeros(1)))
             edge = (at_edges * frames.weight.double()[:, None]).to(x.dtype)
             node = (at_centre * frames.centre.double()[:, None]).to(x.dtype)
-        out = torch.cat([self._one(field, frames, edge, node) for field in x.split(nodes)]) if nodes else x
+        out = torch.cat([self._one(field, frames, edge, node) for field in fields_of(x, nodes)]) if nodes else x
         out = out if self.self_interaction is None else out + self.self_interaction(x)
         return out if self.bias is None else self.bias(out)
 

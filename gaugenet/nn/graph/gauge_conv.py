@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -158,9 +159,11 @@ class GaugeConv(KeepsSettings, MessagePassing):
 
     def _table(self, graph: GraphLike, columns: Columns) -> CoefficientTable:
         self._check(graph, graph.radius.shape[0], graph.edge_index.device)
-        # Where the table is kept with the graph, so is this verdict.
-        verdict = ("checked", self.in_type.group.dim) if columns.key is None else None
-        kept_plan(graph, verdict, _SOURCES, lambda: check_arrays(graph, self.in_type.group.dim, self._name))
+        check = partial(check_arrays, graph, self.in_type.group.dim, self._name)
+        if columns.key is None:  # where the table is kept with the graph, so is this verdict
+            kept_plan(graph, ("checked", self.in_type.group.dim), _SOURCES, check)
+        else:
+            check()
         return columns.table(graph, self._name)
 
     def plan(self, graph: GraphLike, table: CoefficientTable | None = None) -> EdgePlan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -71,9 +72,13 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         """Says what :meth:`_make` makes of an irrep."""
         raise NotImplementedError
 
-    def _make(self, matrix: Any, mass: Any, irrep: Representation, graph: GraphLike) -> Any:
+    def _make(self, matrix: Any, mass: Any, irrep: Representation, graph: GraphLike, defect: Any) -> Any:
         """Of the Laplacian of one graph what the layer keeps; on the device of the graph."""
         raise NotImplementedError
+
+    def _defects(self, graph: GraphLike, irrep: Representation) -> Iterable[Any]:
+        """What layers that look at the consistent mass, too, read of every graph: :func:`mass_defects`."""
+        return itertools.repeat(None)
 
     def _on_rows(self, block: int, y: Tensor, part: Any, copies: int) -> Tensor:
         """The map of one graph: (R, copies mul) -> (R, copies mul), the components of a node one after the other."""
@@ -92,7 +97,8 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         check_arrays(graph, 2, self._name)
         check_transport(self.in_type.group, graph.transport, self._name)
         device = graph.transport.device
-        made = (self._make(matrix, mass, irrep, graph) for matrix, mass in connection_laplacians(graph, irrep))
+        parts = zip(connection_laplacians(graph, irrep), self._defects(graph, irrep))
+        made = (self._make(matrix, mass, irrep, graph, defect) for (matrix, mass), defect in parts)
         return GraphParts(tuple(type(part)(*(array.to(device) for array in part)) for part in made))
 
     def forward(self, x: Tensor, graph: GraphLike, plan: LaplacianPlan | None = None) -> Tensor:

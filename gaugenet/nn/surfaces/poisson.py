@@ -56,7 +56,7 @@ class PoissonSolve(LaplacianLayer):
     def _key(self, graph: GraphLike) -> tuple:
         return "factor", self.shift, self.unit, graph.transport.device.type
 
-    def _make(self, matrix: Any, mass: Any, irrep: Representation, graph: GraphLike) -> System:
+    def _make(self, matrix: Any, mass: Any, irrep: Representation, graph: GraphLike, defect: Any) -> System:
         factorise = graph.transport.device.type == "cpu"
         return system(matrix, mass, self.shift * self._scale(mass.sum()) if factorise else None)
 

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 
-from gaugenet import geometry, models
+from gaugenet import FieldType, geometry, groups, models
 from gaugenet.data import StaticGraph
 from gaugenet.models.meshes.diffusion_net import OneRingGradient
+from gaugenet.nn import Gradient
 from gaugenet.nn.surfaces.by_irreps import LaplacianPlan
 from gaugenet.nn.surfaces.laplacian import Basis
 from gaugenet.ops import GraphParts
@@ -157,4 +158,4 @@ def test_delta_net_takes_the_largest_of_the_neighbourhood():
     x = torch.randn(graph.num_nodes, 2, dtype=torch.float64)
     source, target = graph.edge_index
     near = [torch.cat([x[[p]], x[source[target == p]]]).amax(0) for p in range(graph.num_nodes)]
-    assert torch.equal(_largest(x, graph), torch.stack(near))
+    assert torch.equal(_largest(x, Gradient(FieldType(groups.SO2(), "1x0")).plan(graph)), torch.stack(near))

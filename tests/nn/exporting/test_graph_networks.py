@@ -5,24 +5,39 @@ from __future__ import annotations
 from copy import deepcopy
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Batch
 
 from gaugenet import FieldType, geometry, groups
+from gaugenet.kernels import MLP, Spline
 from gaugenet.kernels.radial import RadialMLP
-from gaugenet.models import IcosahedralCNN, MeshClassifier, MeshUNet, SphericalCNN
+from gaugenet.models import (
+    EMAN,
+    DeltaNet,
+    DiffusionNet,
+    IcosahedralCNN,
+    MeshClassifier,
+    MeshUNet,
+    SphericalCNN,
+    TensorFieldNetwork,
+)
 from gaugenet.nn import (
     ConePoints,
+    EdgeFrameConv,
+    FieldDiffusion,
     FieldNorm,
     GatedNonlinearity,
     GaugeConv,
     GaugeLinear,
+    GaugeMessagePassing,
     GaugePool,
     GroupPool,
     LatticeConv,
     NormNonlinearity,
+    PoissonSolve,
     PolynomialNonlinearity,
     RegularNonlinearity,
     TensorNonlinearity,
@@ -204,6 +219,84 @@ def test_lattices_with_cone_points(pool, corners):
     assert relative(program.module()(y, graph_inputs(network, other)), network(y, other)) < 1e-12
 
 
+SO2_PAIRS = FieldType(SO2, "1x0 + 1x1 + 1x2")
+LIE = FieldType(groups.Trivial(2), "2x0")
+SPATIAL = FieldType(SO3, "1x0e + 2x1e"), FieldType(SO3, "1x0e + 1x1e + 1x2e")
+
+
+def cloud(seed: int):
+    points = np.random.default_rng(seed).normal(size=(11 + seed, 3))
+    return geometry.points(points, neighbours=4).to_graph()
+
+
+def plane(seed: int):
+    elements = geometry.LieGroup.of("T2").exp(np.random.default_rng(seed).normal(size=(12 + seed, 2)))
+    return geometry.lie_group("T2", elements, neighbours=4).to_graph()
+
+
+OF_GRAPHS = {
+    "learnt profile": (lambda: GaugeConv(INPUT, INPUT, RadialMLP(2, 6, 4)), None),
+    "learnt profile, area weights": (lambda: GaugeConv(INPUT, INPUT, RadialMLP(2, 6, 4), quadrature=None), None),
+    "messages": (lambda: GaugeMessagePassing(INPUT, INPUT), None),
+    "attention": (lambda: EMAN(INPUT, 3, channels=2, order=1, blocks=(1,)), None),
+    "spectral": (lambda: FieldDiffusion(SO2_PAIRS, pairs=9), None),
+    "implicit": (lambda: FieldDiffusion(SO2_PAIRS, "implicit"), None),
+    "implicit, reflections": (lambda: FieldDiffusion(FieldType(groups.O2(), "1x0- + 1x1"), "implicit"), None),
+    "Poisson": (lambda: PoissonSolve(SO2_PAIRS), None),
+    "DiffusionNet": (lambda: DiffusionNet(2, 3, width=4, blocks=2, pairs=9), None),
+    "DeltaNet": (lambda: DeltaNet(2, 3, channels=(3, 4), pool="mean"), None),
+    "edge frames": (lambda: EdgeFrameConv(*SPATIAL, 2), cloud),
+    "tensor field network": (lambda: TensorFieldNetwork(*SPATIAL, hidden=SPATIAL[1], edge_frames=True), cloud),
+    "net of the log": (lambda: GaugeConv(LIE, LIE, kernel=MLP(4, 5)), plane),
+    "moving splines": (lambda: GaugeConv(LIE, LIE, kernel=Spline(3, learn_centres=True)), plane),
+}
+
+
+@pytest.mark.parametrize("name", OF_GRAPHS)
+def test_learnt_tables_and_layers_of_whole_graphs(name):
+    """From one graph on others, of any size; what is learnt is in the program or in its inputs."""
+    make, sample = OF_GRAPHS[name]
+    torch.manual_seed(0)
+    network = randomise(make().double()).eval()
+    graphs = (
+        [sample(seed) for seed in (0, 5)] if sample else [graph(mesh, torch.float64) for mesh in (torus(6, 5), plate(5, 6))]
+    )
+    of, other = graphs
+    x, inputs = features(network, of), graph_inputs(network, of)
+    program = torch.export.export(export(network), (x, inputs), dynamic_shapes=dynamic_shapes(inputs))
+    solves = any("gaugenet" in str(node.target) for node in program.graph.nodes)
+    assert solves == (name.startswith(("implicit", "Poisson")))
+    y = features(network, other)
+    assert relative(program.module()(y, graph_inputs(network, other)), network(y, other)) < 1e-10
+
+
+def test_batches_of_layers_of_whole_graphs():
+    torch.manual_seed(0)
+    network = randomise(FieldDiffusion(SO2_PAIRS, pairs=9).double()).eval()
+    of = Batch.from_data_list([graph(torus(6, 5), torch.float64), graph(plate(4, 5), torch.float64)])
+    x, inputs = features(network, of), graph_inputs(network, of)
+    program = torch.export.export(export(network, (x, of)), (x, inputs))
+    assert relative(program.module()(2 * x, inputs), network(2 * x, of)) < 1e-12
+
+
+def test_systems_stay_in_double_precision():
+    network, of = PoissonSolve(INPUT), graph(torus(6, 5), torch.float32)
+    inputs = graph_inputs(GaugeUnderPoisson(), of)
+    assert {inputs[name].dtype for name in inputs if name.startswith("system_v")} == {torch.float64}
+    assert inputs["table_0_0"].dtype == torch.float32
+    x = features(network, of)
+    assert relative(export(network)(x, graph_inputs(network, of)), network(x, of)) < 1e-6
+
+
+class GaugeUnderPoisson(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.in_type, self.conv, self.solve = INPUT, GaugeConv(INPUT, INPUT), PoissonSolve(INPUT)
+
+    def forward(self, x, graph):
+        return self.solve(self.conv(x, graph), graph)
+
+
 class BetweenCones(nn.Module):
     """Cone points treated before and after a map at every node, as docs/icosahedron.md says."""
 
@@ -272,7 +365,7 @@ class Noise(nn.Module):
 @pytest.mark.parametrize(
     ("error", "match", "call"),
     [
-        (ValueError, "learnt", lambda of: graph_inputs(GaugeConv(INPUT, INPUT, RadialMLP(2)), of)),
+        (ValueError, "one graph", lambda of: dynamic_shapes(graph_inputs(PoissonSolve(INPUT), Batch.from_data_list([of] * 2)))),
         (TypeError, "in_type", lambda of: graph_inputs(Untyped(), of)),
         (TypeError, "GaugeConv is no layer for images", lambda of: export(nn.Sequential(GaugeConv(INPUT, INPUT)))),
         (RuntimeError, "other numbers", lambda of: export(Noise(), (torch.zeros(of.num_nodes, 3), of))),
