@@ -1,0 +1,294 @@
+"""Wall shear stress on blood vessels: a tangent vector at every vertex, from the shape, the flow and the way from the inlet.
+
+    python -m datasets.vessels --count 300 --out FOLDER --jobs 2     # once, about four hours of one core
+    python examples/vessels.py --data FOLDER
+    python examples/vessels.py --table
+
+The task is that of Suk et al. 2022, on vessels of datasets/vessels. Inputs at a vertex: geodesic distance from the inlet,
+Reynolds number, curvature and second fundamental form. All networks have about as many parameters. "two numbers": the gauge
+network of order 0, which calls the two numbers of an arbitrary frame its answer; "gradient": the gradient of its scalar; "point
+cloud": a Tensor Field Network on the points in space with normals, whose vectors are put into the tangent planes. The error of
+a vessel is |answer - stress| / |stress|, norms over the wall by area. Test vessels are tested again turned in space. Nothing is
+chosen on the test part; the validation part is printed for choices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch_geometric.loader import DataLoader
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples import common
+from examples.common import Runs, cell, settings_of, spelled
+from examples.shape_classification import ScalarNet, scalar_type
+from examples.surfaces import standard_error, with_tables
+from gaugenet import FieldType, geometry, groups
+from gaugenet.data import GaugeGraph
+from gaugenet.io.records import load_record
+from gaugenet.metrics import angle_error, relative_error
+from gaugenet.models import MeshUNet, TensorFieldNetwork
+from gaugenet.nn import Gradient, global_mean, to_scalars
+
+RESULTS = Path("runs") / "vessels.json"
+FEATURES = "curvature,second_fundamental_form"
+SO2, O2, SO3 = groups.SO2(), groups.O2(), groups.SO3()
+INPUTS = "2x0 + 2x0 + 1x0 + 1x2"  # distance and Reynolds number, curvature, second fundamental form
+PARTS = ("validation", "test", "test, turned")
+#: no learning: Poiseuille's stress of the inlet, along the gradient of the distance
+POISEUILLE = "Poiseuille's flow"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder that datasets.vessels wrote")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--seeds", type=int, default=3, help="of the weights and the order of training")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--channels", type=int, default=16, help="of the gauge network; the others have as many parameters")
+    parser.add_argument("--levels", type=int, default=2, help="coarser levels")
+    parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
+    parser.add_argument("--radius", type=float, default=0.8, help="of the neighbourhoods of the point cloud, in mm")
+    parser.add_argument("--limit", type=int, help="number of training vessels, by default all")
+    parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
+    parser.add_argument("--save", type=Path, help="folder for the trained weights of the gauge network")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    common.add_training_arguments(parser, batch_size=2, dropout=0.0)
+    args = parser.parse_args()
+    if args.data is None and not args.table:
+        parser.error("--data is needed, but for --table")
+    return args
+
+
+# ---------------------------------------------------------------------------------------------------- data
+
+
+def graph_of(file: Path, args, turn: np.ndarray | None = None) -> GaugeGraph:
+    """The graph of a vessel: x as INPUTS says, y (N, 2) the stress in the frames, in units of that of Poiseuille's flow."""
+    with np.load(file) as vessel:
+        turn = np.eye(3) if turn is None else turn
+        vertices, stress = (vessel[name].astype(np.float64) @ turn.T for name in ("vertices", "wss"))
+        stress, distance, faces = stress / vessel["poiseuille_wss"], vessel["distance"], vessel["faces"]
+        reynolds = float(vessel["reynolds"])
+    title = f"{file.stem}-{args.rings}-{args.levels}" + ("" if np.allclose(turn, np.eye(3)) else "-turned")
+    record = args.records / "vessels" / f"{title}.safetensors"
+    if not record.is_file():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        geometry.mesh(vertices, faces, rings=args.rings, levels=args.levels, features=FEATURES).save(record)
+    geom = load_record(record)
+    graph = geom.to_graph().float()
+    given = torch.tensor(np.stack([distance / 20, np.full(len(distance), reynolds / 150)], 1), dtype=torch.float32)
+    graph.x = torch.cat([given, graph.features(*FEATURES.split(","))], 1)
+    graph.y = torch.from_numpy(geometry.to_frames(stress, geom).values[:, 1:]).float()
+    graph.frame3 = torch.from_numpy(geom.frame).float()
+    return graph
+
+
+def load(args) -> dict[str, list[GaugeGraph]]:
+    """Graphs by part; those of the last are turned by random rotations."""
+    facts = json.loads((args.data / "manifest.json").read_text(encoding="utf-8"))["vessels"]
+    files = {part: [args.data / v["file"] for v in facts if v["split"] == part] for part in ("train", *PARTS[:2])}
+    files["train"] = files["train"][: args.limit]
+    found = {part: [graph_of(file, args) for file in some] for part, some in files.items()}
+    turns = SO3.sample(len(files["test"]), torch.Generator().manual_seed(0)).numpy()
+    found[PARTS[2]] = [graph_of(file, args, turn) for file, turn in zip(files["test"], turns)]
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- networks
+
+
+def gauge(width: int, args, group=SO2, outputs: str = "1x1", order: int = 2, inputs: FieldType | None = None) -> nn.Module:
+    in_type = FieldType(group, INPUTS) if inputs is None else inputs
+    options = {"channels": width, "order": order, "blocks": (1,) * (args.levels + 1), "dropout": args.dropout}
+    return MeshUNet(in_type, FieldType(group, outputs), **options)
+
+
+def two_numbers(width: int, args) -> nn.Module:
+    inputs = FieldType(SO2, INPUTS)
+    return ScalarNet(inputs, gauge(width, args, outputs="2x0", order=0, inputs=scalar_type(inputs)))
+
+
+class GradientNet(nn.Module):
+    """The gradient of a scalar of the network of order 0, in units of 1 / mm."""
+
+    def __init__(self, width: int, args) -> None:
+        super().__init__()
+        inputs = FieldType(SO2, INPUTS)
+        self.net = ScalarNet(inputs, gauge(width, args, outputs="1x0", order=0, inputs=scalar_type(inputs)))
+        self.gradient = Gradient(FieldType(SO2, "1x0"))
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        return self.gradient(self.net(x, graph), graph)
+
+
+class Pointwise(nn.Module):
+    """No neighbours: two numbers of the frame from the invariants of the vertex."""
+
+    def __init__(self, width: int, args) -> None:
+        super().__init__()
+        self.in_type = FieldType(SO2, INPUTS)
+        sizes = [scalar_type(self.in_type).dim, width, width]
+        layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(width, 2))
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        return self.net(to_scalars(x, self.in_type))
+
+
+class PointCloud(nn.Module):
+    """A Tensor Field Network on the vertices as points of space, with invariants and normals for input."""
+
+    def __init__(self, width: int, args) -> None:
+        super().__init__()
+        self.in_type, self.radius = FieldType(SO2, INPUTS), args.radius
+        scalars = scalar_type(self.in_type).dim
+        hidden = [FieldType(SO3, f"{width}x0 + {width}x1")] * 3
+        self.net = TensorFieldNetwork(
+            FieldType(SO3, f"{scalars}x0 + 1x1"), FieldType(SO3, "1x1"), hidden=hidden, embedding=hidden[0]
+        )
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        normal = torch.linalg.cross(*graph.frame3.unbind(2))
+        found = self.net(torch.cat([to_scalars(x, self.in_type), normal], 1), graph.cloud)
+        return torch.einsum("nxc,nx->nc", graph.frame3, found)
+
+
+#: name: network of a width
+MODELS = {
+    "gauge": gauge,
+    "mirror-blind": lambda width, args: gauge(width, args, O2),
+    "gradient": GradientNet,
+    "point cloud": PointCloud,
+    "two numbers": two_numbers,
+    "pointwise": Pointwise,
+}
+
+
+def build(name: str, args) -> nn.Module:
+    if name == "gauge":
+        return gauge(args.channels, args)
+    wanted = sum(p.numel() for p in gauge(args.channels, args).parameters())
+    return common.with_parameters(lambda widths: MODELS[name](widths[0], args), wanted, (4,))
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def with_cloud(graph: GaugeGraph, radius: float) -> GaugeGraph:
+    graph.cloud = geometry.points(graph.pos.numpy(), radius=radius).to_graph().float()
+    return graph
+
+
+def errors(model: nn.Module, graphs: list[GaugeGraph]) -> tuple[list[float], list[float]]:
+    """Relative errors in percent, and mean angles in degrees, by vessel."""
+    relative, angle = [], []
+    with torch.no_grad():
+        for graph in graphs:
+            answer = model(graph.x, graph)
+            relative.append(round(100 * float(relative_error(answer, graph.y, graph.area)), 3))
+            degrees, area = angle_error(answer, graph.y), graph.area
+            fine = degrees.isfinite()
+            angle.append(round(float((degrees * area)[fine].sum() / area[fine].sum()), 3))
+    return relative, angle
+
+
+def loss_of(model: nn.Module, graph) -> Tensor:
+    """Mean over vessels of the square of the relative error."""
+    square = global_mean((model(graph.x, graph) - graph.y).square().sum(1, keepdim=True), graph)
+    return (square / global_mean(graph.y.square().sum(1, keepdim=True), graph)).mean()
+
+
+def run(name: str, seed: int, data: dict[str, list[GaugeGraph]], args) -> dict:
+    torch.manual_seed(seed)
+    model, parts = build(name, args).to(args.device), data
+    if name == "point cloud":
+        parts = {part: [with_cloud(graph, args.radius) for graph in graphs] for part, graphs in data.items()}
+    # A batch joins graphs of the surface, but not the clouds that they carry, whose kernels learn their radial functions.
+    whole = name != "point cloud"
+    fit = with_tables(model, parts["train"]) if whole else parts["train"]
+    start, steps = time.process_time(), -(-len(fit) // args.batch_size) if whole else len(fit)
+
+    def batches(epoch: int):
+        if whole:
+            yield from (batch.to(args.device) for batch in DataLoader(fit, args.batch_size, shuffle=True))
+        else:
+            yield from (fit[i].to(args.device) for i in torch.randperm(len(fit)).tolist())
+
+    options = {"clip": 1.0, "title": f"{name}, seed {seed}", **common.cycle_of(args)}
+    common.train(model, batches, loss_of, args.epochs, steps, **options)
+    model.eval().cpu()
+    entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
+    entry["minutes"] = round((time.process_time() - start) / 60, 1)
+    for part in PARTS:
+        entry[part], entry[f"{part}, angle"] = errors(model, parts[part])
+    if args.save and name == "gauge":
+        model.save(args.save / f"vessels-{seed}.safetensors")
+    return entry
+
+
+def poiseuille(data: dict[str, list[GaugeGraph]]) -> dict:
+    gradient = Gradient(FieldType(SO2, "1x0"))
+
+    class Along(nn.Module):
+        def forward(self, x: Tensor, graph) -> Tensor:
+            return nn.functional.normalize(gradient(x[:, :1], graph), dim=1)
+
+    entry = {"model": POISEUILLE, "seed": 0, "parameters": 0, "minutes": 0.0}
+    for part in PARTS:
+        entry[part], entry[f"{part}, angle"] = errors(Along(), data[part])
+    return entry
+
+
+def table(results: dict) -> str:
+    """Markdown: relative errors and angles by model; mean and standard error over seeds, and over vessels of one seed."""
+    lines = [
+        f"# Wall shear stress ({results['data']})",
+        "",
+        f"`examples/vessels.py`. {results['machine']}. Relative errors in percent, mean over vessels; mean and standard",
+        "error over seeds; 'over vessels': the standard error over the test vessels of one seed; angles in degrees.",
+        "",
+        "| model | parameters | validation | test | over vessels | angle | test, turned | CPU minutes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in [POISEUILLE, *MODELS]:
+        runs = [r for r in results["runs"] if r["model"] == name]
+        if not runs:
+            continue
+        means = {part: cell([float(np.mean(r[part])) for r in runs]) for part in (*PARTS, "test, angle")}
+        over = np.mean([standard_error(r["test"]) for r in runs])
+        cells = [means["validation"], means["test"], f"{over:.2g}", means["test, angle"], means["test, turned"]]
+        minutes = np.mean([r["minutes"] for r in runs])
+        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {minutes:.1f} |")
+    return "\n".join([*lines, "", spelled(results["settings"]), ""])
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.table:
+        Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "rings", "radius", "limit"
+    runs, data = Runs(args.out, table, args.data.name, settings_of(args, *names)), load(args)
+    print(", ".join(f"{len(graphs)} {part}" for part, graphs in data.items()), flush=True)
+    if not runs.has(model=POISEUILLE):
+        runs.add(poiseuille(data))
+    for name, seed in [(name, seed) for seed in range(args.seeds) for name in args.models]:
+        if not runs.has(model=name, seed=seed):
+            runs.add(run(name, seed, data, args))
+            last = runs.results["runs"][-1]
+            print(f"{name:14s} seed {seed}: " + ", ".join(f"{part} {np.mean(last[part]):.2f} %" for part in PARTS), flush=True)
+
+
+if __name__ == "__main__":
+    main()
