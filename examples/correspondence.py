@@ -1,7 +1,7 @@
 """Which point of one body is which of another: descriptors that tell left from right (FAUST, SMAL).
 
-    python examples/correspondence.py --data ../shared/data/faust_remeshed --test ../shared/data/duofm/faust_a_test.npz
-    python examples/correspondence.py --data ../shared/data/duofm/smal_r_train.npz --test TEST.npz
+    python examples/correspondence.py --data FAUST_FOLDER --test faust_a_test.npz
+    python examples/correspondence.py --data smal_r_train.npz --test TEST.npz
     python examples/correspondence.py --table
 
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt

@@ -1,6 +1,6 @@
 """Parts of shapes: a label for every face of the Princeton meshes, 19 categories, and what is left when meshes change.
 
-    python examples/parts.py --data ../shared/data/psb_labeled                    # three splits, 8 to 4 meshes a category
+    python examples/parts.py --data FOLDER                                        # three splits, 8 to 4 meshes a category
     python examples/parts.py --data TRAIN_FOLDER --test TEST_FOLDER --seeds 1     # two folders of the same layout
     python examples/parts.py --table
 

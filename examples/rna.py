@@ -1,6 +1,6 @@
 """Surfaces of RNA molecules: which atom each vertex belongs to, 259 classes (Poulenard et al. 2019).
 
-    python examples/rna.py --data ../shared/data/rna                     # three splits of the training molecules, 80 to 20
+    python examples/rna.py --data FOLDER                                 # three splits of the training molecules, 80 to 20
     python examples/rna.py --data FOLDER --models gauge --seeds 1        # FOLDER/train and FOLDER/test where there is one
     python examples/rna.py --table
 

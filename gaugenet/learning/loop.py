@@ -77,7 +77,7 @@ def train(
         RuntimeError: one of several processes, whose gradients nobody would bring together.
     """
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        raise RuntimeError("learning.train is the loop of one process: of several it is in examples/distributed.py")
+        raise RuntimeError("learning.train is the loop of one process: of several it is in examples/with_torchrun.py")
     check_int("train", "epochs", epochs, 0)
     check_number("train", "rate", rate, positive=True)
     data = prepared(model, dataset)

@@ -24,7 +24,7 @@ NODES, EPOCHS, RATE = 55, 3, 0.01
 WORKER = """
 import sys, torch
 from torch import distributed
-from examples.distributed import train
+from examples.with_torchrun import train
 from tests.docs.test_recipes import EPOCHS, NODES, RATE, prepared
 rank, folder = int(sys.argv[1]), sys.argv[2]
 distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
@@ -91,7 +91,7 @@ def test_the_program_under_torchrun(folder, tmp_path, monkeypatch):
         "--standalone",
         "--nproc-per-node",
         "1",
-        "examples/distributed.py",
+        "examples/with_torchrun.py",
     ]
     monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -106,7 +106,7 @@ def test_the_plain_loop_is_of_one_process(folder, monkeypatch):
     net, shapes = prepared(folder)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(RuntimeError, match=r"examples/distributed\.py"):
+    with pytest.raises(RuntimeError, match=r"examples/with_torchrun\.py"):
         learning.train(net, shapes, epochs=1)
 
 

@@ -76,4 +76,4 @@ def test_the_learning_curve_counts_whole_epochs(example, tmp_path, monkeypatch):
 def test_the_demo_says_first_what_it_does():
     text = (Path(__file__).parents[2] / "Makefile").read_text()
     recipe = text[text.index("demo: ") :].split("\n\n")[0].splitlines()[1:]
-    assert recipe[0].startswith('\t@echo "The demo: 1.') and "minutes" in recipe[0] and "gaugenet preprocess" in recipe[2]
+    assert recipe[0].startswith('\t@echo "The demo: 1.') and "minute" in recipe[0] and "gaugenet preprocess" in recipe[2]

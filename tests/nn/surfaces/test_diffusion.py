@@ -74,7 +74,7 @@ def test_the_defect_is_that_of_linear_elements():
     both = module.eigenbasis(matrix, mass, SO2.irrep(0), 100, graph.log, defect)
     exact = np.sort(np.linalg.eigvals(np.linalg.solve(0.5 * (consistent + np.diag(mass)), matrix.toarray())).real)
     assert np.allclose(both.values[:30], exact[:30], rtol=5e-4, atol=1e-9)  # of the space of 100 vectors of the lumped mass
-    cloud = geometry.fibonacci_sphere(100).to_graph()
+    cloud = geometry.point_cloud(geometry.fibonacci_points(100)).to_graph()
     assert module.mass_defects(cloud, SO2.irrep(0)) == [None]
 
 

@@ -1,6 +1,6 @@
 """A table of meshes learnt by several processes, each on its part of every step (DistributedDataParallel).
 
-    torchrun --nproc-per-node 2 examples/distributed.py labels.csv -o model.safetensors --epochs 10
+    torchrun --nproc-per-node 2 examples/with_torchrun.py labels.csv -o model.safetensors --epochs 10
 
 Without a table it takes the embedded shapes (datasets/shapes): about three minutes on two cores, half of them preprocessing.
 The answer is that of one process that takes the batches of all of them together. Only the batch norm in the read-out of
