@@ -1,5 +1,6 @@
 """Which point of one body is which of another: descriptors that tell left from right (FAUST, SMAL).
 
+    python examples/correspondence.py                                             # without data of its own: bodies made here
     python examples/correspondence.py --data FAUST_FOLDER --test faust_a_test.npz
     python examples/correspondence.py --data smal_r_train.npz --test TEST.npz
     python examples/correspondence.py --table
@@ -27,12 +28,13 @@ import numpy as np
 import potpourri3d
 import torch
 import torch.nn.functional as F
+import trimesh
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from examples import surfaces
+from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, Surface
 from gaugenet.data import FeatureScaler, Preparation, Task
@@ -57,8 +59,7 @@ class Shape(NamedTuple):
 
     @property
     def surface(self) -> Surface:
-        """With every vertex's own number for a label, so that it can be found again."""
-        return Surface(self.name, self.vertices, self.faces, np.arange(len(self.vertices)))
+        return Surface(self.name, self.vertices, self.faces, np.zeros(len(self.vertices), np.int64))
 
 
 class Collection(NamedTuple):
@@ -77,7 +78,8 @@ def parse_arguments() -> argparse.Namespace:
     surfaces.add_arguments(parser, batch_size=1)
     args = parser.parse_args()
     if args.data is None and not args.table:
-        parser.error("--data is needed, but for --table")
+        print("no --data: 12 bodies, made here")
+        args.data = stand_ins.bodies()
     return args
 
 
@@ -145,14 +147,15 @@ def geodesics(shape: Shape, chosen: np.ndarray, folder: Path) -> dict[int, np.nd
         with np.load(file) as kept:
             if np.array_equal(kept["sources"], sources):
                 return dict(zip(sources.tolist(), kept["distance"]))
-    solver = potpourri3d.MeshHeatMethodDistanceSolver(shape.vertices.astype(np.float64), shape.faces)
-    area = (
-        0.5
-        * np.linalg.norm(
-            np.cross(*(shape.vertices[shape.faces[:, k]] - shape.vertices[shape.faces[:, 0]] for k in (1, 2))), axis=1
-        ).sum()
-    )
-    distance = np.stack([solver.compute_distance(int(s)) for s in sources]).astype(np.float32) / area**0.5
+    used, number = np.unique(shape.faces, return_inverse=True)  # the solver takes no vertices without faces
+    if not np.isin(sources, used).all():
+        raise SystemExit(f"{shape.name}: points of the template lie on vertices that no face uses")
+    vertices, faces = shape.vertices[used].astype(np.float64), number.reshape(-1, 3)
+    solver = potpourri3d.MeshHeatMethodDistanceSolver(vertices, faces)
+    size = np.sqrt(trimesh.Trimesh(vertices, faces, process=False).area)
+    distance = np.full((len(sources), len(shape.vertices)), np.nan, np.float32)
+    for row, place in zip(distance, np.searchsorted(used, sources)):
+        row[used] = solver.compute_distance(int(place)) / size
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(file, sources=sources, distance=distance)
     return dict(zip(sources.tolist(), distance))
@@ -169,20 +172,27 @@ def scores(found: np.ndarray, shape: Shape, chosen: np.ndarray, distance: dict[i
     return 100 * float(right.mean()), 100 * float(np.minimum(right, wrong).mean()), swapped
 
 
-def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
-    train = data.train[: args.limit]
+def prepared(data: Collection, train: list[Shape], args) -> tuple[dict, Preparation, list]:
+    """Graphs by part and name, with the nodes at the template's points; what makes inputs of them; those to train on."""
     params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
     shapes = {f"{part}-{s.name}": s for part, (some, _) in {"train": (train, None), **data.tests}.items() for s in some}
     named = [shape._replace(name=name).surface for name, shape in shapes.items()]
     _, graphs = surfaces.graphs_of(named, params, args.records / "correspondence", args.jobs)
-    fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
     for name, graph in graphs.items():
-        # Vertices that no face uses have no node: the nearest node stands for them.
-        place = cKDTree(graph.pos.numpy()).query(shapes[name].vertices[shapes[name].match])[1]
-        graph.match_index = torch.from_numpy(place)
+        nodes = torch.from_numpy(surfaces.nodes_of(graph, shapes[name].vertices))
+        graph.match_index = nodes[torch.from_numpy(shapes[name].match)]
+        graph.vertex_of = torch.empty(graph.num_nodes, dtype=torch.long)
+        used = torch.from_numpy(np.unique(shapes[name].faces))
+        graph.vertex_of[nodes[used]] = used
+    fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
     task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
-    fit = [preparation(graph) for graph in fit]
+    return graphs, preparation, [preparation(graph) for graph in fit]
+
+
+def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
+    train = data.train[: args.limit]
+    graphs, preparation, fit = prepared(data, train, args)
     chosen = np.random.default_rng(0).permutation(len(train[0].match))[: args.points]
     entries = []
     for name in names:
@@ -215,7 +225,7 @@ def tested(model: Matcher, test: str, shapes: list[Shape], pairs, graphs: dict, 
     for i, j in pairs:
         (source, of_source), (target, of_target) = descriptors[i], descriptors[j]
         nearest = (source[of_source.match_index[torch.from_numpy(chosen)]] @ target.T).argmax(1)
-        found = of_target.y[nearest].numpy()
+        found = of_target.vertex_of[nearest].numpy()
         by_target.setdefault(j, []).append(scores(found, shapes[j], chosen, tables[j]))
     means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
     return [[round(float(v), 3) for v in column] for column in means.T]

@@ -5,9 +5,11 @@ What is learnt from them says nothing about the published data sets; the example
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from scipy.io import netcdf_file
 
 FOLDER = Path("runs") / "stand_ins"
@@ -70,3 +72,79 @@ def volumes() -> Path:
         arrays |= {f"{part}_images": images, f"{part}_labels": labels}
     np.savez_compressed(FOLDER / "adrenal28_train_val.npz", **arrays)
     return FOLDER
+
+
+#: directions of the limbs of a body, and their lengths: a head, a belly, and two arms that differ in their side alone
+LIMBS = ([0, 0, 1], [0, 1, 0], [1, 0, -0.2], [-1, 0, -0.2]), (0.9, 0.4, 0.7, 0.7)
+
+
+def body(number: int, detail: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, faces and labels of a body, stretched and turned at random: 0 trunk, 1 head, 2 belly, 3 right, 4 left arm."""
+    rng = np.random.default_rng(number)
+    ball = trimesh.creation.icosphere(detail)
+    away, lengths = np.array(LIMBS[0]) / np.linalg.norm(LIMBS[0], axis=1, keepdims=True), LIMBS[1] * rng.uniform(0.8, 1.2, 4)
+    close = np.exp(-((1 - ball.vertices @ away.T) / 0.08))
+    vertices = ball.vertices * (1 + close @ lengths)[:, None] * rng.uniform(0.85, 1.15, 3)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn = turn * np.linalg.det(turn)  # a motion: no mirror image
+    labels = np.where(close.max(1) > 0.3, 1 + close.argmax(1), 0)
+    return vertices @ turn.T, np.asarray(ball.faces, np.int64), labels
+
+
+def molecules() -> Path:
+    """12 bodies to train on and 4 to test, in the layout of the RNA surfaces."""
+    folder = FOLDER / "molecules"
+    for number in range(16):
+        part = folder / ("train" if number < 12 else "test")
+        part.mkdir(parents=True, exist_ok=True)
+        vertices, faces, labels = body(number)
+        np.savez(part / f"body{number}.npz", vertices=vertices.astype(np.float32), faces=faces, labels=labels - 1)
+    return folder
+
+
+def parts() -> Path:
+    """Two categories of 12 bodies, coarse and fine, with labels at the faces, in the layout of the Princeton meshes."""
+    folder = FOLDER / "parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [body(number, 2 + number % 2) for number in range(24)]
+    vertices, faces = [v.astype(np.float32) for v, _, _ in made], [f for _, f, _ in made]
+    np.savez(
+        folder / "psb_2k.npz",
+        V=np.concatenate(vertices),
+        F=np.concatenate(faces),
+        face_label=np.concatenate([np.median(labels[f], axis=1).astype(np.int64) for _, f, labels in made]),
+        v_ptr=np.cumsum([0, *map(len, vertices)]),
+        f_ptr=np.cumsum([0, *map(len, faces)]),
+        category=np.arange(24) % 2,
+        mesh_id=np.arange(24) // 2 + 1,
+    )
+    names = ["trunk", "head", "belly", "right arm", "left arm"]
+    facts = {"categories": ["coarse", "fine"], "parts": {"coarse": names, "fine": names}}
+    (folder / "index.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder
+
+
+def bodies() -> Path:
+    """12 bodies whose vertices correspond, in the layout of the animals: their order must not be looked at."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    made = [body(number) for number in range(12)]
+    vertices, faces = [v.astype(np.float32) for v, _, _ in made], [f.astype(np.int32) for _, f, _ in made]
+    pointers = {"v_ptr": np.cumsum([0, *map(len, vertices)]), "f_ptr": np.cumsum([0, *map(len, faces)])}
+    corres = np.tile(np.arange(len(vertices[0])), (12, 1))
+    names = np.array([f"body{number}" for number in range(12)])
+    file = FOLDER / "bodies.npz"
+    np.savez(file, V=np.concatenate(vertices), F=np.concatenate(faces), corres=corres, names=names, **pointers)
+    return file
+
+
+def vessels() -> Path:
+    """12 small and coarse vessels of datasets/vessels, half a minute."""
+    from datasets.vessels.record import Settings, make, write_manifest
+
+    folder, settings = FOLDER / "vessels", Settings(segments=8, spacing=1.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(12):
+        if not (folder / f"vessel_{number:04d}.npz").is_file():
+            make(number, settings, folder)
+    write_manifest(folder, settings)
+    return folder

@@ -180,11 +180,18 @@ def vertex_loss(logits: Tensor, graph) -> Tensor:
     return F.cross_entropy(logits, graph.y, ignore_index=UNKNOWN, label_smoothing=0.1)
 
 
+def nodes_of(graph, vertices: np.ndarray) -> np.ndarray:
+    """(V,) the node of every vertex of the mesh that the graph was made of; of those that no face uses the nearest one's."""
+    nodes = graph.vertex_nodes.numpy() if "vertex_nodes" in graph else np.arange(len(vertices))
+    used = np.flatnonzero(nodes >= 0)
+    return nodes[used][cKDTree(vertices[used]).query(vertices)[1]] if len(used) < len(nodes) else nodes
+
+
 @torch.no_grad()
-def vertex_answers(model: nn.Module, graph, surface: Surface, classes: np.ndarray) -> np.ndarray:
-    """(V,) class at every vertex of a surface, which the graph may be a coarser mesh of: that of the nearest node."""
-    answer = classes[model(graph.x, graph).argmax(1).numpy()]
-    return answer[cKDTree(graph.pos.numpy()).query(surface.vertices)[1]]
+def vertex_answers(model: nn.Module, graph, coarse: Surface, vertices: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Class at vertices (V, 3) of a mesh whose coarser version the graph was made of: that of the nearest vertex there."""
+    answer = classes[model(graph.x, graph).argmax(1).numpy()][nodes_of(graph, coarse.vertices)]
+    return answer[cKDTree(coarse.vertices).query(vertices)[1]]
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:

@@ -7,7 +7,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.helpers.extras import library
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -51,6 +54,29 @@ def test_bodies(call):
     assert json.loads(Path("a.json").read_text())["data"] == "bodies of balls"
     images, labels = adrenal.load_adrenal(stand_ins.FOLDER)["train"]
     assert images.shape == (300, 28, 28, 28) and 100 < labels.sum() < 200 and images.any((1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("name", ["rna", "parts", "correspondence"])
+def test_bodies_with_arms(call, name, monkeypatch, tmp_path):
+    """Labels, parts and correspondence on bodies whose arms differ in their side alone."""
+    library("fast_simplification")
+    library("potpourri3d")
+    monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
+    small = "--seeds", "1", "--epochs", "1", "--limit", "2", "--levels", "1", "--jobs", "0", "--channels", "4"
+    told = call(name, "--models", "pointwise", *small)
+    assert told.startswith("no --data: ")
+    run = json.loads(Path(f"runs/{name}.json").read_text())["runs"][-1]
+    assert run["model"] == "pointwise"
+
+
+def test_arms_are_right_and_left():
+    from examples import stand_ins
+
+    vertices, faces, labels = stand_ins.body(5)
+    head, belly, right, left = (vertices[labels == k].mean(0) for k in range(1, 5))
+    assert np.linalg.det(np.stack([right - left, belly, head])) > 0
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    assert (a * np.cross(b, c)).sum() > 0  # outside out
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.py")), ids=lambda file: file.stem)

@@ -98,3 +98,24 @@ def test_faust(shared):
     mirrored = b[0].vertices[b[0].mirrored]
     away = np.linalg.norm(mirrored - b[0].vertices[b[0].match], axis=1)
     assert away.max() > 0.3 * np.ptp(b[0].vertices, axis=0).max()
+
+
+def test_right_descriptors_match_right(tmp_path):
+    """A network that knows the template's point at every node makes no error, whatever the order of the nodes."""
+    library("potpourri3d")
+    vertices, faces = bumpy(2, seed=1)
+    # Ten vertices that no face uses come first; the template's points lie on the others.
+    vertices = np.concatenate([np.full((10, 3), 5.0), vertices]).astype(np.float32)
+    shape = Shape("bumpy", vertices, faces + 10, np.arange(10, len(vertices)), None)
+    args = type("Args", (), {"rings": 1, "levels": 0, "jobs": 0, "records": tmp_path, "points": 40})
+    data = correspondence.Collection([shape], {"same": ([shape, shape._replace(name="again")], [(0, 1), (1, 0)])})
+    graphs, preparation, _ = correspondence.prepared(data, data.train, args)
+    graph = graphs["same-bumpy"]
+
+    class Knows(torch.nn.Module):
+        def forward(self, x, graph):
+            return torch.nn.functional.normalize(graph.pos - graph.pos.mean(0), dim=1)
+
+    assert graph.num_nodes == len(vertices) - 10
+    (error, _, _) = correspondence.tested(Knows(), "same", *data.tests["same"], graphs, preparation, np.arange(40), args)
+    assert error == pytest.approx([0, 0], abs=1e-3)

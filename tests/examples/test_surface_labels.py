@@ -110,11 +110,28 @@ def test_rna_from_end_to_end(molecules, tmp_path, monkeypatch):
     coarse = test.decimated(120)
     graph = net.preparation.graph(net.preparation.geometry((coarse.vertices, coarse.faces)), torch.float32)
     classes = np.array([int(name) for name in net.preparation.task.classes])
-    again = rna.share_of_right(net.eval(), graph, test, classes)
+    again = rna.share_of_right(net.eval(), graph, coarse, test, classes)
     assert again == pytest.approx(runs["gauge"]["accuracy"], abs=0.5)
     before = out.read_text()
     rna.main()  # nothing is repeated
     assert out.read_text() == before
+
+
+def test_answers_get_to_their_vertices(tmp_path):
+    """A network that knows the labels of the nodes is right, but where the coarser mesh cuts labels off."""
+    library("fast_simplification")
+    s = body(0, 3)
+    s = s._replace(
+        vertices=np.concatenate([s.vertices, s.vertices[:9]]) * 7 + 3, labels=np.concatenate([s.labels, s.labels[:9]])
+    )
+    coarse = s.decimated(len(s.vertices) // 2)
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, renumber=True, features=("curvature",))
+    _, graphs = surfaces.graphs_of([coarse], params, tmp_path)
+    (graph,) = graphs.values()
+    graph.x = None
+    knows = lambda x, g: torch.nn.functional.one_hot(g.y, 3).float()  # noqa: E731
+    answer = surfaces.vertex_answers(knows, graph, coarse, s.vertices, np.arange(3))
+    assert (answer == s.labels).mean() > 0.95
 
 
 def test_rna_splits_what_has_no_test_folder(molecules):
