@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
 from examples import common
-from examples.shape_classification import ScalarNet, scalar_type
+from examples.shape_classification import ScalarNet, scalar_type, with_tables
 from gaugenet import FieldType
 from gaugenet.data import GaugeGraph, MeshDataset, feature_type
 from gaugenet.geometry import ProcessParams
 from gaugenet.groups import O2
 from gaugenet.models import DiffusionNet, MeshUNet
-from gaugenet.nn import GaugeConv, KernelTables, to_scalars
+from gaugenet.nn import to_scalars
 
 FEATURES = ("hks", "curvature", "second_fundamental_form")
 UNKNOWN = -1
@@ -153,14 +153,6 @@ def build(name: str, graph, classes: int, args) -> nn.Module:
 
 
 # ---------------------------------------------------------------------------------------------------- training
-
-
-def with_tables(model: nn.Module, graphs: list) -> list:
-    """The graphs with the tables of the model's kernels, if it has any: once, not at every step."""
-    if not any(isinstance(module, GaugeConv) for module in model.modules()):
-        return graphs
-    tables = KernelTables(model)
-    return [tables(graph) for graph in graphs]
 
 
 def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, title: str) -> None:

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled
-from examples.shape_classification import ScalarNet, scalar_type
-from examples.surfaces import standard_error, with_tables
+from examples.shape_classification import ScalarNet, scalar_type, with_tables
+from examples.surfaces import standard_error
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record

@@ -69,7 +69,7 @@ RUN_HERE = [name for name, path in PAGES.items() if name not in ELSEWHERE and bl
 @pytest.mark.parametrize("page", RUN_HERE)
 def test_code(page, tmp_path, monkeypatch):
     for library in NEEDS.get(page, ()):
-        pytest.importorskip(library)
+        pytest.importorskip(library, reason=f"the page {page} shows {library}, which is optional: pip install 'gaugenet[dev]'")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
     if page in FILES:
