@@ -166,3 +166,14 @@ def test_turned_image():
 def test_no_such_symmetry(match, call):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_what_is_no_module():
+    graph = sphere_graph()
+    for name, call in (
+        ("equivariance_error", lambda: equivariance_error(torch.relu, graph, FT, FT)),
+        ("symmetry_error", lambda: symmetry_error(torch.relu, graph, (), FT, FT)),
+        ("grid_symmetry_error", lambda: grid_symmetry_error(torch.relu, (4, 4), FT, FT)),
+    ):
+        with pytest.raises(TypeError, match=f"{name} expected module to be a torch.nn.Module, got"):
+            call()

@@ -15,7 +15,7 @@ from ..groups import Group
 from ..learning import SavedNetwork
 from ..nn import BlockOptions, BottleneckBlock, ConvBlock, GaugeLinear, GaugePool, ResidualBlock
 from ..nn.graph.blocks import BlockKeywords
-from ..nn.tensor_checks import GraphLike
+from ..nn.tensor_checks import GraphLike, as_rows
 from ..options import TakesOptions
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
 
         x may be (N, in_type.dim), or (B, N, in_type.dim) for B fields on one :class:`gaugenet.data.StaticGraph`.
         """
+        x = as_rows(x, self.in_type, type(self).__name__)
         level: Any = graph
         levels = getattr(graph, "num_levels", len(self.stages))
         if levels < len(self.stages):
@@ -135,7 +136,7 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
                 "fewer blocks"
             )
         stages: Any = self.stages  # lists of blocks
-        x, passed = self.lift(x.flatten(0, -2)), []
+        x, passed = self.lift(x), []
         for stage, blocks in enumerate(stages):
             if stage:
                 x, level = self.pools[stage - 1](x, level), level.coarse

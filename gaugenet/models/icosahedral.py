@@ -15,6 +15,7 @@ from ..learning import SavedNetwork
 from ..nn import FieldNorm, GroupPool, LatticeConv, LatticePlan, LatticePool, NormNonlinearity, global_mean
 from ..nn.fields.norm import MODES
 from ..nn.graph.blocks import normalised
+from ..nn.tensor_checks import as_rows
 
 
 class IcosahedralCNN(SavedNetwork):
@@ -106,8 +107,8 @@ class IcosahedralCNN(SavedNetwork):
         return [stage[0][0].plan(level) for stage, level in zip(stages, levels)]
 
     def forward(self, x: Tensor, graph: Any, plans: list[LatticePlan] | None = None) -> Tensor:
+        x = as_rows(x, self.in_type, type(self).__name__)
         plans = self.plans(graph) if plans is None else plans
-        x = x.flatten(0, -2)
         stages: Any = self.stages
         for stage, blocks in enumerate(stages):
             if stage:

@@ -75,11 +75,29 @@ def check_features(x: Tensor, in_type: FieldType, parameter: Tensor | None, laye
         raise ValueError(f"{layer} is on {parameter.device} but the features are on {x.device}")
 
 
+def as_rows(x: Tensor, in_type: FieldType, network: str) -> Tensor:
+    """Features (N, C), or (B, N, C) of B fields on one :class:`gaugenet.data.StaticGraph`, as rows for the first layer.
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{network} expected a torch.Tensor of features first, then a graph; got {type(x).__name__} first")
+    if x.dim() not in (2, 3) or x.shape[-1] != in_type.dim:
+        shapes = f"(N, {in_type.dim}), or (B, N, {in_type.dim}) on a StaticGraph, for {in_type}"
+        raise ValueError(f"{network} expected features of shape {shapes}, got {tuple(x.shape)}")
+    return x.flatten(0, -2)
+
+
 def check_graph(graph: Any, names: tuple[str, ...], num_nodes: int, device: torch.device, layer: str) -> None:
     """Raise unless the graph has the attributes that a layer needs, for as many nodes as there are features."""
     for name in names:
-        if getattr(graph, name, None) is None:
-            raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {type(graph).__name__} has no {name!r}")
+        value, got = getattr(graph, name, None), type(graph).__name__
+        if value is None:
+            raise ValueError(f"{layer} needs a graph with {', '.join(names)}; {got} has no {name!r}")
+        if not isinstance(value, Tensor):
+            text = f"{layer} expected a graph whose {name} is a torch.Tensor, got {type(value).__name__} of {got}"
+            raise TypeError(f"{text}: of a geometry take .to_graph()")
     if "radius" in names:
         count_copies(graph, num_nodes, graph.radius.shape[0], layer)
     if graph.edge_index.device != device:

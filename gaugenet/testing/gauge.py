@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_instance
 from ..fields import FieldType
 from .evaluation import call_again, in_mode, tensor_of
 from .grids import grid_symmetry_error
@@ -62,6 +63,7 @@ def equivariance_error(
     Returns:
         The relative error. The module is evaluated in eval mode, or that of ``training``, and put back afterwards.
     """
+    check_instance("equivariance_error", "module", module, nn.Module, "a torch.nn.Module")
     if isinstance(graph, Sequence):
         return grid_symmetry_error(module, graph, in_type, out_type, x=x, seed=seed)
     like = tensor_of(module, graph.log)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_instance
 from ..fields import FieldType
 from ..kernels.lattices import Lattice
 from .evaluation import tensor_of
@@ -53,6 +54,7 @@ def grid_symmetry_error(
     Raises:
         ValueError: when no element of the group except 1 keeps the grid.
     """
+    check_instance("grid_symmetry_error", "module", module, nn.Module, "a torch.nn.Module")
     lattice = Lattice.of(lattice, len(shape))
     like = tensor_of(module, torch.zeros(0, dtype=torch.float64, device="cpu"))
     if x is None:

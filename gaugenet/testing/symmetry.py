@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_instance
 from ..fields import FieldType
 from .evaluation import call, in_mode, tensor_of
 
@@ -45,6 +46,7 @@ def symmetry_error(
     Returns:
         The relative error. The module is evaluated in eval mode and put back afterwards.
     """
+    check_instance("symmetry_error", "module", module, nn.Module, "a torch.nn.Module")
     like = tensor_of(module, graph.log)
     graph = graph.clone().to(like.device)
     if x is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from gaugenet import FieldType, groups, models
+from gaugenet import FieldType, geometry, groups, models
 
 ONE = FieldType(groups.SO2(), "1x0")
 MODELS = {
@@ -69,3 +70,19 @@ def test_empty_networks_are_refused():
     for make in (models.MeshClassifier, models.IcosahedralCNN):
         with pytest.raises(ValueError, match="num_classes to be an integer of at least 1, got 0"):
             make(type if make is models.MeshClassifier else 1, 0)
+
+
+@pytest.mark.parametrize("name", ["MeshClassifier", "SphericalCNN", "IcosahedralCNN"])
+def test_what_is_no_field(name):
+    net, graph = (
+        MODELS[name][0](blocks=(1,)) if name == "MeshClassifier" else MODELS[name][0](),
+        geometry.icosahedron(3, levels=3),
+    )
+    x = torch.randn(graph.num_nodes, 1)
+    with pytest.raises(
+        TypeError, match=f"{name} expected a torch.Tensor of features first, then a graph; got GaugeGraph first"
+    ):
+        net(graph.to_graph(), x)
+    for wrong in (x[:, 0], x.expand(-1, 2), x[None, None]):
+        with pytest.raises(ValueError, match=rf"{name} expected features of shape \(N, 1\), or \(B, N, 1\) on a StaticGraph"):
+            net(wrong, graph.to_graph())

@@ -22,6 +22,8 @@ def polygons_of(source: Any) -> Polygons | None:
     Raises:
         MeshError: volumes, curved cells and strips of triangles, which are no surface of polygons.
     """
+    if isinstance(source, np.ndarray):  # trimesh's own arrays (mesh.vertices * 2) are arrays, not meshes
+        return None
     for kind in type(source).__mro__:
         reader = _READERS.get(kind.__module__.partition(".")[0])
         if reader is not None:

@@ -160,7 +160,8 @@ def _at_slots(work, rule, values, w, first, count, width):
             work.powers[k * stride + i] = power
             power *= r[e]
         if harmonics.size:
-            y[k * num_h : k * num_h + harmonics.shape[1]] = harmonics[e]
+            for i in range(harmonics.shape[1]):  # see geodesics/windows.py: copies of slices are slow to compile
+                y[k * num_h + i] = harmonics[e, i]
         else:
             _circular(x[e, 0], x[e, 1], r[e], y[k * num_h : (k + 1) * num_h])
     if num_m:

@@ -154,3 +154,11 @@ def test_a_stranger_is_a_type_error():
         geometry.mesh(types.SimpleNamespace(vertices=VERTICES))
     with pytest.raises(TypeError, match="faces come with an array of vertices"):
         geometry.mesh(of_trimesh(), FACES)
+
+
+def test_arrays_of_trimesh_are_arrays():
+    mesh = of_trimesh()
+    same_vertices = geometry.mesh(mesh.vertices * 2, mesh.faces)
+    assert np.array_equal(same_vertices.edge_index, geometry.mesh(VERTICES * 2, FACES).edge_index)
+    with pytest.raises(TypeError, match="faces are missing, got TrackedArray"):
+        geometry.mesh(mesh.vertices)

@@ -168,3 +168,11 @@ def test_a_static_graph_sees_later_changes(graph, x):
     assert (changed - before).abs().max() > 1e-3
     static.weight.mul_(2)
     assert (layer(x, static) - changed).abs().max() > 1e-3
+
+
+def test_a_geometry_is_no_graph(x):
+    geom = geometry.icosphere(1, rings=1)
+    text = "expected a graph whose edge_index is a torch.Tensor, got ndarray of LocalGeometry: of a geometry take .to_graph()"
+    for layer in (conv(), nn.GaugeAttention(TYPE, TYPE).double(), nn.Laplacian(TYPE).double()):
+        with pytest.raises(TypeError, match=text):
+            layer(x, geom)
