@@ -74,10 +74,8 @@ def test_empty_networks_are_refused():
 
 @pytest.mark.parametrize("name", ["MeshClassifier", "SphericalCNN", "IcosahedralCNN"])
 def test_what_is_no_field(name):
-    net, graph = (
-        MODELS[name][0](blocks=(1,)) if name == "MeshClassifier" else MODELS[name][0](),
-        geometry.icosahedron(3, levels=3),
-    )
+    net = MODELS[name][0](**{"blocks": (1,)} if name == "MeshClassifier" else {})
+    graph = geometry.icosahedron(3, levels=3)
     x = torch.randn(graph.num_nodes, 1)
     with pytest.raises(
         TypeError, match=f"{name} expected a torch.Tensor of features first, then a graph; got GaugeGraph first"
