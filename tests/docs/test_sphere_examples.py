@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.sphere_results import example
 from gaugenet import geometry
+from tests.helpers.extras import library
 from tests.helpers.samplings import solid_rotation, write_wind
 
 
@@ -55,16 +56,25 @@ def test_spherical_digits(call, tmp_path, capsys):
 
 def test_wind(call, tmp_path, capsys):
     write_wind(tmp_path / "eraint_uvz.nc", solid_rotation, lambda x, n: 1e3 * (n + 1) * x @ [1.0, 2.0, 2.0])
-    models = "tangent vector", "mean of the training fields", "no wind"
+    models = "tangent vector", "two potentials", "tangent vector, O(2)", "mean of the training fields", "no wind"
     runs = call("wind", "--models", *models, "--splits", "month=1", "--steps", "2", "--level", "3", "--shifts", "2")
-    vector, mean, nothing = runs
+    vector, potentials, mirrored, mean, nothing = runs
     # Fields 0 to 2 are held out: their speeds are those of 10, 20 and 30 times one rotation.
     assert np.isclose(nothing["rmse"], np.sqrt(0.94 * 2 / 3 * (100 + 400 + 900) / 3), rtol=0.01)
     assert np.isclose(nothing["rmse"], nothing["rmse_turned"], rtol=0.01)
     assert mean["rmse"] < mean["rmse_turned"]
     # Turned inputs give turned answers, whatever was learnt; the mean of the training fields does not turn.
-    assert vector["equivariance_error"] < 0.1 < mean["equivariance_error"]
+    for learnt in (vector, potentials, mirrored):
+        assert learnt["equivariance_error"] < 0.1 < mean["equivariance_error"]
     assert "| tangent vector |" in capsys.readouterr().out
+
+
+def test_wind_on_a_grid(call, tmp_path):
+    library("torch_harmonics")
+    write_wind(tmp_path / "eraint_uvz.nc", solid_rotation, lambda x, n: 1e3 * (n + 1) * x @ [1.0, 2.0, 2.0])
+    few = "--splits", "month=1", "--steps", "2", "--level", "3", "--shifts", "2"
+    (onto_grid,) = call("wind", "--models", "SFNO", *few)
+    assert onto_grid["rmse"] > 0 and abs(onto_grid["parameters"] - 27_000) < 3000
 
 
 def test_moved_fields():

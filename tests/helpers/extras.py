@@ -18,9 +18,12 @@ EXTRAS = {
     "pytorch_lightning": "lightning",
     "potpourri3d": "heat",
     "fast_simplification": "examples",
+    "torch_harmonics": "bench",
 }
 
 
 def library(name: str) -> Any:
     """The library, or a skip that says which extra has it."""
-    return pytest.importorskip(name, reason=f"{name} comes with the extra: pip install 'gaugenet[{EXTRAS[name]}]'")
+    return pytest.importorskip(
+        name, reason=f"{name} comes with the extra: pip install 'gaugenet[{EXTRAS[name.partition('.')[0]]}]'"
+    )
