@@ -79,7 +79,6 @@ MODELS = {
     "DISCO": partial(sphere_nets.disco, 4, 3, ROWS, 27_000),
     "SFNO": partial(sphere_nets.spectral, 4, 3, ROWS, 27_000),
 }
-RATES = {"SFNO": 2.0}  # times --lr: what did best on training pairs
 LEARNING_FREE = ("no change",)
 
 
@@ -170,7 +169,10 @@ class Task:
         def batches(epoch: int) -> list[Tensor]:
             return [torch.randperm(len(inputs))[: self.args.batch_size]]
 
-        options = {"lr": self.args.lr * RATES.get(title.rpartition(" ")[0], 1.0), "weight_decay": self.args.weight_decay}
+        options = {
+            "lr": self.args.lr * sphere_nets.RATES.get(title.rpartition(" ")[0], 1.0),
+            "weight_decay": self.args.weight_decay,
+        }
         common.train(model, batches, loss_of, self.args.steps, 1, title=title, clip=1.0, **options)
         model.eval()
 

@@ -99,7 +99,7 @@ def train(model: nn.Module, where: Experiment, title: str) -> list:
     def batches(step: int) -> list[Tensor]:
         return [torch.randint(len(inputs), (args.fields,))]
 
-    options = {"lr": args.lr, "weight_decay": 1e-3, "clip": 1.0}
+    options = {"lr": args.lr * sphere_nets.RATES.get(title.rpartition(" ")[0], 1.0), "weight_decay": 1e-3, "clip": 1.0}
     losses = common.train(model, batches, loss_of, args.steps, 1, title=title, **options)
     return [round(loss, 4) for loss in losses]
 
