@@ -159,7 +159,7 @@ class Task:
         self.turns = torch.from_numpy(turns).float()[:, None]
         self.turned = grid.rotate(self.tests, self.turns)
 
-    def train(self, model: nn.Module, sphere: Sphere, title: str) -> None:
+    def train(self, model: nn.Module, sphere: Sphere, name: str) -> None:
         states = sphere.state.synthesis(self.pairs)
         inputs, targets = states[:, 0], (states[:, 1] - states[:, 0])[..., [0, 2, 3]] / self.step
 
@@ -197,7 +197,7 @@ class Task:
         model = MODELS[name]() if name in MODELS else None
         sphere, start = Sphere(getattr(model, "on_grid", False), self.args.level), time.process_time()
         if model is not None:
-            self.train(model, sphere, f"{name} {seed}")
+            self.train(model, sphere, name)
         minutes = (time.process_time() - start) / 60
         errors, answer = self.rolled(model, sphere, self.tests)
         turned, turned_answer = self.rolled(model, sphere, self.turned)

@@ -15,9 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from gaugenet import FieldType, groups
 from gaugenet.nn import Gradient
 
-
 #: Learning rates that a network does better with, in units of that of the others (chosen on training pairs of shallow water).
-RATES = {"SFNO": 2.0}
+_RATES = {"SFNO": 2.0}
+
+
+def rate_of(name: str, lr: float) -> float:
+    """The learning rate of a network."""
+    return lr * _RATES.get(name, 1.0)
 
 
 class PointwiseNet(nn.Module):

@@ -88,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
 # ---------------------------------------------------------------------------------------------------- training
 
 
-def train(model: nn.Module, where: Experiment, title: str) -> list:
+def train(model: nn.Module, where: Experiment, name: str) -> list:
     """One cycle of AdamW on the squared error by area; returns the loss of every step."""
     args, inputs, winds, sphere = where.args, where.inputs, where.winds, where.sphere
     share = torch.from_numpy(where.area / where.area.sum()).float()[:, None]
@@ -99,8 +99,8 @@ def train(model: nn.Module, where: Experiment, title: str) -> list:
     def batches(step: int) -> list[Tensor]:
         return [torch.randint(len(inputs), (args.fields,))]
 
-    options = {"lr": args.lr * sphere_nets.RATES.get(title.rpartition(" ")[0], 1.0), "weight_decay": 1e-3, "clip": 1.0}
-    losses = common.train(model, batches, loss_of, args.steps, 1, title=title, **options)
+    options = {"lr": sphere_nets.rate_of(name, args.lr), "weight_decay": 1e-3, "clip": 1.0}
+    losses = common.train(model, batches, loss_of, args.steps, 1, title=name, **options)
     return [round(loss, 4) for loss in losses]
 
 
@@ -156,7 +156,7 @@ class Experiment:
         torch.manual_seed(seed)
         model = MODELS[name]()
         start, cpu = time.perf_counter(), time.process_time()
-        losses = train(model, self, f"{name} {seed}")
+        losses = train(model, self, name)
         model.eval()
 
         @torch.no_grad()
