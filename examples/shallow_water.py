@@ -169,11 +169,8 @@ class Task:
         def batches(epoch: int) -> list[Tensor]:
             return [torch.randperm(len(inputs))[: self.args.batch_size]]
 
-        options = {
-            "lr": self.args.lr * sphere_nets.RATES.get(title.rpartition(" ")[0], 1.0),
-            "weight_decay": self.args.weight_decay,
-        }
-        common.train(model, batches, loss_of, self.args.steps, 1, title=title, clip=1.0, **options)
+        options = {"lr": sphere_nets.rate_of(name, self.args.lr), "weight_decay": self.args.weight_decay, "clip": 1.0}
+        common.train(model, batches, loss_of, self.args.steps, 1, title=name, **options)
         model.eval()
 
     @torch.no_grad()
