@@ -1,5 +1,7 @@
-"""Which normalisation, and how many radial functions, serve small data. Writes benchmarks/results/normalisation.md.
+"""Which normalisation, nonlinearity, and how many radial functions, serve small data.
 
+    python benchmarks/normalisation.py                       # writes benchmarks/results/normalisation.md
+    python benchmarks/normalisation.py --what nonlinearity   # writes benchmarks/results/nonlinearity_training.md
     python benchmarks/normalisation.py [--what norm radial] [--tasks shapes digits parts wind] [--seeds 3]
 
 Four small tasks, each with held-out data: the class of the embedded shapes (10 of each class to train on), digits on the
@@ -44,7 +46,7 @@ from gaugenet.geometry import ProcessParams, process_one
 from gaugenet.models import MeshClassifier, MeshUNet, SphericalCNN, SphericalUNet
 from gaugenet.nn import FieldNorm
 
-OUT = Path(__file__).parent / "results" / "normalisation.md"
+RESULTS = Path(__file__).parent / "results"
 FEATURES = ("hks", "curvature", "second_fundamental_form")
 CATEGORY = "Human"
 EARLY = 10
@@ -53,6 +55,7 @@ NORMS = {
     "per node": ("layer", True), "per graph": ("graph", True), "batch": ("batch", True), "batch, uncorrected": ("batch", False),
 }  # fmt: skip
 RADIAL = (1, 2, 3, 4)
+NONLINEARITIES = ("polynomial", "gated", "regular", "norm")
 
 
 class Task(NamedTuple):
@@ -247,7 +250,7 @@ COLUMNS = ("early train", "early eval", "end train", "end eval")
 
 def table(runs: list[dict], what: str) -> list[str]:
     """Mean and range over the seeds."""
-    more = ["ms a step", "parameters"] if what == "radial" else []
+    more = [] if what == "norm" else ["ms a step", "parameters"]
     head = ["task", what, *COLUMNS, *more]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, value in dict.fromkeys((r["task"], r["value"]) for r in runs if r["what"] == what):
@@ -266,17 +269,19 @@ def table(runs: list[dict], what: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--what", nargs="+", choices=["norm", "radial"], default=["norm", "radial"])
+    parser.add_argument("--what", nargs="+", choices=["norm", "radial", "nonlinearity"], default=["norm", "radial"])
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--norm", choices=list(NORMS), default="per graph", help="of the networks with 1 to 4 radial functions")
+    parser.add_argument(
+        "--norm", choices=list(NORMS), default="per graph", help="of the networks that differ in something else"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/normalisation"))
     parser.add_argument("--table", action="store_true", help="write the table of the runs that are there, and stop")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "runs.json"
     runs = json.loads(file.read_text()) if file.exists() else []
-    values = {"norm": list(NORMS), "radial": list(RADIAL)}
+    values: dict[str, list] = {"norm": list(NORMS), "radial": list(RADIAL), "nonlinearity": list(NONLINEARITIES)}
     for name in () if args.table else args.tasks:
         task = None
         for what in args.what:
@@ -292,24 +297,25 @@ def main() -> None:
                             runs.append({**found, **key})
                             continue
                     task = TASKS[name](args) if task is None else task
-                    options = {"norm": value, "radial": 2} if what == "norm" else {"norm": args.norm, "radial": value}
+                    options = {"norm": args.norm, "radial": 2} | {what: value}
                     runs.append({**key, **run(task, seed, **options)})
                     file.write_text(json.dumps(runs, indent=1))
                     print(runs[-1], flush=True)
     order = list(TASKS)
     runs.sort(key=lambda r: (order.index(r["task"]), values[r["what"]].index(r["value"]), r["seed"]))
-    lines = [
-        "# Normalisation and radial functions on small data",
-        "",
-        f"`python benchmarks/normalisation.py`, {machine()}.",
-        "",
-    ]
-    lines += ["Held-out accuracy in %, of wind the relative error; mean of the seeds and their range.", ""]
-    for what in ("norm", "radial"):
-        own = table(runs, what)
-        lines += [*own, ""] if len(own) > 2 else []
-    OUT.write_text("\n".join(lines))
-    print("\n".join(lines))
+    for title, file, columns in (
+        ("Normalisation and radial functions on small data", "normalisation.md", ("norm", "radial")),
+        ("Nonlinearities on small data", "nonlinearity_training.md", ("nonlinearity",)),
+    ):
+        if not set(columns) & set(args.what):
+            continue
+        lines = [f"# {title}", "", f"`python benchmarks/normalisation.py --what {' '.join(columns)}`, {machine()}.", ""]
+        lines += ["Held-out accuracy in %, of wind the relative error; mean of the seeds and their range.", ""]
+        for what in columns:
+            own = table(runs, what)
+            lines += [*own, ""] if len(own) > 2 else []
+        (RESULTS / file).write_text("\n".join(lines))
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -40,6 +41,7 @@ class EncoderOptions(BlockOptions):
         block: "residual" (:class:`gaugenet.nn.ResidualBlock`), "plain" (:class:`gaugenet.nn.ConvBlock`) or "bottleneck"
             (:class:`gaugenet.nn.BottleneckBlock`).
         lift: begin with a linear map at every node to the hidden fields; without it the first convolution reads the input.
+            Hidden fields have copies of the sign representation ("0-") where the input has some.
         pool: "mean" or "max", see :class:`gaugenet.nn.GaugePool`.
     """
 
@@ -62,14 +64,14 @@ class EncoderKeywords(BlockKeywords, total=False):
     pool: str
 
 
-def hidden_type(group: Group, channels: int, order: int) -> FieldType:
+def hidden_type(group: Group, channels: int, order: int, sign: bool = False) -> FieldType:
     """``channels`` copies of every irrep of orders 0..order that is a function on the circle, as far as the group has them.
 
-    Those of one-dimensional sign type ("0-") are left out, so that the regular nonlinearity applies, but where a vector is
-    nothing else: over the reflections.
+    Those of one-dimensional sign type ("0-") are left out, so that the regular nonlinearity applies, but with ``sign``, and
+    where a vector is nothing else: over the reflections.
     """
     names = [name for name in map(str, range(order + 1)) if group.canonical_name(name) is not None]
-    if order and names == ["0"] and group.canonical_name("0-") is not None:
+    if (sign or (order and names == ["0"])) and group.canonical_name("0-") is not None:
         names.append("0-")
     return FieldType(group, [(channels, group.irrep(name)) for name in names])
 
@@ -87,6 +89,9 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
     Raises:
         TypeError: an input type that is no field type; a keyword that does not exist.
         ValueError: options out of range; not as many numbers of channels as stages.
+
+    Warns:
+        UserWarning: inputs of which the hidden fields have no part, such as vectors for ``order=0``.
     """
 
     defaults: ClassVar[EncoderOptions] = EncoderOptions()
@@ -99,9 +104,10 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
         self.options = options = self._settle(options, overrides)
         widths = _widths(options, type(self).__name__)
         self.in_type = in_type
+        sign = any(rep.is_sign for _, rep in in_type.blocks)
         #: field type of every stage
-        self.types = [hidden_type(in_type.group, width, options.order) for width in widths]
-        self.lift = GaugeLinear(in_type, self.types[0]) if options.lift else nn.Identity()
+        self.types = [hidden_type(in_type.group, width, options.order, sign) for width in widths]
+        self.lift = self._lift() if options.lift else nn.Identity()
         self.stages = nn.ModuleList()
         previous = self.types[0] if options.lift else in_type
         for hidden, count in zip(self.types, options.blocks):
@@ -111,6 +117,21 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
             self.stages.append(nn.ModuleList(self._block(a, hidden) for a in inputs))
             previous = hidden
         self.pools = nn.ModuleList(GaugePool(hidden, options.pool) for hidden in self.types[:-1])
+
+    def _lift(self) -> nn.Module:
+        """The linear map to the hidden fields; a warning if it loses a part of the input."""
+        lift = GaugeLinear(self.in_type, self.types[0])
+        used = {path[0] for path in lift.expansion.paths if path[3] > path[2]}
+        lost = [block for i, block in enumerate(self.in_type.blocks) if i not in used]
+        if lost:
+            warnings.warn(
+                f"{type(self).__name__} sees nothing of {FieldType(self.in_type.group, lost)} of its input {self.in_type}: its "
+                f"hidden fields are {self.types[0]}. Take a larger order, invariants of these inputs (their norms), or "
+                "lift=False, which lets the first convolution read them",
+                UserWarning,
+                stacklevel=2,
+            )
+        return lift
 
     def _block(self, in_type: FieldType, out_type: FieldType) -> nn.Module:
         return BLOCKS[self.options.block](in_type, out_type, options=self.options)

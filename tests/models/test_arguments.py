@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -84,3 +86,22 @@ def test_what_is_no_field(name):
     for wrong in (x[:, 0], x.expand(-1, 2), x[None, None]):
         with pytest.raises(ValueError, match=rf"{name} expected features of shape \(N, 1\), or \(B, N, 1\) on a StaticGraph"):
             net(wrong, graph.to_graph())
+
+
+def test_no_input_is_lost_unsaid():
+    """The lift to the hidden fields keeps something of every input, or says what it loses."""
+    so2, o2 = groups.SO2(), groups.O2()
+    for in_type, options, lost in (
+        (FieldType(so2, "1x0 + 2x1"), {"order": 0}, "2x1"),
+        (FieldType(so2, "1x0 + 1x2 + 1x3"), {"order": 1}, r"1x2 \+ 1x3"),
+    ):
+        with pytest.warns(UserWarning, match=rf"MeshClassifier sees nothing of {lost} of its input .* Take a larger order"):
+            models.MeshClassifier(in_type, 2, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            models.MeshClassifier(in_type, 2, lift=False, **options)
+    graph = geometry.icosphere(2, levels=1).to_graph().float()
+    torch.manual_seed(0)
+    net = models.MeshUNet(FieldType(o2, "1x0 + 1x0-"), FieldType(o2, "1x1"), channels=2).eval()
+    x = torch.randn(graph.num_nodes, 2)
+    assert not torch.allclose(net(x, graph), net(x * torch.tensor([1.0, 2.0]), graph))
