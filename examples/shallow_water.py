@@ -2,8 +2,9 @@
 
     pip install 'gaugenet[bench]'                       # torch-harmonics, whose solver makes the data (two minutes, once)
     python examples/shallow_water.py --models gauge --steps 100 --seeds 1        # about two minutes on two cores
-    python examples/shallow_water.py --out benchmarks/results/shallow_water.json # all: about two hours
+    python examples/shallow_water.py --out benchmarks/results/shallow_water.json # all: about three quarters of an hour
     python examples/shallow_water.py --table                                     # the table of the results that are there
+    python examples/shallow_water.py --weights examples/weights/shallow_water.safetensors      # a network that is trained
 
 A state is a geopotential and a wind: a scalar and a tangent vector. The Coriolis parameter is a second scalar of the input,
 the only place where a network can see the axis of the globe. From 96 states that have nothing to do with each other, networks
@@ -34,8 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import common, sphere_nets
 from examples.common import Runs, cell, settings_of, spelled
-from gaugenet import FieldType, geometry, groups
+from gaugenet import FieldType, geometry, groups, load
 from gaugenet.data import StaticGraph
+from gaugenet.learning import SavedNetwork
 from gaugenet.models import SphericalUNet
 from gaugenet.spectral import FieldTransform
 
@@ -95,6 +97,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("runs") / "shallow_water", help="where simulations are kept")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file; benchmarks/results has ours")
     parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--save", type=Path, help="folder for the trained weights of our networks")
+    parser.add_argument("--weights", type=Path, help="test the network of this file, and train nothing")
     return parser.parse_args()
 
 
@@ -195,11 +199,16 @@ class Task:
         sphere, start = Sphere(getattr(model, "on_grid", False), self.args.level), time.process_time()
         if model is not None:
             self.train(model, sphere, name)
-        minutes = (time.process_time() - start) / 60
+        minutes = round((time.process_time() - start) / 60, 2)
+        if self.args.save and isinstance(model, SavedNetwork):
+            model.save(self.args.save / f"shallow_water-{name}-{seed}.safetensors")
+        return {"model": name, "seed": seed, "minutes": minutes, **self.tested(model, sphere)}
+
+    def tested(self, model: nn.Module | None, sphere: Sphere) -> dict:
         errors, answer = self.rolled(model, sphere, self.tests)
         turned, turned_answer = self.rolled(model, sphere, self.turned)
-        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters()) if model else 0}
-        entry |= {"minutes": round(minutes, 2), "errors": errors, "errors, turned": turned, "change under rotations": 0.0}
+        entry = {"parameters": sum(p.numel() for p in model.parameters()) if model else 0}
+        entry |= {"errors": errors, "errors, turned": turned, "change under rotations": 0.0}
         if model is not None:
             there, back = sphere.change.analysis(answer[:, None]), sphere.change.analysis(turned_answer[:, None])
             wrong = sum((a - b).square().sum() for a, b in zip(sphere.change.rotate(there, self.turns), back))
@@ -243,8 +252,18 @@ def table(results: dict) -> str:
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
+def told(name: str, entry: dict) -> str:
+    keys = "wind 1 h", list(entry["errors"])[-1]
+    errors = ", ".join(f"{key} {np.mean(entry['errors'][key]):.3g} %" for key in keys)
+    return f"{name}: {errors}; change under rotations {entry['change under rotations']:.2g} %"
+
+
 def main() -> None:
     args = parse_arguments()
+    if args.weights:
+        task, sphere = Task(args), Sphere(False, args.level)
+        print(told(str(args.weights), task.tested(load(args.weights), sphere)))
+        return
     names = ("train", "test", "validation", "steps", "level", "lr", "weight decay", "batch size")
     runs = Runs(args.out, table, "shallow water", settings_of(args, *names), keep=args.table)
     if not args.table:
@@ -255,11 +274,7 @@ def main() -> None:
                     continue
                 entry = task.run(name, seed)
                 runs.add(entry)
-                last = list(entry["errors"])[-1]
-                told = ", ".join(f"{key} {np.mean(entry['errors'][key]):.3g} %" for key in ("wind 1 h", last))
-                print(
-                    f"{name}, seed {seed}: {told}; change under rotations {entry['change under rotations']:.2g} %", flush=True
-                )
+                print(told(f"{name}, seed {seed}", entry), flush=True)
     if runs.results["runs"]:
         print(table(runs.results))
 

@@ -52,6 +52,14 @@ def test_from_end_to_end(call, capsys):
     assert f"| gauge | {gauge['parameters']} |" in told and "wind 12 h" in told
 
 
+def test_weights_give_the_same_row(call, capsys):
+    *_, trained = call("--models", "gauge", "--save", "weights")
+    capsys.readouterr()
+    call("--weights", "weights/shallow_water-gauge-0.safetensors")
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    assert line.endswith(shallow_water.told("", trained))
+
+
 def test_validation_takes_training_pairs(call):
     (run,) = call("--models", "no change", "--validation")
     assert list(run["errors"]) == ["geopotential 1 h", "wind 1 h"] and len(run["errors"]["wind 1 h"]) == 1
