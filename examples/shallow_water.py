@@ -72,7 +72,8 @@ class OnScalars(nn.Module):
 MODELS = {
     "gauge": partial(unet, STATE, CHANGE),
     "two potentials": lambda: sphere_nets.FromPotentials(unet(STATE, FieldType(SO2, "3x0"))),
-    "O(2)": partial(unet, FieldType(O2, "1x0 + 1x0- + 1x1"), FieldType(O2, "1x0 + 1x1")),
+    # A pseudoscalar turns a vector by products of different fields only, which gates are not.
+    "O(2)": partial(unet, FieldType(O2, "1x0 + 1x0- + 1x1"), FieldType(O2, "1x0 + 1x1"), channels=(16,), nonlinearity="tensor"),
     "O(2), mirror-blind": partial(unet, FieldType(O2, "2x0 + 1x1"), FieldType(O2, "1x0 + 1x1"), channels=(17,)),
     "order 0": lambda: OnScalars(
         unet(FieldType(SO2, "5x0"), FieldType(SO2, "3x0"), order=0, channels=(32,), nonlinearity="norm", radial=4)
