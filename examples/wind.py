@@ -51,9 +51,10 @@ def unet(outputs: FieldType, inputs: FieldType = INPUTS, **options) -> nn.Module
 
 MODELS = {
     "tangent vector": lambda: unet(FieldType(SO2, "1x1")),
-    # The sine of the latitude changes its sign in a mirror: so mirror images of the globe are one more symmetry.
-    "tangent vector, O(2)": lambda: unet(FieldType(O2, "1x1"), FieldType(O2, "1x0 + 1x0-")),
-    "tangent vector, O(2), mirror-blind": lambda: unet(FieldType(O2, "1x1"), FieldType(O2, "2x0")),
+    # The sine of the latitude changes its sign in a mirror, so mirror images of the globe are one more symmetry; such a number
+    # turns a vector by products of different fields only.
+    "tangent vector, O(2)": lambda: unet(FieldType(O2, "1x1"), FieldType(O2, "1x0 + 1x0-"), nonlinearity="tensor"),
+    "tangent vector, O(2), mirror-blind": lambda: unet(FieldType(O2, "1x1"), FieldType(O2, "2x0"), channels=(21,)),
     "two potentials": lambda: sphere_nets.FromPotentials(unet(FieldType(SO2, "2x0"))),
     "two scalars": lambda: unet(FieldType(SO2, "2x0")),
     # Order 0 only, wider for as many numbers at a point.
