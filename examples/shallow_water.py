@@ -46,6 +46,7 @@ ROWS, LMAX, HOURS = 32, 21, 12  # of the solver's grid, its band limit, of a rol
 SO2, O2 = groups.SO2(), groups.O2()
 STATE = FieldType(SO2, "2x0 + 1x1")  # geopotential, Coriolis parameter; wind
 CHANGE = FieldType(SO2, "1x0 + 1x1")
+BY_MIRRORS = FieldType(O2, "1x0 + 1x0- + 1x1"), FieldType(O2, "1x0 + 1x1")  # the Coriolis parameter is a pseudoscalar
 
 
 def unet(state: FieldType, change: FieldType, **options) -> nn.Module:
@@ -73,7 +74,8 @@ MODELS = {
     "gauge": partial(unet, STATE, CHANGE),
     "two potentials": lambda: sphere_nets.FromPotentials(unet(STATE, FieldType(SO2, "3x0"))),
     # A pseudoscalar turns a vector by products of different fields only, which gates are not.
-    "O(2)": partial(unet, FieldType(O2, "1x0 + 1x0- + 1x1"), FieldType(O2, "1x0 + 1x1"), channels=(16,), nonlinearity="tensor"),
+    "O(2)": partial(unet, *BY_MIRRORS, channels=(16,), nonlinearity="tensor"),
+    "O(2), gates": partial(unet, *BY_MIRRORS),
     "O(2), mirror-blind": partial(unet, FieldType(O2, "2x0 + 1x1"), FieldType(O2, "1x0 + 1x1"), channels=(17,)),
     "order 0": lambda: OnScalars(
         unet(FieldType(SO2, "5x0"), FieldType(SO2, "3x0"), order=0, channels=(32,), nonlinearity="norm", radial=4)

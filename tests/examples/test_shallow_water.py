@@ -90,7 +90,7 @@ def test_components_of_the_solver():
         assert torch.allclose(divergence[part] * float(solver.radius), -root * wind[part, 0], rtol=1e-6, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["gauge", "two potentials", "O(2)", "O(2), mirror-blind"])
+@pytest.mark.parametrize("name", ["gauge", "two potentials", "O(2)", "O(2), gates", "O(2), mirror-blind"])
 def test_gauge_equivariance(name):
     net, graph = shallow_water.MODELS[name]().double(), geometry.icosphere(2).to_graph()
     change = getattr(net, "out_type", shallow_water.CHANGE)
