@@ -15,6 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "sphere_results.md"
@@ -37,6 +39,25 @@ def insert(text: str, name: str, table: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
 
 
+def short(results: dict) -> str:
+    """Of the shallow water the errors of the wind; the whole table is beside its results."""
+    lines = ["| network | parameters | 1 h | 12 h | 1 h, turned | change | CPU minutes |", "|---" * 7 + "|"]
+    for name in sorted({run["model"] for run in results["runs"]}, key=lambda name: _error(results, name, "wind 1 h")[0]):
+        own = [run for run in results["runs"] if run["model"] == name]
+        errors = ["{:.3g} ± {:.1g}".format(*_error(results, name, key)) for key in ("wind 1 h", "wind 12 h")]
+        turned = f"{np.mean([np.mean(run['errors, turned']['wind 1 h']) for run in own]):.3g}"
+        change, minutes = (np.mean([run[key] for run in own]) for key in ("change under rotations", "minutes"))
+        cells = [name, str(own[0]["parameters"]), *errors, turned, f"{change:.2g}", f"{minutes:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |".replace(" ± nan", ""))
+    return "\n".join([*lines, "", f"{results['machine']}."])
+
+
+def _error(results: dict, name: str, key: str) -> tuple[float, float]:
+    """Mean over fields and seeds, standard error over the seeds."""
+    seeds = [np.mean(run["errors"][key]) for run in results["runs"] if run["model"] == name]
+    return float(np.mean(seeds)), float(np.std(seeds, ddof=1) / len(seeds) ** 0.5) if len(seeds) > 1 else float("nan")
+
+
 def main() -> None:
     for name, folder in zip(EXAMPLES, sys.argv[1:]):
         shutil.copyfile(Path(folder) / "results.json", RESULTS / f"{name}.json")
@@ -47,6 +68,7 @@ def main() -> None:
         seconds = sum(run.get("seconds", 0) for run in runs) / 60
         table = f"{example(name).table(runs)}\n\n{dates}; {seconds:.0f} minutes in all."
         text = insert(text, name, table)
+    text = insert(text, "shallow_water", short(json.loads((RESULTS / "shallow_water.json").read_text())))
     DOCUMENT.write_text(text)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from benchmarks import sphere_results
 from benchmarks.sphere_results import example
 from gaugenet import geometry
 from tests.helpers.extras import library
@@ -76,6 +77,12 @@ def test_wind_on_a_grid(call, tmp_path):
     few = "--splits", "month=1", "--steps", "2", "--level", "3", "--shifts", "2"
     (onto_grid,) = call("wind", "--models", "SFNO", *few)
     assert onto_grid["rmse"] > 0 and abs(onto_grid["parameters"] - 27_000) < 3000
+
+
+def test_table_of_the_shallow_water():
+    results = json.loads((sphere_results.RESULTS / "shallow_water.json").read_text())
+    assert sphere_results.short(results) in sphere_results.DOCUMENT.read_text()
+    assert (sphere_results.RESULTS / "shallow_water.md").read_text() == example("shallow_water").table(results)
 
 
 def test_moved_fields():
