@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import gaugenet
 from examples import shallow_water, sphere_nets
 from gaugenet import geometry
 from gaugenet.spectral import FieldTransform
@@ -58,6 +59,18 @@ def test_weights_give_the_same_row(call, capsys):
     call("--weights", "weights/shallow_water-gauge-0.safetensors")
     (line,) = capsys.readouterr().out.strip().splitlines()
     assert line.endswith(shallow_water.told("", trained))
+
+
+def test_shipped_weights():
+    """In one line; the row of the table needs the simulations: examples/shallow_water.py --weights."""
+    file = Path(shallow_water.__file__).parent / "weights" / "shallow_water.safetensors"
+    net = gaugenet.load(file)
+    assert file.stat().st_size < 5e6 and net.in_type == shallow_water.STATE and net.out_type == shallow_water.CHANGE
+    sphere = shallow_water.Sphere(False, 3)
+    calm = torch.zeros(1, sphere.graph.num_nodes, 4)
+    calm[..., 1] = torch.from_numpy(geometry.icosphere(3).positions[:, 2])
+    storm = calm + torch.tensor([0.0, 0.0, 1.0, 0.0])
+    assert sphere.mean_square(net(calm, sphere.graph)) < 0.1 * sphere.mean_square(net(storm, sphere.graph))
 
 
 def test_validation_takes_training_pairs(call):
