@@ -17,6 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples.common import cell
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "sphere_results.md"
@@ -41,21 +45,19 @@ def insert(text: str, name: str, table: str) -> str:
 
 def short(results: dict) -> str:
     """Of the shallow water the errors of the wind; the whole table is beside its results."""
+
+    def errors(name: str, key: str, which: str = "errors") -> list[float]:
+        """Means over the fields, of each seed."""
+        return [float(np.mean(run[which][key])) for run in results["runs"] if run["model"] == name]
+
     lines = ["| network | parameters | 1 h | 12 h | 1 h, turned | change | CPU minutes |", "|---" * 7 + "|"]
-    for name in sorted({run["model"] for run in results["runs"]}, key=lambda name: _error(results, name, "wind 1 h")[0]):
+    for name in sorted({run["model"] for run in results["runs"]}, key=lambda name: np.mean(errors(name, "wind 1 h"))):
         own = [run for run in results["runs"] if run["model"] == name]
-        errors = ["{:.3g} ± {:.1g}".format(*_error(results, name, key)) for key in ("wind 1 h", "wind 12 h")]
-        turned = f"{np.mean([np.mean(run['errors, turned']['wind 1 h']) for run in own]):.3g}"
+        cells = [name, str(own[0]["parameters"]), *(cell(errors(name, f"wind {hours} h"), ".3g") for hours in (1, 12))]
+        cells.append(f"{np.mean(errors(name, 'wind 1 h', 'errors, turned')):.3g}")
         change, minutes = (np.mean([run[key] for run in own]) for key in ("change under rotations", "minutes"))
-        cells = [name, str(own[0]["parameters"]), *errors, turned, f"{change:.2g}", f"{minutes:.1f}"]
-        lines.append(f"| {' | '.join(cells)} |".replace(" ± nan", ""))
+        lines.append(f"| {' | '.join([*cells, f'{change:.2g}', f'{minutes:.1f}'])} |")
     return "\n".join([*lines, "", f"{results['machine']}."])
-
-
-def _error(results: dict, name: str, key: str) -> tuple[float, float]:
-    """Mean over fields and seeds, standard error over the seeds."""
-    seeds = [np.mean(run["errors"][key]) for run in results["runs"] if run["model"] == name]
-    return float(np.mean(seeds)), float(np.std(seeds, ddof=1) / len(seeds) ** 0.5) if len(seeds) > 1 else float("nan")
 
 
 def main() -> None:

@@ -144,27 +144,30 @@ class Sphere:
         """(..., N, C) to (...): over the sphere, summed over components."""
         return (x.square() * self.share).sum((-2, -1))
 
+    def sizes(self, *fields: Tensor) -> list[Tensor]:
+        """The root mean square of each."""
+        return [self.mean_square(x).mean().sqrt() for x in fields]
+
 
 class Task:
     """States in units of their own standard deviation, and changes in an hour in units of theirs."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        grid = FieldTransform(geometry.latlon(ROWS, 2 * ROWS), LMAX, STATE).float()
         pairs = simulate(1000, args.train, 1, args.data)
         tests = simulate(0, args.test, HOURS, args.data)
         if args.validation:
             tests, pairs = pairs[-len(pairs) // 6 :], pairs[: -len(pairs) // 6]
-        sphere = Sphere(True, 0)
-        size = torch.stack([sphere.mean_square(part).mean().sqrt() for part in (pairs[..., :1], pairs[..., 2:])])
-        self.unit = torch.tensor([size[0], 1, size[1], size[1]])
+        grid = Sphere(True, args.level)
+        geopotential, wind = grid.sizes(pairs[..., :1], pairs[..., 2:])
+        self.unit = torch.tensor([geopotential, 1, wind, wind])
         change = (pairs[:, 1] - pairs[:, 0]) / self.unit
-        size = torch.stack([sphere.mean_square(part).mean().sqrt() for part in (change[..., :1], change[..., 2:])])
-        self.step = torch.tensor([size[0], size[1], size[1]])
-        self.pairs, self.tests = ([c.contiguous() for c in grid.analysis(x / self.unit)] for x in (pairs, tests))
+        geopotential, wind = grid.sizes(change[..., :1], change[..., 2:])
+        self.step = torch.tensor([geopotential, wind, wind])
+        self.pairs, self.tests = ([c.contiguous() for c in grid.state.analysis(x / self.unit)] for x in (pairs, tests))
         turns = Rotation.random(len(tests), random_state=0).as_matrix()
         self.turns = torch.from_numpy(turns).float()[:, None]
-        self.turned = grid.rotate(self.tests, self.turns)
+        self.turned = grid.state.rotate(self.tests, self.turns)
 
     def train(self, model: nn.Module, sphere: Sphere, name: str) -> None:
         states = sphere.state.synthesis(self.pairs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from examples import common
 from gaugenet import FieldType, groups
 from gaugenet.nn import Gradient
 
@@ -68,16 +68,6 @@ class OnGrid(nn.Module):
         return self.network(x.mT.unflatten(-1, (self.rows, -1)).contiguous()).flatten(2).mT
 
 
-def of_size(make: Callable[[int], nn.Module], parameters: int) -> nn.Module:
-    """``make(width)`` of the width that brings it nearest to a number of parameters."""
-    sizes: dict[int, int] = {}
-    for width in range(2, 200):
-        sizes[width] = sum(p.numel() for p in make(width).parameters())
-        if sizes[width] > parameters:
-            break
-    return make(min(sizes, key=lambda width: abs(sizes[width] - parameters)))
-
-
 def disco(inputs: int, outputs: int, rows: int, parameters: int, layers: int = 3) -> nn.Module:
     """torch-harmonics' network of local convolutions alone (DISCO; Ocampo et al. 2023, Liu-Schiaffini et al. 2024)."""
     return _of_torch_harmonics(
@@ -96,10 +86,10 @@ def _of_torch_harmonics(
     models = torch_harmonics(f"examples.models.{module}")
     options |= {"img_size": (rows, 2 * rows), "grid": "legendre-gauss", "scale_factor": 1, "num_layers": layers}
 
-    def make(width: int) -> nn.Module:
-        return getattr(models, name)(in_chans=inputs, out_chans=outputs, embed_dim=width, **options)
+    def make(widths: tuple[int, ...]) -> nn.Module:
+        return getattr(models, name)(in_chans=inputs, out_chans=outputs, embed_dim=widths[0], **options)
 
-    return OnGrid(of_size(make, parameters), rows)
+    return OnGrid(common.with_parameters(make, parameters, (1,)), rows)
 
 
 def torch_harmonics(part: str) -> Any:
