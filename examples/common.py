@@ -90,7 +90,7 @@ def cycle_of(args: argparse.Namespace) -> dict[str, float]:
 def with_parameters(make: Callable[..., nn.Module], parameters: int, pattern: tuple[int, ...], **options) -> nn.Module:
     """``make(widths=...)`` whose widths, in the proportions of a pattern, bring it nearest to a number of parameters."""
     tried: dict[tuple[int, ...], int] = {}
-    for step in range(4, 200):
+    for step in range(4, 2000):
         widths = tuple(max(1, round(step / 4 * share)) for share in pattern)
         if widths in tried:
             continue

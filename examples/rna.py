@@ -8,8 +8,9 @@
 Molecules lie anywhere in space and are chiral: no input but the shape of the surface, seen from its own frames. Beside the
 accuracy on the test molecules stands that on their mirror images, which a network that knows left from right must not know;
 "mirror-blind" is the same network over O(2). All networks have as many parameters. Meshes are decimated to --vertices; the
-accuracy is that at *all* vertices of the file: each has the answer of the nearest vertex of the coarser mesh, also those that
-no face uses (3 %). Nothing is chosen on the test molecules; the scores are those of the last epoch.
+loss and the accuracy are those at *all* vertices of the file, also those that no face uses (3 %): a network's answers are
+interpolated there from the three nearest vertices of the coarser mesh. Nothing is chosen on the test molecules; the scores are
+those of the last epoch.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
-from examples.surfaces import FEATURES, Surface
+from examples.surfaces import FEATURES, UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, Preparation
 from gaugenet.geometry import ProcessParams
 from gaugenet.learning import SavedNetwork
@@ -77,22 +80,24 @@ def run(names: list[str], seed: int, args) -> list[dict]:
     coarse |= {mirror.name: coarse[s.name].mirrored() for s, mirror in zip(test, mirrored)}
     dataset, graphs = surfaces.graphs_of(list(coarse.values()), params, args.records / "rna", args.jobs)
     found = {name: graphs[surface.name] for name, surface in coarse.items() if surface.name in graphs}
+    classes = np.array([int(name) for name in dataset.task.classes])
+    for s in (*train, *test, *mirrored):
+        if s.name in found:
+            with_labels(found[s.name], coarse[s.name], s, classes)
     fit = [found[s.name] for s in train if s.name in found]
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), dataset.task)
-    fit, classes = [preparation(graph) for graph in fit], np.array([int(name) for name in dataset.task.classes])
-    entries = []
+    fit, entries = [preparation(graph) for graph in fit], []
     for name in names:
         torch.manual_seed(seed)
         model = surfaces.build(name, fit[0], len(classes), args).to(args.device)
         start = time.process_time()
-        surfaces.train(model, fit, surfaces.vertex_loss, args, seed, f"{name}, seed {seed}")
+        surfaces.train(model, fit, vertex_loss, args, seed, f"{name}, seed {seed}")
         entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
         entry["minutes"] = round((time.process_time() - start) / 60, 1)
         for key, part in (("accuracy", test), ("accuracy, mirrored", mirrored)):
             # A molecule whose mesh cannot be used counts as wrong.
             entry[f"{key}, each"] = [
-                share_of_right(model.cpu(), preparation(found[s.name]), coarse[s.name], s, classes) if s.name in found else 0.0
-                for s in part
+                share_of_right(model.cpu(), preparation(found[s.name])) if s.name in found else 0.0 for s in part
             ]
             entry[key] = weighted(entry[f"{key}, each"], part)
         entries.append(entry)
@@ -103,10 +108,22 @@ def run(names: list[str], seed: int, args) -> list[dict]:
     return entries
 
 
-def share_of_right(model: torch.nn.Module, graph, coarse: Surface, surface: Surface, classes: np.ndarray) -> float:
-    """Percent of the vertices of a surface, whose coarser version the graph was made of."""
-    answer = surfaces.vertex_answers(model, graph, coarse, surface.vertices, classes)
-    return round(100 * float((answer == surface.labels).mean()), 3)
+def with_labels(graph, coarse: Surface, surface: Surface, classes: np.ndarray) -> None:
+    """Keep with the graph of a coarser mesh the classes at the vertices of the surface, -1 for those that are not known."""
+    surfaces.interpolate(graph, coarse, surface.vertices)
+    place = np.searchsorted(classes, surface.labels).clip(max=len(classes) - 1)
+    graph.label = torch.from_numpy(np.where(classes[place] == surface.labels, place, UNKNOWN))
+
+
+def vertex_loss(logits: Tensor, graph) -> Tensor:
+    return F.cross_entropy(surfaces.at_points(logits, graph), graph.label, ignore_index=UNKNOWN, label_smoothing=0.1)
+
+
+@torch.no_grad()
+def share_of_right(model: nn.Module, graph) -> float:
+    """Percent of the vertices of the file that the graph was made of."""
+    answer = surfaces.at_points(model(graph.x, graph), graph).argmax(1)
+    return round(100 * float((answer == graph.label).float().mean()), 3)
 
 
 def weighted(values: list[float], surfaces_of: list[Surface]) -> float:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import trimesh
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
@@ -168,10 +167,6 @@ def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, ti
     model.eval()
 
 
-def vertex_loss(logits: Tensor, graph) -> Tensor:
-    return F.cross_entropy(logits, graph.y, ignore_index=UNKNOWN, label_smoothing=0.1)
-
-
 def nodes_of(graph, vertices: np.ndarray) -> np.ndarray:
     """(V,) the node of every vertex of the mesh that the graph was made of; of those that no face uses the nearest one's."""
     nodes = graph.vertex_nodes.numpy() if "vertex_nodes" in graph else np.arange(len(vertices))
@@ -179,11 +174,23 @@ def nodes_of(graph, vertices: np.ndarray) -> np.ndarray:
     return nodes[used][cKDTree(vertices[used]).query(vertices)[1]] if len(used) < len(nodes) else nodes
 
 
-@torch.no_grad()
-def vertex_answers(model: nn.Module, graph, coarse: Surface, vertices: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Class at vertices (V, 3) of a mesh whose coarser version the graph was made of: that of the nearest vertex there."""
-    answer = classes[model(graph.x, graph).argmax(1).numpy()][nodes_of(graph, coarse.vertices)]
-    return answer[cKDTree(coarse.vertices).query(vertices)[1]]
+def interpolate(graph, coarse: Surface, vertices: np.ndarray) -> None:
+    """Keep with a graph where points (V, 3) lie among its nodes: the three nearest, by the inverse squares of distances.
+
+    ``coarse`` is the mesh that the graph was made of. :func:`at_points` takes values there.
+    """
+    used = np.unique(coarse.faces)
+    distance, nearest = cKDTree(coarse.vertices[used]).query(vertices, 3)
+    weight = 1 / (distance**2 + 1e-12 * distance.max() ** 2)
+    nodes = nodes_of(graph, coarse.vertices)[used[nearest]]
+    # Flat, since the indices of a batch are joined along the last axis.
+    graph.near_index = torch.from_numpy(nodes.reshape(-1))
+    graph.near_weight = torch.from_numpy((weight / weight.sum(1, keepdims=True)).reshape(-1)).to(graph.pos.dtype)
+
+
+def at_points(values: Tensor, graph) -> Tensor:
+    """(V, C) of values (N, C) at the nodes."""
+    return (values[graph.near_index] * graph.near_weight[:, None]).unflatten(0, (-1, 3)).sum(1)
 
 
 def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 import gaugenet
 from examples import parts, rna, surfaces
@@ -110,7 +111,8 @@ def test_rna_from_end_to_end(molecules, tmp_path, monkeypatch):
     coarse = test.decimated(120)
     graph = net.preparation.graph(net.preparation.geometry((coarse.vertices, coarse.faces)), torch.float32)
     classes = np.array([int(name) for name in net.preparation.task.classes])
-    again = rna.share_of_right(net.eval(), graph, coarse, test, classes)
+    rna.with_labels(graph, coarse, test, classes)
+    again = rna.share_of_right(net.eval(), graph)
     assert again == pytest.approx(runs["gauge"]["accuracy"], abs=0.5)
     before = out.read_text()
     rna.main()  # nothing is repeated
@@ -130,8 +132,11 @@ def test_answers_get_to_their_vertices(tmp_path):
     (graph,) = graphs.values()
     graph.x = None
     knows = lambda x, g: torch.nn.functional.one_hot(g.y, 3).float()  # noqa: E731
-    answer = surfaces.vertex_answers(knows, graph, coarse, s.vertices, np.arange(3))
-    assert (answer == s.labels).mean() > 0.95
+    rna.with_labels(graph, coarse, s, np.arange(3))
+    assert rna.share_of_right(knows, graph) > 95
+    # Of two graphs together, those of each.
+    both = surfaces.at_points(torch.cat([knows(None, graph)] * 2), Batch.from_data_list([graph, graph]))
+    assert torch.equal(both, surfaces.at_points(knows(None, graph), graph).repeat(2, 1))
 
 
 def test_rna_splits_what_has_no_test_folder(molecules):

@@ -32,10 +32,17 @@ def aggregate(x, edges, layout, work, start, stop, out):
         first, count = rowptr[p], rowptr[p + 1] - rowptr[p]
         for e in range(first + count, rowptr[min(p + 2, rowptr.size - 1)]):
             prefetch(table, e * columns)
-            for k in range(0, width, 16):
-                prefetch(values, source[e] * width + k)
+        prefetch_rows(values, source, rowptr, p + 1, 0, width)
         carry(values, source, turn, det, element, first, count, blocks, permutations, carried, c0, width, padded)
         sum_node(values, p * width, width, edges, work, p, out, (p - start) * PANEL)
+
+
+@njit(**OPTIONS)
+def prefetch_rows(values, source, rowptr, p, lowest, width):
+    """Fetch the rows of the neighbours of node p, if there is one, which values has from node ``lowest`` on."""
+    for e in range(rowptr[min(p, rowptr.size - 1)], rowptr[min(p + 1, rowptr.size - 1)]):
+        for k in range(0, width, 16):
+            prefetch(values, (source[e] - lowest) * width + k)
 
 
 @njit(**OPTIONS)

@@ -12,17 +12,27 @@ from __future__ import annotations
 import numpy as np
 
 from ...compiled import njit
-from .aggregate import add_row, aligned, carry, carry_back, most_edges, places_of, set_row, sum_node, sum_tile, workspace
+from .aggregate import (
+    add_row,
+    aligned,
+    carry,
+    carry_back,
+    most_edges,
+    places_of,
+    prefetch_rows,
+    set_row,
+    sum_node,
+    sum_tile,
+    workspace,
+)
 from .messages import padded_width, row_tiles
 from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
 from .tiles import ENTRY, OPTIONS, ROWS
-from .vector import NARROW, PANEL, make_dot, make_multiply
+from .vector import PANEL, make_multiply
 
-_dot_wide, _dot_narrow = make_dot(PANEL), make_dot(NARROW)
-_multiply_wide, _multiply_narrow = make_multiply(PANEL, False), make_multiply(NARROW, False)
-_add_products_wide, _add_products_narrow = make_multiply(PANEL, True), make_multiply(NARROW, True)
+_multiply_panel = make_multiply(PANEL)
 
 
 @njit(**OPTIONS)
@@ -66,104 +76,38 @@ def _weights(query, q, width, keys, k0, room, share, measure, first, count, runs
 
 
 @njit(**OPTIONS)
-def _stretches(runs, heads, dtype):
-    """What follows one another in the same shares of the heads: first column, length of a head, rows; and room for two rows."""
-    out, count, most = np.empty((runs.shape[0], 3), np.int64), 0, 0
-    for r in range(0, runs.shape[0], heads):
-        most = max(most, padded_width(runs[r, 1] * heads))
-        if count and out[count - 1, 1] == runs[r, 1]:
-            out[count - 1, 2] += 1
-        else:
-            out[count, 0], out[count, 1], out[count, 2] = runs[r, 0], runs[r, 1], 1
-            count += 1
-    (factor, f0), (terms, t0) = aligned(most, dtype), aligned(most, dtype)
-    return out[:count], heads, (factor, f0, np.ones(most, dtype)), (terms, t0)
+def _members(runs, heads, width, dtype):
+    """What of the columns belongs to what head, in ones: [head][column] and [column][head], in rows of whole panels."""
+    padded, across = padded_width(width), padded_width(heads)
+    (by_head, h0), (by_column, c0) = aligned(heads * padded, dtype), aligned(width * across, dtype)
+    for r in range(runs.shape[0]):
+        head = runs[r, 2]
+        for k in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
+            by_head[h0 + head * padded + k] = by_column[c0 + k * across + head] = 1
+    return (by_head, h0), (by_column, c0)
 
 
 @njit(**OPTIONS)
-def _factors(alpha, at, each, heads, room):
-    """The factor of every column of a row: alpha[at + h] in the columns of head h."""
-    factor, f0, ones = room
-    for h in range(heads):
-        set_row(factor, f0 + h * each, ones, 0, 0, each, alpha[at + h], alpha.dtype.type(0))
+def _spread_heads(alpha, a0, across, heads, members, count, padded, out, o, zeros, one):
+    """out[i, k] = alpha[i, head of column k]: a matrix product with ones, which is faster than short runs of columns."""
+    by_head, h0 = members[0]
+    for k in range(0, padded, PANEL):
+        row_tiles(by_head, h0 + k, padded, alpha, a0, 1, across, heads, count, out, o + k, padded, zeros, one)
 
 
 @njit(**OPTIONS)
-def _multiply(rows, at, factor, f0, width):
-    """rows[at:] *= factor[f0:], so many."""
-    k = 0
-    while k + PANEL <= width:
-        _multiply_wide(rows, at + k, rows, at + k, factor, f0 + k)
-        k += PANEL
-    while k + NARROW <= width:
-        _multiply_narrow(rows, at + k, rows, at + k, factor, f0 + k)
-        k += NARROW
-    while k < width:
-        rows[at + k] *= factor[f0 + k]
-        k += 1
+def _sum_heads(rows, r0, padded, width, members, count, out, o, across, zeros, one):
+    """out[i, h] = sum of rows[i] over the columns of head h."""
+    by_column, c0 = members[1]
+    for h in range(0, across, PANEL):
+        row_tiles(by_column, c0 + h, across, rows, r0, 1, padded, width, count, out, o + h, across, zeros, one)
 
 
 @njit(**OPTIONS)
-def _scale(rows, r0, step, alpha, a0, across, count, stretches):
-    """rows[i] *= alpha[i, h] in the columns of every head h."""
-    parts, heads, room, _ = stretches
-    for i in range(count):
-        for s in range(parts.shape[0]):
-            each, at = parts[s, 1], r0 + i * step + parts[s, 0]
-            _factors(alpha, a0 + i * across, each, heads, room)
-            for k in range(parts[s, 2]):
-                _multiply(rows, at + k * each * heads, room[0], room[1], each * heads)
-
-
-@njit(**OPTIONS)
-def _add_products(out, o, a, i, b, j, width):
-    """out[o:] += a[i:] b[j:], so many."""
-    k = 0
-    while k + PANEL <= width:
-        _add_products_wide(out, o + k, a, i + k, b, j + k)
-        k += PANEL
-    while k + NARROW <= width:
-        _add_products_narrow(out, o + k, a, i + k, b, j + k)
-        k += NARROW
-    while k < width:
-        out[o + k] += a[i + k] * b[j + k]
-        k += 1
-
-
-@njit(**OPTIONS)
-def _dot(a, i, b, j, width):
-    k, total = 0, a.dtype.type(0)
-    while k + PANEL <= width:
-        total += _dot_wide(a, i + k, b, j + k)
-        k += PANEL
-    while k + NARROW <= width:
-        total += _dot_narrow(a, i + k, b, j + k)
-        k += NARROW
-    while k < width:
-        total += a[i + k] * b[j + k]
-        k += 1
-    return total
-
-
-@njit(**OPTIONS)
-def _slopes(values, c0, rows, r0, step, alpha, a0, across, count, stretches, out):
-    """out[i, h] = product of values[i] and rows[i] in the columns of head h; then rows[i] *= alpha[i, h] there."""
-    parts, heads, room, (terms, t0) = stretches
-    zero = values.dtype.type(0)
-    for i in range(count):
-        for h in range(heads):
-            out[a0 + i * across + h] = zero
-        for s in range(parts.shape[0]):
-            each, first = parts[s, 1], i * step + parts[s, 0]
-            width = each * heads
-            _factors(alpha, a0 + i * across, each, heads, room)
-            for k in range(t0, t0 + width):
-                terms[k] = zero
-            for k in range(first, first + parts[s, 2] * width, width):
-                _add_products(terms, t0, values, c0 + k, rows, r0 + k, width)
-                _multiply(rows, r0 + k, room[0], room[1], width)
-            for h in range(heads):
-                out[a0 + i * across + h] += _dot(terms, t0 + h * each, room[2], 0, each)
+def _multiply(rows, r0, factors, f0, size):
+    """rows[r0:] *= factors[f0:], so many: whole panels."""
+    for k in range(0, size, PANEL):
+        _multiply_panel(rows, r0 + k, rows, r0 + k, factors, f0 + k)
 
 
 @njit(**OPTIONS)
@@ -180,7 +124,7 @@ def _attend_slice(arguments, item):
     work, room = workspace(value, rowptr, columns, layout, places, span), _room(most, key_runs, wide, value.dtype)
     (carried, c0), (keys, k0), (alpha, a0) = work[0], aligned(most * key_padded, value.dtype), room[0]
     share, zeros, one = np.empty(alpha.size, value.dtype), np.zeros(PANEL, value.dtype), np.ones(1, value.dtype)
-    stretches = _stretches(value_runs, heads, value.dtype)
+    members, (factors, f0) = _members(value_runs, heads, width, value.dtype), aligned(most * padded, value.dtype)
     packed, flat, start = pack(weight, groups, places, packed_size), out.reshape(-1), np.zeros(out_width + PANEL, value.dtype)
     start[:out_width] = bias
     p = bounds[item]
@@ -193,10 +137,13 @@ def _attend_slice(arguments, item):
         for n in range(local, local + count):
             first, degree = rowptr[n], rowptr[n + 1] - rowptr[n]
             edge = source, turn, det, element, first, degree
+            prefetch_rows(k_flat, source, rowptr, n + 1, 0, wide)
+            prefetch_rows(values, source, rowptr, n + 1, 0, width)
             carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
-            _scale(carried, c0, padded, alpha, a0, across, degree, stretches)
+            _spread_heads(alpha, a0, across, heads, members, degree, padded, factors, f0, zeros, one)
+            _multiply(carried, c0, factors, f0, degree * padded)
             sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
         products(reduced, span, packed, places, groups, start, flat, p * out_width, out_width, count)
         p += count
@@ -220,7 +167,7 @@ def _backward_slice(arguments, item):
     (back, b0), (sent, t0) = aligned((most + 1) * padded, value.dtype), aligned(heads * key_padded, value.dtype)
     combine = places_of(layout, padded, s0, places, span, value.dtype)
     share, slope = np.zeros(alpha.size, value.dtype), np.zeros(alpha.size, value.dtype)
-    stretches = _stretches(value_runs, heads, value.dtype)
+    members, (factors, f0) = _members(value_runs, heads, width, value.dtype), aligned(most * padded, value.dtype)
     packed, gradient = pack_transposed(weight, groups, places, panels), np.zeros(gradient_size, value.dtype)
     zeros, one, upstream = np.zeros(PANEL, value.dtype), np.ones(1, value.dtype), grad.reshape(-1)
     node, to_query = node_table.reshape(-1), grad_query.reshape(-1)
@@ -237,10 +184,15 @@ def _backward_slice(arguments, item):
         for n in range(local, local + count):
             first, degree = rowptr[n], rowptr[n + 1] - rowptr[n]
             edge = source, turn, det, element, first, degree
+            prefetch_rows(k_flat, source, rowptr, n + 1, 0, wide)
+            prefetch_rows(values, source, rowptr, n + 1, 0, width)
+            prefetch_rows(to_keys, source, rowptr, n, lowest, wide)
+            prefetch_rows(to_values, source, rowptr, n, lowest, width)
             carry(k_flat, *edge, key_blocks, key_permutations, keys, k0, wide, key_padded)
             _weights(q_flat, n * wide, wide, keys, k0, room, share, measure, first, degree, key_runs, heads, zeros, one)
             carry(values, *edge, layout[0], layout[1], carried, c0, width, padded)
-            _scale(carried, c0, padded, alpha, a0, across, degree, stretches)
+            _spread_heads(alpha, a0, across, heads, members, degree, padded, factors, f0, zeros, one)
+            _multiply(carried, c0, factors, f0, degree * padded)
             sum_node(values, n * width, width, edges, work, n, reduced, (n - local) * PANEL)
             # From here on the sums are their own gradients.
             spread(backward, (n - local) * PANEL, combine, sums, s0, (columns + 1) * padded)
@@ -252,7 +204,9 @@ def _backward_slice(arguments, item):
                 )
                 sum_tile(1, sums, s, padded, node, n * columns, 1, 1, 0, columns, sums, c, 0, one, 0, 0, back, own + k, padded)
             add_row(to_values, (n - lowest) * width, back, own, own, width, one[0], zeros[0])
-            _slopes(carried, c0, back, b0, padded, alpha, a0, across, degree, stretches, slope)
+            _multiply(carried, c0, back, b0, degree * padded)
+            _sum_heads(carried, c0, padded, width, members, degree, slope, a0, across, zeros, one)
+            _multiply(back, b0, factors, f0, degree * padded)
             carry_back(back, b0, *edge, layout[0], layout[1], to_values, lowest, width, padded)
             for h in range(a0, a0 + heads):
                 total = zeros[0]

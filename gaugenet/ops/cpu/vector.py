@@ -131,8 +131,8 @@ def make_rotate(width: int, back: bool):
     return rotate
 
 
-def make_multiply(width: int, accumulate: bool):
-    """dst[i : i + width] (+)= a[j : j + width] * b[k : k + width]."""
+def make_multiply(width: int):
+    """dst[i : i + width] = a[j : j + width] * b[k : k + width]."""
 
     @intrinsic
     def multiply(typing, dst, i, a, j, b, k):
@@ -141,46 +141,12 @@ def make_multiply(width: int, accumulate: bool):
         def generate(context, builder, signature, args):
             vector, align = _vector(context, signature, 0, width)
             to, *factors = (_pointer(context, builder, signature, args, place) for place in (0, 2, 4))
-            first, second = (_load(builder, pointer, vector, align) for pointer in factors)
-            if accumulate:
-                value = _fma(builder, first, second, _load(builder, to, vector, align))
-            else:
-                value = builder.fmul(first, second)
-            _store(builder, value, to, align)
+            _store(builder, builder.fmul(*(_load(builder, pointer, vector, align) for pointer in factors)), to, align)
             return context.get_dummy_value()
 
         return signature, generate
 
     return multiply
-
-
-def make_dot(width: int):
-    """sum over k < width of a[i + k] * b[j + k]."""
-
-    @intrinsic
-    def dot(typing, a, i, b, j):
-        signature = a.dtype(a, types.intp, b, types.intp)
-
-        def generate(context, builder, signature, args):
-            vector, align = _vector(context, signature, 0, width)
-            first, second = (_load(builder, _pointer(context, builder, signature, args, k), vector, align) for k in (0, 2))
-            total, size = builder.fmul(first, second), width
-            while size > 1:  # one half upon the other
-                size //= 2
-                halves = (
-                    builder.shuffle_vector(
-                        total,
-                        ir.Constant(total.type, ir.Undefined),
-                        ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(start, start + size))),
-                    )
-                    for start in (0, size)
-                )
-                total = builder.fadd(*halves)
-            return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-
-        return signature, generate
-
-    return dot
 
 
 def make_tile(rows: tuple[int, ...], panels: bool = False):
