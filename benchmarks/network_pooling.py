@@ -20,7 +20,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import machine
-from benchmarks.sphere_results import example
+from examples.spherical_digits import SmoothPool
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import StaticGraph
 from gaugenet.models import SphericalCNN
@@ -47,7 +47,7 @@ def network(pool: str) -> SphericalCNN:
         options = {"pool": pool if pool in ("mean", "max") else "mean"}
     net = SphericalCNN(FieldType(groups.SO2(), "1x0"), 10, norm="batch", **options)
     if pool == "spectral, Gaussian":
-        smooth = example("spherical_digits").SmoothPool
+        smooth = SmoothPool
         net.pools = nn.ModuleList(smooth(type, LEVEL - k) for k, type in enumerate(net.types[:-1]))
     return net
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import pages as results_of
+from examples import shallow_water
 from tests.helpers.corpus import torus
 from tests.helpers.pages import ROOT, blocks, commands, datasets, differs, run
 from tests.helpers.samplings import write_wind
@@ -123,3 +125,23 @@ def test_outputs_are_compared():
     other = [("error 3.1e-13", "error 2e-6"), ("0.98", "0.91"), ("98%", "91%"), ("[2, 3]", "[2, 4]"), ("a b", "a"), ("x", "y")]
     assert not [pair for pair in same if differs(*pair)] and all(differs(*pair) for pair in other)
     assert commands("```bash\na \\\n  b\n# c\n```\n") == ["a    b"]
+
+
+@pytest.mark.parametrize("name", [name for name, path in PAGES.items() if "<!-- table" in path.read_text(encoding="utf-8")])
+def test_tables_are_those_of_the_results(name):
+    """`python -m benchmarks.pages` writes them."""
+    text = PAGES[name].read_text(encoding="utf-8")
+    assert results_of.filled(text) == text
+    assert results_of.MARKS.search(text) and text.count("<!-- table") == len(results_of.MARKS.findall(text))
+
+
+def test_tables_follow_their_results(monkeypatch, tmp_path):
+    (tmp_path / "mine.md").write_text("# Title\n\nby `this`\n\n## Part\n\n| a |\n|---|\n| 1 |\n")
+    monkeypatch.setattr(results_of, "RESULTS", tmp_path)
+    page = "before\n<!-- table mine -->\nold\n<!-- end -->\nafter"
+    wanted = "before\n<!-- table mine -->\n\nby `this`\n\n**Part**\n\n| a |\n|---|\n| 1 |\n\n<!-- end -->\nafter"
+    assert results_of.filled(page) == wanted == results_of.filled(wanted)
+
+
+def test_table_of_the_shallow_water_is_that_of_its_runs():
+    assert (results_of.RESULTS / "shallow_water.md").read_text() == shallow_water.table(results_of.results("shallow_water"))

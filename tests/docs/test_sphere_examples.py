@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from benchmarks import sphere_results
-from benchmarks.sphere_results import example
+from examples import wind
 from gaugenet import geometry
 from tests.helpers.extras import library
 from tests.helpers.samplings import solid_rotation, write_wind
@@ -20,7 +20,7 @@ from tests.helpers.samplings import solid_rotation, write_wind
 def call(monkeypatch, tmp_path):
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, "--data", str(tmp_path), "--out", str(tmp_path / name), *arguments])
-        example(name).main()
+        import_module(f"examples.{name}").main()
         return json.loads((tmp_path / name / "results.json").read_text())["runs"]
 
     return run
@@ -79,15 +79,9 @@ def test_wind_on_a_grid(call, tmp_path):
     assert onto_grid["rmse"] > 0 and abs(onto_grid["parameters"] - 27_000) < 3000
 
 
-def test_table_of_the_shallow_water():
-    results = json.loads((sphere_results.RESULTS / "shallow_water.json").read_text())
-    assert sphere_results.short(results) in sphere_results.DOCUMENT.read_text()
-    assert (sphere_results.RESULTS / "shallow_water.md").read_text() == example("shallow_water").table(results)
-
-
 def test_moved_fields():
     """Ambient components of a rotation are linear in space, so quadratic least squares misses them by the curvature alone."""
     points = geometry.icosphere(4).positions
     places = points @ Rotation.random(random_state=0).as_matrix()
     values = np.cross([0.3, -0.2, 0.8], points)[None]
-    assert np.abs(example("wind").moved(values, points, places) - np.cross([0.3, -0.2, 0.8], places)).max() < 1e-3
+    assert np.abs(wind.moved(values, points, places) - np.cross([0.3, -0.2, 0.8], places)).max() < 1e-3
