@@ -3,6 +3,7 @@
     python examples/rna.py                                               # without data of its own: bodies made here
     python examples/rna.py --data FOLDER                                 # three splits of the training molecules, 80 to 20
     python examples/rna.py --data FOLDER --models gauge --seeds 1        # FOLDER/train and FOLDER/test where there is one
+    python examples/rna.py --data FOLDER --weights examples/weights/rna.safetensors    # a network that is trained
     python examples/rna.py --table
 
 Molecules lie anywhere in space and are chiral: no input but the shape of the surface, seen from its own frames. Beside the
@@ -27,10 +28,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, UNKNOWN, Surface
-from gaugenet.data import FeatureScaler, Preparation
+from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 from gaugenet.learning import SavedNetwork
 
@@ -42,7 +44,7 @@ MAJORITY = "most frequent class"
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with train/ID.npz (vertices, faces, labels), perhaps test/ID.npz")
-    parser.add_argument("--vertices", type=int, default=4000, help="of a mesh, to which it is decimated")
+    parser.add_argument("--vertices", type=int, default=5000, help="of a mesh, to which it is decimated")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     surfaces.add_arguments(parser)
     args = parser.parse_args()
@@ -72,47 +74,78 @@ def split(folder: Path, seed: int) -> tuple[list[Surface], list[Surface]]:
     return [known[i] for i in order[test:]], [known[i] for i in order[:test]]
 
 
+def prepared(pairs: list[tuple[Surface, Surface]], params: ProcessParams, args) -> tuple[Task, dict[str, GaugeGraph]]:
+    """Classes, and the graphs by name, of molecules and their coarser meshes: those that could be used."""
+    dataset, graphs = surfaces.graphs_of([coarse for _, coarse in pairs], params, args.records / "rna", args.jobs)
+    return dataset.task, {surface.name: graphs[coarse.name] for surface, coarse in pairs if coarse.name in graphs}
+
+
+def with_labels(graph: GaugeGraph, coarse: Surface, surface: Surface, task: Task) -> None:
+    """Keep with the graph of a coarser mesh the classes at the vertices of the surface, -1 for those that are not known."""
+    surfaces.interpolate(graph, coarse, surface.vertices)
+    number = {int(name): k for k, name in enumerate(task.classes)}
+    graph.label = torch.tensor([number.get(label, UNKNOWN) for label in surface.labels.tolist()])
+
+
+def pairs_of(shapes: list[Surface], args) -> list[tuple[Surface, Surface]]:
+    return [(surface, surface.decimated(args.vertices)) for surface in shapes]
+
+
+def with_mirrored(test: list[tuple[Surface, Surface]]) -> dict[str, list[tuple[Surface, Surface]]]:
+    """What is tested, by the name of its score."""
+    return {"accuracy": test, "accuracy, mirrored": [(s.mirrored(), coarse.mirrored()) for s, coarse in test]}
+
+
 def run(names: list[str], seed: int, args) -> list[dict]:
-    train, test = split(args.data, seed)
-    train, mirrored = train[: args.limit], [surface.mirrored() for surface in test]
+    train, test = (pairs_of(part, args) for part in split(args.data, seed))
+    train, parts = train[: args.limit], with_mirrored(test)
     params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
-    coarse = {s.name: s.decimated(args.vertices) for s in [*train, *test]}
-    coarse |= {mirror.name: coarse[s.name].mirrored() for s, mirror in zip(test, mirrored)}
-    dataset, graphs = surfaces.graphs_of(list(coarse.values()), params, args.records / "rna", args.jobs)
-    found = {name: graphs[surface.name] for name, surface in coarse.items() if surface.name in graphs}
-    classes = np.array([int(name) for name in dataset.task.classes])
-    for s in (*train, *test, *mirrored):
-        if s.name in found:
-            with_labels(found[s.name], coarse[s.name], s, classes)
-    fit = [found[s.name] for s in train if s.name in found]
-    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), dataset.task)
+    everything = [*train, *(pair for part in parts.values() for pair in part)]
+    task, graphs = prepared(everything, params, args)
+    for surface, coarse in everything:
+        if surface.name in graphs:
+            with_labels(graphs[surface.name], coarse, surface, task)
+    fit = [graphs[s.name] for s, _ in train if s.name in graphs]
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
     fit, entries = [preparation(graph) for graph in fit], []
     for name in names:
         torch.manual_seed(seed)
-        model = surfaces.build(name, fit[0], len(classes), args).to(args.device)
+        model = surfaces.build(name, fit[0], len(task.classes), args).to(args.device)
         start = time.process_time()
         surfaces.train(model, fit, vertex_loss, args, seed, f"{name}, seed {seed}")
         entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
         entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        for key, part in (("accuracy", test), ("accuracy, mirrored", mirrored)):
-            # A molecule whose mesh cannot be used counts as wrong.
-            entry[f"{key}, each"] = [
-                share_of_right(model.cpu(), preparation(found[s.name])) if s.name in found else 0.0 for s in part
-            ]
-            entry[key] = weighted(entry[f"{key}, each"], part)
-        entries.append(entry)
-        print(f"{name:28s} seed {seed}: {entry['accuracy']:.2f} %, mirrored {entry['accuracy, mirrored']:.2f} %", flush=True)
+        entries.append({**entry, **tested(model.cpu(), preparation, graphs, parts)})
+        print(told(name, entries[-1]), flush=True)
         if args.save and isinstance(model, SavedNetwork):
             model.preparation = preparation
             model.save(args.save / f"rna-{name.replace(' ', '-')}-{seed}.safetensors")
     return entries
 
 
-def with_labels(graph, coarse: Surface, surface: Surface, classes: np.ndarray) -> None:
-    """Keep with the graph of a coarser mesh the classes at the vertices of the surface, -1 for those that are not known."""
-    surfaces.interpolate(graph, coarse, surface.vertices)
-    place = np.searchsorted(classes, surface.labels).clip(max=len(classes) - 1)
-    graph.label = torch.from_numpy(np.where(classes[place] == surface.labels, place, UNKNOWN))
+def told(name: str, entry: dict) -> str:
+    return f"{name:28s}: {entry['accuracy']:.2f} %, on mirror images {entry['accuracy, mirrored']:.2f} %"
+
+
+def tested(model: nn.Module, preparation: Preparation, graphs: dict[str, GaugeGraph], parts: dict) -> dict:
+    """Accuracies on the parts, and of each molecule; one whose mesh cannot be used counts as wrong."""
+    found = {}
+    for key, part in parts.items():
+        each = [share_of_right(model, preparation(graphs[s.name])) if s.name in graphs else 0.0 for s, _ in part]
+        found |= {f"{key}, each": each, key: weighted(each, [s for s, _ in part])}
+    return found
+
+
+def trained(args) -> dict:
+    """The scores of the network of --weights on the test molecules of the first split."""
+    model = gaugenet.load(args.weights).eval()
+    parts = with_mirrored(pairs_of(split(args.data, 0)[1], args))
+    pairs = [pair for part in parts.values() for pair in part]
+    _, graphs = prepared(pairs, model.preparation.params, args)
+    for surface, coarse in pairs:
+        if surface.name in graphs:
+            with_labels(graphs[surface.name], coarse, surface, model.preparation.task)
+    return tested(model, model.preparation, graphs, parts)
 
 
 def vertex_loss(logits: Tensor, graph) -> Tensor:
@@ -166,6 +199,9 @@ def main() -> None:
     args = parse_arguments()
     if args.table:
         Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    if args.weights:
+        print(told(str(args.weights), trained(args)))
         return
     names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "rings", "vertices", "limit"
     runs = Runs(args.out, table, args.data.name, settings_of(args, *names))

@@ -204,6 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
     parser.add_argument("--save", type=Path, help="folder for the trained weights")
+    parser.add_argument("--weights", type=Path, help="test the network of this file on the first split, and train nothing")
     parser.add_argument("--table", action="store_true", help="train nothing, write the table of the results that are there")
     common.add_training_arguments(parser, **{"batch_size": 2, **defaults})
 
