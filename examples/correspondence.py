@@ -3,6 +3,7 @@
     python examples/correspondence.py                                             # without data of its own: bodies made here
     python examples/correspondence.py --data FAUST_FOLDER --test faust_a_test.npz
     python examples/correspondence.py --data smal_r_train.npz --test TEST.npz
+    python examples/correspondence.py --data FAUST_FOLDER --weights examples/weights/correspondence.safetensors  # trained
     python examples/correspondence.py --table
 
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,10 +36,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, Surface
-from gaugenet.data import FeatureScaler, Preparation, Task
+from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 from gaugenet.learning import SavedNetwork
 
@@ -172,9 +175,8 @@ def scores(found: np.ndarray, shape: Shape, chosen: np.ndarray, distance: dict[i
     return 100 * float(right.mean()), 100 * float(np.minimum(right, wrong).mean()), swapped
 
 
-def prepared(data: Collection, train: list[Shape], args) -> tuple[dict, Preparation, list]:
-    """Graphs by part and name, with the nodes at the template's points; what makes inputs of them; those to train on."""
-    params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+def graphs_of(data: Collection, train: list[Shape], params: ProcessParams, args) -> dict[str, GaugeGraph]:
+    """Graphs by part and name, with the nodes at the template's points."""
     shapes = {f"{part}-{s.name}": s for part, (some, _) in {"train": (train, None), **data.tests}.items() for s in some}
     named = [shape._replace(name=name).surface for name, shape in shapes.items()]
     _, graphs = surfaces.graphs_of(named, params, args.records / "correspondence", args.jobs)
@@ -184,17 +186,34 @@ def prepared(data: Collection, train: list[Shape], args) -> tuple[dict, Preparat
         graph.vertex_of = torch.empty(graph.num_nodes, dtype=torch.long)
         used = torch.from_numpy(np.unique(shapes[name].faces))
         graph.vertex_of[nodes[used]] = used
-    fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
-    task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
-    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
-    return graphs, preparation, [preparation(graph) for graph in fit]
+    return graphs
+
+
+def points_of(shape: Shape, args) -> np.ndarray:
+    """Numbers of the template's points at which matches are scored."""
+    return np.random.default_rng(0).permutation(len(shape.match))[: args.points]
+
+
+def told(name: str, entry: dict) -> str:
+    means = ({score: round(float(np.mean(v)), 2) for score, v in of.items()} for of in entry.values() if isinstance(of, dict))
+    return f"{name:28s}: {'; '.join(map(str, means))}"
+
+
+def trained(data: Collection, args) -> dict:
+    """The scores of the network of --weights."""
+    net = gaugenet.load(args.weights).eval()
+    graphs = graphs_of(data, [], net.preparation.params, args)
+    return tested(lambda x, graph: F.normalize(net(x, graph), dim=1), data, graphs, net.preparation, args)
 
 
 def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
     train = data.train[: args.limit]
-    graphs, preparation, fit = prepared(data, train, args)
-    chosen = np.random.default_rng(0).permutation(len(train[0].match))[: args.points]
-    entries = []
+    params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    graphs = graphs_of(data, train, params, args)
+    fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
+    task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
+    fit, entries = [preparation(graph) for graph in fit], []
     for name in names:
         torch.manual_seed(seed)
         model = Matcher(surfaces.build(name, fit[0], DESCRIPTORS, args), len(train[0].match)).to(args.device)
@@ -202,20 +221,24 @@ def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
         surfaces.train(model, fit, model.loss, args, seed, f"{name}, seed {seed}")
         entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.net.parameters())}
         entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        model.cpu()
-        for test, (some, pairs) in data.tests.items():
-            entry[test] = dict(zip(SCORES, tested(model, test, some, pairs, graphs, preparation, chosen, args)))
-        entries.append(entry)
-        print(f"{name:28s} seed {seed}: " + "; ".join(f"{t} {entry[t]}" for t in data.tests), flush=True)
+        entries.append({**entry, **tested(model.cpu(), data, graphs, preparation, args)})
+        print(told(f"{name}, seed {seed}", entries[-1]), flush=True)
         if args.save and isinstance(model.net, SavedNetwork):
             model.net.preparation = preparation
             model.net.save(args.save / f"correspondence-{name.replace(' ', '-')}-{seed}.safetensors")
     return entries
 
 
+def tested(model: Callable, data: Collection, graphs: dict, preparation: Preparation, args) -> dict[str, dict]:
+    """The scores by test set, each by target shape: the mean over its pairs."""
+    return {test: dict(zip(SCORES, matched(model, data, test, graphs, preparation, args))) for test in data.tests}
+
+
 @torch.no_grad()
-def tested(model: Matcher, test: str, shapes: list[Shape], pairs, graphs: dict, preparation, chosen, args) -> list[list[float]]:
-    """The scores, each by target shape: the mean over its pairs."""
+def matched(model: Callable, data: Collection, test: str, graphs: dict, preparation: Preparation, args) -> list[list[float]]:
+    """The scores of one test set, each by target shape."""
+    shapes, pairs = data.tests[test]
+    chosen = points_of(shapes[0], args)
     descriptors, tables = {}, {}
     for i, shape in enumerate(shapes):
         graph = preparation(graphs[f"{test}-{shape.name}"])
@@ -261,6 +284,9 @@ def main() -> None:
     args = parse_arguments()
     if args.table:
         Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    if args.weights:
+        print(told(str(args.weights), trained(load(args), args)))
         return
     names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)

@@ -3,6 +3,7 @@
     python examples/parts.py                                                      # without data of its own: bodies made here
     python examples/parts.py --data FOLDER                                        # three splits, 8 to 4 meshes a category
     python examples/parts.py --data TRAIN_FOLDER --test TEST_FOLDER --seeds 1     # two folders of the same layout
+    python examples/parts.py --data FOLDER --weights examples/weights/parts.safetensors        # a network that is trained
     python examples/parts.py --table
 
 One network for all categories, which is told the category: its answer is the best among the parts of that category. All
@@ -26,10 +27,11 @@ import trimesh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, UNKNOWN, Surface
-from gaugenet.data import FeatureScaler, Preparation, Princeton
+from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Princeton, Task
 from gaugenet.geometry import ProcessParams
 from gaugenet.learning import SavedNetwork
 
@@ -113,21 +115,52 @@ def right_faces(model, graph, first: list[int]) -> float:
     return round(100 * float((answer == graph.y).float().mean()), 3)
 
 
-def run(names: list[str], seed: int, args) -> list[dict]:
-    train, test, first = split(args, seed)
-    train = train[: args.limit]
-    params = ProcessParams(radius=args.radius, normalize=True, repair=True, features=FEATURES, levels=args.levels)
-    copies = [remeshed(s.varied(1 + k))._replace(name=f"{s.name}-copy{k}") for k in range(args.copies) for s in train]
-    variants = {change: [changed(s, change) for s in test] for change in CHANGES}
-    everything = [*train, *copies, *(s for part in variants.values() for s in part)]
-    dataset, graphs = surfaces.graphs_of(everything, params, args.records / "parts", args.jobs)
+def prepared(shapes: list[Surface], params: ProcessParams, first: list[int], args) -> tuple[Task, dict[str, GaugeGraph]]:
+    """Classes, and the graphs by name with the number of their category: those of shapes that could be used."""
+    dataset, graphs = surfaces.graphs_of(shapes, params, args.records / "parts", args.jobs)
     part_of = torch.tensor([int(name) for name in dataset.task.classes])
     for graph in graphs.values():
         known = graph.y != UNKNOWN
         graph.y = torch.where(known, part_of[graph.y.clamp_min(0)], graph.y)
         graph.category = torch.tensor([int(np.searchsorted(first, int(graph.y[known][0]), "right")) - 1])
+    return dataset.task, graphs
+
+
+def variants_of(test: list[Surface]) -> dict[str, list[Surface]]:
+    return {change: [changed(s, change) for s in test] for change in CHANGES}
+
+
+def tested(model, preparation: Preparation, graphs: dict, variants: dict[str, list[Surface]], first: list[int]) -> dict:
+    """Accuracies on the variants, and of each mesh; one that cannot be used counts as wrong."""
+    found = {}
+    for change, part in variants.items():
+        right = [right_faces(model, preparation(graphs[s.name]), first) if s.name in graphs else 0.0 for s in part]
+        found |= {change: round(float(np.mean(right)), 3), f"{change}, each": right}
+    return found
+
+
+def told(name: str, entry: dict) -> str:
+    return f"{name:28s}: {', '.join(f'{c} {entry[c]:.2f} %' for c in CHANGES)}"
+
+
+def trained(args) -> dict:
+    """The scores of the network of --weights on the test meshes of the first split."""
+    model = gaugenet.load(args.weights).eval()
+    _, test, first = split(args, 0)
+    variants = variants_of(test)
+    _, graphs = prepared([s for part in variants.values() for s in part], model.preparation.params, first, args)
+    return tested(model, model.preparation, graphs, variants, first)
+
+
+def run(names: list[str], seed: int, args) -> list[dict]:
+    train, test, first = split(args, seed)
+    train, variants = train[: args.limit], variants_of(test)
+    params = ProcessParams(radius=args.radius, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    copies = [remeshed(s.varied(1 + k))._replace(name=f"{s.name}-copy{k}") for k in range(args.copies) for s in train]
+    everything = [*train, *copies, *(s for part in variants.values() for s in part)]
+    task, graphs = prepared(everything, params, first, args)
     fit = [graphs[s.name] for s in [*train, *copies] if s.name in graphs]
-    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), dataset.task)
+    preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
     fit, entries = [preparation(graph) for graph in fit], []
 
     def loss(logits: torch.Tensor, graph) -> torch.Tensor:
@@ -140,12 +173,8 @@ def run(names: list[str], seed: int, args) -> list[dict]:
         surfaces.train(model, fit, loss, args, seed, f"{name}, seed {seed}")
         entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
         entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        for change, part in variants.items():
-            # A mesh that cannot be used counts as wrong.
-            right = [right_faces(model.cpu(), preparation(graphs[s.name]), first) if s.name in graphs else 0.0 for s in part]
-            entry[change], entry[f"{change}, each"] = round(float(np.mean(right)), 3), right
-        entries.append(entry)
-        print(f"{name:28s} seed {seed}: {', '.join(f'{c} {entry[c]:.2f} %' for c in CHANGES)}", flush=True)
+        entries.append({**entry, **tested(model.cpu(), preparation, graphs, variants, first)})
+        print(told(name, entries[-1]), flush=True)
         if args.save and isinstance(model, SavedNetwork):
             model.preparation = preparation
             model.save(args.save / f"parts-{name.replace(' ', '-')}-{seed}.safetensors")
@@ -190,6 +219,9 @@ def main() -> None:
     args = parse_arguments()
     if args.table:
         Runs(args.out, table, "", {}, keep=True).write_table()
+        return
+    if args.weights:
+        print(told(str(args.weights), trained(args)))
         return
     names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "radius", "copies", "limit"
     runs = Runs(args.out, table, args.data.name, settings_of(args, *names))

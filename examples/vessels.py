@@ -3,6 +3,7 @@
     python examples/vessels.py                                       # 12 small and coarse vessels
     python -m datasets.vessels --count 300 --out FOLDER --jobs 2     # once, about four hours of one core
     python examples/vessels.py --data FOLDER
+    python examples/vessels.py --data FOLDER --weights examples/weights/vessels.safetensors      # a network that is trained
     python examples/vessels.py --table
 
 The task is that of Suk et al. 2022, on vessels of datasets/vessels. Inputs at a vertex: geodesic distance from the inlet,
@@ -29,6 +30,7 @@ from torch_geometric.loader import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import gaugenet
 from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
@@ -62,6 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="number of training vessels, by default all")
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
     parser.add_argument("--save", type=Path, help="folder for the trained weights of the gauge network")
+    parser.add_argument("--weights", type=Path, help="test the network of this file, and train nothing")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     parser.add_argument("--table", action="store_true", help="train nothing")
     common.add_training_arguments(parser, batch_size=2, dropout=0.0)
@@ -100,7 +103,7 @@ def load(args) -> dict[str, list[GaugeGraph]]:
     """Graphs by part; those of the last are turned by random rotations."""
     facts = json.loads((args.data / "manifest.json").read_text(encoding="utf-8"))["vessels"]
     files = {part: [args.data / v["file"] for v in facts if v["split"] == part] for part in ("train", *PARTS[:2])}
-    files["train"] = files["train"][: args.limit]
+    files["train"] = [] if args.weights else files["train"][: args.limit]
     found = {part: [graph_of(file, args) for file in some] for part, some in files.items()}
     turns = SO3.sample(len(files["test"]), torch.Generator().manual_seed(0)).numpy()
     found[PARTS[2]] = [graph_of(file, args, turn) for file, turn in zip(files["test"], turns)]
@@ -205,6 +208,17 @@ def errors(model: nn.Module, graphs: list[GaugeGraph]) -> tuple[list[float], lis
     return relative, angle
 
 
+def scores(model: nn.Module, data: dict[str, list[GaugeGraph]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for part in PARTS:
+        found[part], found[f"{part}, angle"] = errors(model, data[part])
+    return found
+
+
+def told(name: str, entry: dict) -> str:
+    return f"{name:24s}: " + ", ".join(f"{part} {np.mean(entry[part]):.2f} %" for part in PARTS)
+
+
 def loss_of(model: nn.Module, graph) -> Tensor:
     """Mean over vessels of the square of the relative error."""
     square = global_mean((model(graph.x, graph) - graph.y).square().sum(1, keepdim=True), graph)
@@ -232,8 +246,7 @@ def run(name: str, seed: int, data: dict[str, list[GaugeGraph]], args) -> dict:
     model.eval().cpu()
     entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
     entry["minutes"] = round((time.process_time() - start) / 60, 1)
-    for part in PARTS:
-        entry[part], entry[f"{part}, angle"] = errors(model, parts[part])
+    entry |= scores(model, parts)
     if args.save and name == "gauge":
         model.save(args.save / f"vessels-{seed}.safetensors")
     return entry
@@ -247,9 +260,7 @@ def poiseuille(data: dict[str, list[GaugeGraph]]) -> dict:
             return nn.functional.normalize(gradient(x[:, :1], graph), dim=1)
 
     entry = {"model": POISEUILLE, "seed": 0, "parameters": 0, "minutes": 0.0}
-    for part in PARTS:
-        entry[part], entry[f"{part}, angle"] = errors(Along(), data[part])
-    return entry
+    return entry | scores(Along(), data)
 
 
 def table(results: dict) -> str:
@@ -280,6 +291,9 @@ def main() -> None:
     if args.table:
         Runs(args.out, table, "", {}, keep=True).write_table()
         return
+    if args.weights:
+        print(told(str(args.weights), scores(gaugenet.load(args.weights).eval(), load(args))))
+        return
     names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "rings", "radius", "limit"
     runs, data = Runs(args.out, table, args.data.name, settings_of(args, *names)), load(args)
     print(", ".join(f"{len(graphs)} {part}" for part, graphs in data.items()), flush=True)
@@ -288,8 +302,7 @@ def main() -> None:
     for name, seed in [(name, seed) for seed in range(args.seeds) for name in args.models]:
         if not runs.has(model=name, seed=seed):
             runs.add(run(name, seed, data, args))
-            last = runs.results["runs"][-1]
-            print(f"{name:14s} seed {seed}: " + ", ".join(f"{part} {np.mean(last[part]):.2f} %" for part in PARTS), flush=True)
+            print(told(f"{name}, seed {seed}", runs.results["runs"][-1]), flush=True)
 
 
 if __name__ == "__main__":

@@ -170,14 +170,14 @@ def write_princeton(folder, seeds) -> None:
     (folder / "index.json").write_text(json.dumps({"categories": ["A", "B"], "parts": names}))
 
 
-def test_parts_from_end_to_end(tmp_path, monkeypatch):
+def test_parts_from_end_to_end(tmp_path, monkeypatch, capsys):
     library("fast_simplification")
     monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
     write_princeton(tmp_path / "train", range(4))
     write_princeton(tmp_path / "test", range(4, 6))
     out = tmp_path / "parts.json"
     data = ["--data", str(tmp_path / "train"), "--test", str(tmp_path / "test"), "--radius", "0.4"]
-    kept = ["--out", str(out), "--records", str(tmp_path / "records")]
+    kept = ["--out", str(out), "--records", str(tmp_path / "records"), "--save", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["parts.py", *data, *SMALL, "--models", "gauge", "order 0", *kept])
     parts.main()
     runs = {r["model"]: r for r in json.loads(out.read_text())["runs"]}
@@ -186,6 +186,11 @@ def test_parts_from_end_to_end(tmp_path, monkeypatch):
         assert all(len(runs[name][f"{change}, each"]) == 2 for change in parts.CHANGES)
     assert 40 < runs[parts.MAJORITY]["clean"] < 75
     assert "| gauge |" in out.with_suffix(".md").read_text()
+    # The weights that were saved give the row again.
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(tmp_path / "parts-gauge-0.safetensors")])
+    capsys.readouterr()
+    parts.main()
+    assert parts.told("", runs["gauge"]).strip() in capsys.readouterr().out
 
 
 def test_logits_of_faces_are_those_of_the_category():
