@@ -1,14 +1,16 @@
-"""Values and parcels of CIFTI-2 files at the vertices of a surface, through nibabel."""
+"""Values and parcels of CIFTI-2 files at the vertices of a surface, in and out, through nibabel."""
 
 from __future__ import annotations
 
+import colorsys
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import MeshError
+from ...errors import GeometryError, MeshError
 from . import needed
 
 #: A place of a structure: columns of the matrix, and their vertices.
@@ -55,6 +57,47 @@ def read_cifti(file: Path, count: int) -> tuple[dict[str, np.ndarray], dict[str,
             number[vertex] = column + 1
             data[f"{structure}_parcel"], names[f"{structure}_parcel"] = number, ["", *map(str, columns.name)]
     return data, names
+
+
+def cifti_bytes(
+    values: Mapping[str, np.ndarray], listed: np.ndarray, structure: str, names: Mapping[str, list[str]] | None = None
+) -> bytes:
+    """A CIFTI-2 file of maps on one surface: of scalars, or with ``names`` of labels.
+
+    Args:
+        values: name of the map -> numbers (V,) at all vertices of the surface; whole ones from 0 on, if they are labels.
+        listed: (V,) which vertices the file lists.
+        structure: "cortex_left", "cortex_right", ..., as :func:`read_cifti` names them.
+        names: name of the map -> names of its labels, one per key from 0; keys that have none are named by their number.
+
+    Raises:
+        GeometryError: a structure that CIFTI does not know. MissingDependencyError: no nibabel.
+    """
+    nibabel = needed("nibabel", "CIFTI files")
+    axes = nibabel.cifti2.cifti2_axes
+    try:
+        vertices = axes.BrainModelAxis.from_surface(np.flatnonzero(listed), len(listed), name=structure)
+    except ValueError:
+        raise GeometryError(
+            f"a CIFTI file expected structure= one that it knows, such as 'cortex_left' or 'cortex_right', got {structure!r}"
+        ) from None
+    maps = list(values)
+    matrix = np.stack([values[name][listed] for name in maps]).astype(np.float32)
+    if names is None:
+        kinds = axes.ScalarAxis(maps)
+    else:
+        tables = [_label_table(matrix[i], names.get(name, [])) for i, name in enumerate(maps)]
+        kinds = axes.LabelAxis(maps, tables)
+    image = nibabel.Cifti2Image(matrix, nibabel.cifti2.Cifti2Header.from_axes((kinds, vertices)))
+    image.update_headers()  # the intent: scalars or labels
+    return image.to_bytes()
+
+
+def _label_table(keys: np.ndarray, names: list[str]) -> dict[int, tuple[str, tuple[float, ...]]]:
+    """Names and colours of the keys that occur or have a name: hues that are far apart, key 0 transparent."""
+    known = sorted({*map(int, np.unique(keys)), *range(len(names))})
+    colours = [(*colorsys.hsv_to_rgb(0.618034 * key % 1, 0.6, 0.9), 0.0 if key == 0 else 1.0) for key in known]
+    return {key: (names[key] if key < len(names) else str(key), colour) for key, colour in zip(known, colours)}
 
 
 def _of_vertices(axis: Any, count: int) -> Places:

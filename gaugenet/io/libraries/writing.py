@@ -1,4 +1,4 @@
-"""Fields on a geometry for other programs: pyvista and polyscope, and VTK, PLY, GLB and GIFTI files."""
+"""Fields on a geometry for other programs: pyvista and polyscope, and VTK, PLY, GLB, GIFTI and CIFTI files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from ...geometry.local_geometry import Feature, LocalGeometry, parse_orders
 from ..durable import write_atomic
 from ..ply_writing import ply_bytes
 from . import needed
+from .cifti import cifti_bytes
 from .objects import as_array
 
-WRITTEN = (".vtp", ".vtu", ".vtk", ".ply", ".glb", ".gii")
+WRITTEN = (".vtp", ".vtu", ".vtk", ".ply", ".glb", ".gii", ".dscalar.nii", ".dlabel.nii")
 
 
-def save_fields(path: str | os.PathLike, geom: LocalGeometry, fields: Mapping[str, Any] | None = None) -> None:
+def save_fields(
+    path: str | os.PathLike,
+    geom: LocalGeometry,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    structure: str | None = None,
+) -> None:
     """Write a surface with its labels and fields for another program; the extension says how.
 
     - ``.vtp``, ``.vtu``, ``.vtk`` (ParaView; pyvista): all arrays as they are, of vertices and faces.
@@ -28,22 +35,31 @@ def save_fields(path: str | os.PathLike, geom: LocalGeometry, fields: Mapping[st
     - ``.glb`` (Blender; trimesh): attributes of the vertices in float32, a tensor as its three columns.
     - ``.gii`` (nibabel): the surface, and numbers per vertex in float32 or int32; ``.func.gii`` and ``.shape.gii`` are the
       numbers of the fields alone, at the vertices that came (NaN where no face uses one).
+    - ``.dscalar.nii``, ``.dlabel.nii`` (nibabel, CIFTI-2): the numbers of the fields alone in float32, or whole ones as labels
+      with the names of ``geom.metadata["names"]``, at the vertices that came and that faces use.
 
     Args:
         path: where to.
         geom: a geometry with positions (N, 3) and faces; its ``vertex_data`` and ``face_data`` are written, too, but for "ids".
         fields: of :meth:`gaugenet.geometry.LocalGeometry.to_pyvista`.
+        structure: of CIFTI, which part of the brain the surface is: "cortex_left", "cortex_right", ....
 
     Raises:
-        GeometryError: another extension, no faces, fields that do not fit. MissingDependencyError: a library is not installed.
+        GeometryError: another extension, no faces, fields or a structure that do not fit.
+        MissingDependencyError: a library is not installed.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in WRITTEN:
+    name = Path(path).name.lower()
+    kind = next((end for end in WRITTEN if name.endswith(end)), None)
+    if kind is None:
         raise GeometryError(f"save_fields expected a name that ends in {', '.join(WRITTEN)}, got {os.fspath(path)!r}")
     if geom.faces is None:
         raise GeometryError("save_fields expected a geometry with faces, such as that of a mesh")
+    if structure is not None and not kind.endswith(".nii"):
+        raise GeometryError(f"save_fields: structure= is for CIFTI files, got {os.fspath(path)!r}")
     if kind == ".gii":
         _save_gifti(Path(path), geom, fields)
+    elif kind.endswith(".nii"):
+        write_atomic(path, _cifti(geom, fields, structure, labels=kind == ".dlabel.nii"))
     elif kind == ".ply":
         columns, of_faces = _columns(_point_data(geom, fields)), _columns(_without_ids(geom.face_data))
         write_atomic(path, ply_bytes(_positions(geom), geom.faces, columns, of_faces))
@@ -158,6 +174,20 @@ def _save_gifti(path: Path, geom: LocalGeometry, fields: Mapping[str, Any] | Non
     for name, column in values.items():
         _add_array(gifti, image, column, "NIFTI_INTENT_SHAPE", name)
     write_atomic(path, image.to_bytes())
+
+
+def _cifti(geom: LocalGeometry, fields: Mapping[str, Any] | None, structure: str | None, labels: bool) -> bytes:
+    if structure is None:
+        raise GeometryError("a CIFTI file expected structure='cortex_left', 'cortex_right', ...: which surface this is")
+    columns = _columns(ambient_values(geom, fields))
+    if not columns:
+        raise GeometryError("a CIFTI file expected fields: it holds numbers and no surface")
+    for name, values in columns.items():
+        if labels and (values.dtype.kind not in "iub" or values.min() < 0):
+            raise GeometryError(f"labels expected whole numbers from 0 on, field {name!r} has {values.dtype}, {values.min()}")
+    listed = geom.on_input_vertices(np.ones(geom.num_nodes)) == 1
+    there = {name: geom.on_input_vertices(values.astype(np.float64)) for name, values in columns.items()}
+    return cifti_bytes(there, listed, structure, geom.metadata.get("names", {}) if labels else None)
 
 
 def _add_array(gifti: Any, image: Any, values: Any, intent: str, name: str) -> None:

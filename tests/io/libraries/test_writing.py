@@ -11,6 +11,7 @@ import torch
 from gaugenet import geometry
 from gaugenet.errors import GeometryError, MissingDependencyError
 from gaugenet.geometry import Feature, load_mesh
+from gaugenet.io.libraries.brain import read_vertex_values
 from tests.helpers.corpus import torus
 from tests.helpers.extras import library
 
@@ -92,6 +93,38 @@ def test_gifti(tmp_path):
     geometry.save_fields(tmp_path / "a.func.gii", geom, {"p": PRESSURE})
     (array,) = nibabel.load(tmp_path / "a.func.gii").darrays
     assert np.array_equal(array.data[:-1], PRESSURE.astype(np.float32)) and np.isnan(array.data[-1])
+
+
+def test_cifti(tmp_path):
+    library("nibabel")
+    vertices = np.concatenate([[[9.0, 9, 9]], VERTICES])  # one that no face uses
+    with pytest.warns(UserWarning, match="no face uses"):
+        geom = geometry.mesh(vertices, FACES + 1, rings=1)
+    wind = geometry.to_frames(WSS, geom)
+    path = tmp_path / "a.dscalar.nii"
+    geometry.save_fields(path, geom, {"p": PRESSURE, "wind": wind}, structure="cortex_right")
+    found, _ = read_vertex_values(path, len(vertices))
+    assert list(found) == [f"cortex_right_{name}" for name in ("p", "wind_0", "wind_1", "wind_2")]
+    assert np.isnan(found["cortex_right_p"][0]) and np.array_equal(found["cortex_right_p"][1:], PRESSURE.astype(np.float32))
+    ambient = geometry.from_frames(wind.values, geom, wind.type)
+    assert np.array_equal(found["cortex_right_wind_1"][1:], ambient[:, 1].astype(np.float32))
+    # Labels keep their names; those without one have their number.
+    geom.metadata["names"] = {"area": ["???", "V1"]}
+    path = tmp_path / "a.dlabel.nii"
+    labels = np.arange(len(VERTICES)) % 3
+    geometry.save_fields(path, geom, {"area": labels}, structure="cortex_left")
+    found, names = read_vertex_values(path, len(vertices))
+    assert np.array_equal(found["cortex_left"][1:], labels) and names["cortex_left"] == ["???", "V1", "2"]
+    for fields, options, message in (
+        ({"p": labels}, {}, "expected structure='cortex_left'"),
+        ({"p": labels}, {"structure": "left ear"}, "one that it knows"),
+        ({}, {"structure": "cortex_left"}, "expected fields"),
+        ({"p": PRESSURE}, {"structure": "cortex_left"}, "labels expected whole numbers from 0 on, field 'p' has float64"),
+    ):
+        with pytest.raises(GeometryError, match=message):
+            geometry.save_fields(path, geom, fields, **options)
+    with pytest.raises(GeometryError, match="structure= is for CIFTI files"):
+        geometry.save_fields(tmp_path / "a.ply", geom, {"p": PRESSURE}, structure="cortex_left")
 
 
 def test_wrong_arguments(tmp_path, geom):
