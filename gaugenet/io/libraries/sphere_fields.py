@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import GeometryError
-from ...geometry.local_geometry import LocalGeometry
+from ...geometry.local_geometry import LocalGeometry, parse_orders
 from ...geometry.spheres.healpix_pixels import nest_to_ring, ring_to_nest
 from ...geometry.spheres.latlon_grids import latlon_nodes, latlon_rings
 from . import needed
@@ -21,41 +22,48 @@ _UNITS = {"latitude": ("degrees_north", "degree_north", "degrees_N"), "longitude
 _TOLERANCE = 0.02
 
 
-def from_xarray(data: Any, geom: LocalGeometry) -> np.ndarray:
+def from_xarray(data: Any, geom: LocalGeometry, type: str | None = None) -> np.ndarray:
     """Values at the nodes of :func:`gaugenet.geometry.latlon` of a DataArray or a Dataset with a latitude and a longitude.
 
     The orientation is that of the coordinates, whatever it is: latitudes may go up or down, longitudes from 0 or from -180, the
-    two axes may stand anywhere. The longitudes must be those of the geometry and the latitudes its rings. Values of a row at a
-    pole, which is one node, are averaged: components of vectors there have no meaning one by one.
+    two axes may stand anywhere. The longitudes must be those of the geometry and the latitudes its rings. A row at a pole is
+    one node: its scalars are averaged, and so are vectors, turned from (east, north) at their longitude into the frame of the
+    node, if ``type`` says that they are some. A UserWarning says so where values of a row differ that are taken for scalars.
 
     Args:
         data: an ``xarray.DataArray`` with coordinates in degrees, named ``lat``, ``latitude``, ``lon``, ``longitude`` or with
             the units of the CF conventions; or an ``xarray.Dataset`` of such arrays with the same axes.
         geom: of :func:`gaugenet.geometry.latlon`, whose frames are (east, north) unless others were given: "1x1" is the wind
             (u, v).
+        type: of a Dataset, the field type of its arrays, in their order: "1x1" for (u, v). By default all are scalars; it
+            makes a difference at poles alone.
 
     Returns:
         (..., N), the other axes first, in their order; of a Dataset (..., N, C), its C arrays in their order.
 
     Raises:
-        GeometryError: no such axes, or another grid.
+        GeometryError: no such axes, another grid, another number of arrays than ``type`` has.
     """
-    if hasattr(data, "data_vars"):
-        parts = [from_xarray(array, geom) for array in data.data_vars.values()]
-        if not parts or any(part.shape != parts[0].shape for part in parts):
-            shapes = {str(name): dict(array.sizes) for name, array in data.data_vars.items()}
-            raise GeometryError(f"from_xarray expected a Dataset of one or more arrays with the same axes, got {shapes}")
-        return np.stack(parts, -1)
-    rows, columns, (lat, lon), nodes = _matched(data, geom)
-    values = data.transpose(..., lat, lon).values[..., rows, :][..., columns]
+    whole = hasattr(data, "data_vars")
+    arrays = list(data.data_vars.values()) if whole else [data]
+    if not arrays or any(dict(array.sizes) != dict(arrays[0].sizes) for array in arrays):
+        shapes = {str(name): dict(array.sizes) for name, array in data.data_vars.items()}
+        raise GeometryError(f"from_xarray expected a Dataset of one or more arrays with the same axes, got {shapes}")
+    orders = _orders(type, len(arrays))
+    rows, columns, (lat, lon), nodes = _matched(arrays[0], geom)
+    grids = [array.transpose(*arrays[0].dims).transpose(..., lat, lon).values[..., rows, :][..., columns] for array in arrays]
+    values = np.stack(grids, -1)
     first = np.unique(nodes, return_index=True)[1]
-    out = values.reshape(*values.shape[:-2], -1)[..., first]
-    for row in np.flatnonzero([len(set(row.tolist())) == 1 for row in nodes]):  # at the poles
-        out[..., nodes[row, 0]] = values[..., row, :].mean(-1)
-    return out
+    out = values.reshape(*values.shape[:-3], -1, len(arrays))[..., first, :]
+    for row, side in _poles(nodes):
+        here = values[..., row, :, :]
+        if type is None:
+            _warn_of_directions(here, values)
+        out[..., nodes[row, 0], :] = _turned(here, orders, side * _longitudes(geom)).mean(-2)
+    return out if whole else out[..., 0]
 
 
-def to_xarray(values: Any, geom: LocalGeometry, like: Any) -> Any:
+def to_xarray(values: Any, geom: LocalGeometry, like: Any, type: str | None = None) -> Any:
     """Values (..., N) at the nodes as a DataArray with the coordinates of another, in its orientation.
 
     Args:
@@ -63,26 +71,80 @@ def to_xarray(values: Any, geom: LocalGeometry, like: Any) -> Any:
             else they are called ``dim_0``, ...
         geom: of :func:`gaugenet.geometry.latlon`.
         like: a DataArray on the grid, as for :func:`from_xarray`; or a Dataset, of which values (..., N, C) become another.
+        type: of a Dataset, as for :func:`from_xarray`: vectors at a pole are written as (east, north) at every longitude.
     """
     xarray = needed("xarray", "data sets on grids")
     if hasattr(like, "data_vars"):
         array = as_array(values)
         if array.ndim < 2 or array.shape[-1] != len(like.data_vars):
             raise GeometryError(f"to_xarray expected values (..., N, {len(like.data_vars)}), got shape {array.shape}")
-        parts = {name: to_xarray(array[..., c], geom, own) for c, (name, own) in enumerate(like.data_vars.items())}
-        return xarray.Dataset(parts, attrs=like.attrs)
+        orders = _orders(type, array.shape[-1])
+        own = list(like.data_vars.items())
+        return xarray.Dataset({n: _written(array, c, orders, geom, a) for c, (n, a) in enumerate(own)}, attrs=like.attrs)
+    return _written(as_array(values)[..., None], 0, _orders(type, 1), geom, like)
+
+
+def _written(values: np.ndarray, channel: int, orders: list[tuple[int, int]], geom: LocalGeometry, like: Any) -> Any:
+    """One channel of values (..., N, C) as a DataArray like another."""
+    xarray = needed("xarray", "data sets on grids")
     rows, columns, (lat, lon), nodes = _matched(like, geom)
-    array = as_array(values)
-    if not array.ndim or array.shape[-1] != geom.num_nodes:
-        raise GeometryError(f"to_xarray expected values (..., {geom.num_nodes}), got shape {array.shape}")
+    if values.ndim < 2 or values.shape[-2] != geom.num_nodes:
+        raise GeometryError(f"to_xarray expected values (..., {geom.num_nodes}), got shape {values.shape[:-1]}")
+    whole = values[..., nodes, :]
+    for row, side in _poles(nodes):
+        whole[..., row, :, :] = _turned(whole[..., row, :, :], orders, -side * _longitudes(geom))
     # The places of the grid in the order of the data.
-    grid = array[..., nodes[np.argsort(rows)][:, np.argsort(columns)]]
+    grid = whole[..., channel][..., np.argsort(rows), :][..., np.argsort(columns)]
     others = [name for name in like.dims if name not in (lat, lon)]
     same = grid.shape[:-2] == tuple(like.sizes[name] for name in others)
     names = others if same else [f"dim_{k}" for k in range(grid.ndim - 2)]
     coords = {k: v for k, v in like.coords.items() if set(v.dims) <= {*names, lat, lon}}
     made = xarray.DataArray(grid, coords, [*names, lat, lon], name=like.name)
     return made.transpose(*like.dims) if same else made
+
+
+def _orders(type: str | None, count: int) -> list[tuple[int, int]]:
+    blocks = [(count, 0)] if type is None else parse_orders(type)
+    size = sum(mul * (2 if order else 1) for mul, order in blocks)
+    if size != count:
+        raise GeometryError(f"expected an array for each of {size} components of type={type!r}, got {count}")
+    return blocks
+
+
+def _poles(nodes: np.ndarray) -> list[tuple[int, int]]:
+    """Rows of the grid that are one node, and the side: 1 in the north, -1 in the south."""
+    return [(row, 1 if row == 0 else -1) for row in range(len(nodes)) if (nodes[row] == nodes[row, 0]).all()]
+
+
+def _longitudes(geom: LocalGeometry) -> np.ndarray:
+    count = int(geom.metadata["nlon"])
+    return geom.metadata["first_longitude"] + 2 * np.pi / count * np.arange(count)
+
+
+def _turned(values: np.ndarray, orders: list[tuple[int, int]], angle: np.ndarray) -> np.ndarray:
+    """Components (..., nlon, C) turned by angles (nlon,).
+
+    At the north pole east and north at the longitude l are the axes of the node, those of the longitude 0, turned by l; at the
+    south pole by -l.
+    """
+    out, at = np.array(values), 0
+    for mul, order in orders:
+        if order:
+            cos, sin = np.cos(order * angle)[:, None], np.sin(order * angle)[:, None]
+            a, b = values[..., at : at + mul], values[..., at + mul : at + 2 * mul]
+            out[..., at : at + mul], out[..., at + mul : at + 2 * mul] = cos * a - sin * b, sin * a + cos * b
+        at += mul * (2 if order else 1)
+    return out
+
+
+def _warn_of_directions(row: np.ndarray, values: np.ndarray) -> None:
+    """What differs along the row of a pole can be no scalar."""
+    if np.ptp(row, axis=-2).max() > 0.05 * np.nanstd(values):
+        warnings.warn(
+            "from_xarray: a row at a pole has different values, whose mean is taken; for vectors give a Dataset and "
+            'type=, such as from_xarray(data[["u", "v"]], geom, "1x1")',
+            stacklevel=3,
+        )
 
 
 def from_healpix(values: Any, geom: LocalGeometry, *, nest: bool = False) -> np.ndarray:

@@ -114,6 +114,32 @@ def test_pixels_without_a_value_and_bad_files(tmp_path):
         geometry.from_healpix(tmp_path / "b.fits", geom)
 
 
+def test_vectors_at_the_poles():
+    """A constant vector of space, its tangential part: at the poles it is one vector, seen from many longitudes."""
+    xarray, geom = library("xarray"), geometry.latlon(9, 12, grid="equiangular")
+    lat, lon = np.linspace(-90, 90, 9), np.arange(12) * 30.0 - 180
+    b, a = np.meshgrid(np.radians(lat), np.radians(lon), indexing="ij")
+    east = np.stack([-np.sin(a), np.cos(a), 0 * a], -1)
+    north = np.stack([-np.sin(b) * np.cos(a), -np.sin(b) * np.sin(a), np.cos(b)], -1)
+    given = np.array([0.3, -0.7, 0.5])
+    axes = {"lat": lat, "lon": lon}
+    wind = {name: (("lat", "lon"), frame @ given) for name, frame in (("u", east), ("v", north))}
+    days = xarray.Dataset(wind, axes)
+    values = geometry.from_xarray(days, geom, "1x1")
+    wanted = given - geom.positions * (geom.positions @ given)[:, None]
+    assert np.allclose(geometry.from_frames(values, geom, "1x1"), wanted, atol=1e-12)
+    assert np.allclose(geometry.to_xarray(values, geom, days, "1x1").to_array(), days.to_array(), atol=1e-12)
+    # Order 2 turns by twice the angle.
+    twice = xarray.Dataset({"a": days.u**2 - days.v**2, "b": 2 * days.u * days.v})
+    z, w = (geometry.from_xarray(d, geom, t) @ [1, 1j] for d, t in ((days, "1x1"), (twice, "1x2")))
+    assert np.allclose(w, z**2, atol=1e-12)
+    with pytest.warns(UserWarning, match=r'a row at a pole has different values.*"1x1"'):
+        alone = geometry.from_xarray(days, geom)
+    assert np.allclose(alone[1:-1], values[1:-1]) and np.abs(alone[[0, -1]]).max() < 1e-12
+    with pytest.raises(GeometryError, match="expected an array for each of 3 components of type='1x0 \\+ 1x1', got 2"):
+        geometry.from_xarray(days, geom, "1x0 + 1x1")
+
+
 def test_data_sets_of_many_arrays():
     """The arrays of a Dataset are the channels, and come back as they were; on the frames (u, v) is the wind."""
     data, geom = dataset("cell-centred", up=True), geometry.latlon(9, 12, grid="cell-centred")
