@@ -1,9 +1,10 @@
-"""Hook of mkdocs: the reference, a page for every room; the committed benchmark results and the examples; 3D views."""
+"""Hook of mkdocs: the reference, a page for every room; results of benchmarks, examples; 3D views; tutorials as notebooks."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(\.\./(?:benchmarks/results|(examples))/([\w.]+?)(\.py)?(\.md)?\)")
 # [planar.md](planar.md): a file for who reads the sources, a title on the site.
 NAMED = re.compile(r"\[[\w./]+\.md\]\((?P<to>[\w./]+\.md)(?P<place>#[\w-]+)?\)")
+# A block of Python, and what it prints.
+BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 ROOMS = {
     "geometry": "Geometry",
     "groups": "Groups",
@@ -65,6 +68,26 @@ def measurements(results: list[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def notebook(text: str) -> str:
+    """A page as a Jupyter notebook: its text, its Python, and what that prints, which the tests have compared."""
+    cells: list[dict] = []
+
+    def write(kind: str, source: str, **more) -> None:
+        if source.strip():
+            cells.append({"cell_type": kind, "metadata": {}, "source": source.strip("\n").splitlines(keepends=True), **more})
+
+    at = 0
+    for match in BLOCK.finditer(text):
+        write("markdown", text[at : match.start()])
+        printed = (match[2] or "").splitlines(keepends=True)
+        outputs = [{"output_type": "stream", "name": "stdout", "text": printed}] if printed else []
+        write("code", match[1], execution_count=None, outputs=outputs)
+        at = match.end()
+    write("markdown", text[at:])
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}, indent=1)
+
+
 def viewers() -> dict[str, str]:
     """Pages that turn, for the gallery."""
     from gaugenet import geometry
@@ -93,6 +116,9 @@ def on_files(files: Files, config) -> Files:
     files.append(File.generated(config, "benchmarks/index.md", content=measurements(results)))
     for name, content in viewers().items():
         files.append(File.generated(config, f"viewers/{name}.html", content=content))
+    for path in sorted((ROOT / "docs" / "tutorials").glob("*.md")):
+        content = notebook(path.read_text(encoding="utf-8"))
+        files.append(File.generated(config, f"tutorials/{path.stem}.ipynb", content=content))
     for path in results:
         files.append(File.generated(config, f"benchmarks/{path.name}", content=path.read_text(encoding="utf-8")))
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.png")):
@@ -113,4 +139,7 @@ def on_page_markdown(markdown: str, page, config, files: Files) -> str:
         title = next((line[2:] for line in lines if line.startswith("# ")), None)
         return f"[{title}]({match['to']}{match['place'] or ''})" if title else match[0]
 
+    if page.file.src_uri.startswith("tutorials/"):
+        title, _, rest = markdown.partition("\n")
+        markdown = f"{title}\n\n[This page as a notebook]({Path(page.file.src_uri).stem}.ipynb){{ download }}\n{rest}"
     return LINK.sub(to_page, NAMED.sub(titled, markdown))

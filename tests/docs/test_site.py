@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import posixpath
 import re
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.helpers import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("geometry", "groups", "kernels", "nn", "models", "data", "learning", "spectral", "testing", "viz")
@@ -52,6 +55,19 @@ def test_it_builds_with_the_results_and_examples(site):
     assert (site / "index.html").is_file()
     assert (site / "benchmarks" / "hot_loop" / "index.html").is_file()
     assert (site / "examples" / "tetris" / "index.html").is_file()
+
+
+def test_tutorials_are_notebooks(site):
+    """The cells are the blocks of the page, in order, with what they print."""
+    for page in sorted((ROOT / "docs" / "tutorials").glob("*.md")):
+        made = json.loads((site / "tutorials" / f"{page.stem}.ipynb").read_text(encoding="utf-8"))
+        assert made["nbformat"] == 4 and made["cells"][0]["source"][0].startswith("# ")
+        code = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
+        wanted = pages.blocks(page.read_text(encoding="utf-8"))
+        assert ["".join(cell["source"]) for cell in code] == [block.code.strip("\n") for block in wanted]
+        printed = ["".join(line for output in cell["outputs"] for line in output["text"]) for cell in code]
+        assert printed == [block.output or "" for block in wanted]
+        assert f'href="../{page.stem}.ipynb"' in (site / "tutorials" / page.stem / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("room", ROOMS)
