@@ -32,6 +32,10 @@ def test_there_and_back(geom, fields):
         assert feature.type == name
         assert np.allclose(geometry.from_frames(feature, geom), values, rtol=1e-12, atol=1e-12)
         assert np.allclose(geometry.from_frames(feature.values, geom, name), values, rtol=1e-12, atol=1e-12)
+        answer = torch.tensor(feature.values, requires_grad=True)  # as of a network
+        assert np.allclose(geometry.from_frames(answer, geom, name), values, rtol=1e-12, atol=1e-12)
+        given = torch.tensor(values, requires_grad=True)
+        assert np.array_equal(geometry.to_frames(given, geom).values, feature.values)
 
 
 def test_they_are_fields_of_their_type(geom, fields):
@@ -76,6 +80,8 @@ def test_what_is_refused(geom, fields):
         geometry.to_frames(np.arange(9.0).reshape(3, 3) + 0 * fields[1], geom)
     with pytest.raises(GeometryError, match=r"surface in space.* got shape"):
         geometry.to_frames(np.zeros((9, 3)), geometry.grid((3, 3), 3))
+    with pytest.raises(GeometryError, match='expected a type of "1x1".*got None'):
+        geometry.from_frames(np.zeros((geom.num_nodes, 2)), geom)
     with pytest.raises(GeometryError, match="expected a type of"):
         geometry.from_frames(fields[0], geom, "1x3")
     with pytest.raises(GeometryError, match="3 numbers, got"):
