@@ -80,7 +80,7 @@ def test_what_is_refused(geom, fields):
         geometry.to_frames(np.arange(9.0).reshape(3, 3) + 0 * fields[1], geom)
     with pytest.raises(GeometryError, match=r"surface in space.* got shape"):
         geometry.to_frames(np.zeros((9, 3)), geometry.grid((3, 3), 3))
-    with pytest.raises(GeometryError, match='expected a type of "1x1".*got None'):
+    with pytest.raises(GeometryError, match=r'expected a type of "1x1".*got None'):
         geometry.from_frames(np.zeros((geom.num_nodes, 2)), geom)
     with pytest.raises(GeometryError, match="expected a type of"):
         geometry.from_frames(fields[0], geom, "1x3")

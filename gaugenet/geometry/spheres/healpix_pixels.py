@@ -158,7 +158,7 @@ def _nest_number(face, x, y, nside: int):
 def _checked_nside(nside, nest: bool) -> int:
     nside = checked_int("nside", nside, 1, MAX_NSIDE)
     if nest and nside & (nside - 1):
-        raise ValueError(f"nested numbers need nside to be a power of two, got {nside}: take one, or the ring order, nest=False")
+        raise ValueError(f"nested numbers need nside to be a power of two, got {nside}: take one, or nest=False")
     return nside
 
 
