@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,9 @@ def points(
     Returns:
         LocalGeometry with ``positions`` and ``frame``; of structure "e", so that layers over any group of R^d fit.
 
+    Warns:
+        UserWarning: most points have no neighbour.
+
     Raises:
         ValueError: shapes and sizes that do not fit. GeometryError: NaN or infinity, with the first ids.
     """
@@ -76,6 +80,13 @@ def points(
     if lengths is not None:
         log = _to_nearest_image(log, lengths)
     count = np.bincount(target, minlength=n)
+    if 2 * (count == 0).sum() > n > 1:
+        near = np.median(tree.query(tree.data, 2)[0][:, 1])
+        warnings.warn(
+            f"points: {(count == 0).sum()} of {n} points have no neighbour within radius={np.median(reach):g}; the nearest one "
+            f"is {near:g} away, in the median: is the radius in the units of the points?",
+            stacklevel=2,
+        )
     weights = np.ones(len(source)) if weight == "sum" else 1.0 / (count + 1)[target]
     if area is not None:
         if weight != "mean":

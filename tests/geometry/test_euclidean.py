@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,16 @@ def test_a_mean_does_not_depend_on_how_densely_the_shape_is_sampled():
 
     assert at_the_middle(1000, "mean") == pytest.approx(at_the_middle(4000, "mean"), rel=0.1)
     assert at_the_middle(4000, "sum") > 3 * at_the_middle(1000, "sum")
+
+
+def test_a_radius_in_other_units_is_noticed():
+    cloud = np.random.default_rng(0).uniform(size=(60, 3)) * 1000
+    with pytest.warns(UserWarning, match=r"60 of 60 points have no neighbour within radius=0\.3; the nearest one is \d+"):
+        assert geometry.points(cloud, 0.3).edge_index.shape[1] == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        geometry.points(cloud[:1], 0.3)  # one alone is meant
+        geometry.points(cloud, 300.0)
 
 
 def test_points_may_coincide_and_stand_alone():
