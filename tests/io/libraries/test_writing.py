@@ -142,6 +142,7 @@ def test_wrong_arguments(tmp_path, geom):
 
 def test_polyscope(geom, monkeypatch):
     polyscope = library("polyscope")
+    polyscope.set_use_prefs_file(False)
     polyscope.init("openGL_mock")  # the backend that draws nothing
     kept = {}
     for kind in ("scalar", "vector"):
