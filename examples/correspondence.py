@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +42,6 @@ from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
-from gaugenet.learning import SavedNetwork
 
 RESULTS = Path("runs") / "correspondence.json"
 SCORES = ("error", "either side", "swapped")
@@ -206,27 +205,21 @@ def trained(data: Collection, args) -> dict:
     return tested(lambda x, graph: F.normalize(net(x, graph), dim=1), data, graphs, net.preparation, args)
 
 
-def run(names: list[str], seed: int, data: Collection, args) -> list[dict]:
+def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
+    """The entry of each network as it is there."""
     train = data.train[: args.limit]
     params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
     graphs = graphs_of(data, train, params, args)
     fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
     task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
-    fit, entries = [preparation(graph) for graph in fit], []
-    for name in names:
-        torch.manual_seed(seed)
-        model = Matcher(surfaces.build(name, fit[0], DESCRIPTORS, args), len(train[0].match)).to(args.device)
-        start = time.process_time()
-        surfaces.train(model, fit, model.loss, args, seed, f"{name}, seed {seed}")
-        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.net.parameters())}
-        entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        entries.append({**entry, **tested(model.cpu(), data, graphs, preparation, args)})
-        print(told(f"{name}, seed {seed}", entries[-1]), flush=True)
-        if args.save and isinstance(model.net, SavedNetwork):
-            model.net.preparation = preparation
-            model.net.save(args.save / f"correspondence-{name.replace(' ', '-')}-{seed}.safetensors")
-    return entries
+    fit, points = [preparation(graph) for graph in fit], len(train[0].match)
+    wrap = partial(Matcher, points=points)
+    for name, model, entry in surfaces.learnt(names, seed, fit, DESCRIPTORS, Matcher.loss, args, wrap):
+        entry |= tested(model, data, graphs, preparation, args)
+        print(told(f"{name}, seed {seed}", entry), flush=True)
+        surfaces.keep(model.net, preparation, f"correspondence-{name}-{seed}", args)
+        yield entry
 
 
 def tested(model: Callable, data: Collection, graphs: dict, preparation: Preparation, args) -> dict[str, dict]:
@@ -291,10 +284,7 @@ def main() -> None:
     names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
     runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
-    for seed in range(args.seeds):
-        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
-        for entry in run(missing, seed, data, args) if missing else []:
-            runs.add(entry)
+    surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, data, args))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,6 @@ from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Princeton, Task
 from gaugenet.geometry import ProcessParams
-from gaugenet.learning import SavedNetwork
 
 RESULTS = Path("runs") / "parts.json"
 CHANGES = ("clean", "remeshed", "halved", "noisy")
@@ -152,7 +151,8 @@ def trained(args) -> dict:
     return tested(model, model.preparation, graphs, variants, first)
 
 
-def run(names: list[str], seed: int, args) -> list[dict]:
+def run(names: list[str], seed: int, args) -> Iterator[dict]:
+    """The entry of each network as it is there."""
     train, test, first = split(args, seed)
     train, variants = train[: args.limit], variants_of(test)
     params = ProcessParams(radius=args.radius, normalize=True, repair=True, features=FEATURES, levels=args.levels)
@@ -161,24 +161,16 @@ def run(names: list[str], seed: int, args) -> list[dict]:
     task, graphs = prepared(everything, params, first, args)
     fit = [graphs[s.name] for s in [*train, *copies] if s.name in graphs]
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
-    fit, entries = [preparation(graph) for graph in fit], []
+    fit = [preparation(graph) for graph in fit]
 
     def loss(logits: torch.Tensor, graph) -> torch.Tensor:
         return F.cross_entropy(at_faces(logits, graph, first), graph.y, ignore_index=UNKNOWN)
 
-    for name in names:
-        torch.manual_seed(seed)
-        model = surfaces.build(name, fit[0], first[-1], args).to(args.device)
-        start = time.process_time()
-        surfaces.train(model, fit, loss, args, seed, f"{name}, seed {seed}")
-        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
-        entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        entries.append({**entry, **tested(model.cpu(), preparation, graphs, variants, first)})
-        print(told(name, entries[-1]), flush=True)
-        if args.save and isinstance(model, SavedNetwork):
-            model.preparation = preparation
-            model.save(args.save / f"parts-{name.replace(' ', '-')}-{seed}.safetensors")
-    return entries
+    for name, model, entry in surfaces.learnt(names, seed, fit, first[-1], loss, args):
+        entry |= tested(model, preparation, graphs, variants, first)
+        print(told(f"{name}, seed {seed}", entry), flush=True)
+        surfaces.keep(model, preparation, f"parts-{name}-{seed}", args)
+        yield entry
 
 
 def majority(args, seed: int) -> dict:
@@ -228,9 +220,7 @@ def main() -> None:
     for seed in range(args.seeds):
         if not runs.has(model=MAJORITY, seed=seed):
             runs.add(majority(args, seed))
-        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
-        for entry in run(missing, seed, args) if missing else []:
-            runs.add(entry)
+    surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, args))
 
 
 if __name__ == "__main__":

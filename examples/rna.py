@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,6 @@ from examples.common import Runs, cell, settings_of, spelled
 from examples.surfaces import FEATURES, UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
-from gaugenet.learning import SavedNetwork
 
 RESULTS = Path("runs") / "rna.json"
 #: the majority class, what no learning reaches
@@ -96,7 +95,8 @@ def with_mirrored(test: list[tuple[Surface, Surface]]) -> dict[str, list[tuple[S
     return {"accuracy": test, "accuracy, mirrored": [(s.mirrored(), coarse.mirrored()) for s, coarse in test]}
 
 
-def run(names: list[str], seed: int, args) -> list[dict]:
+def run(names: list[str], seed: int, args) -> Iterator[dict]:
+    """The entry of each network as it is there."""
     train, test = (pairs_of(part, args) for part in split(args.data, seed))
     train, parts = train[: args.limit], with_mirrored(test)
     params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
@@ -107,20 +107,12 @@ def run(names: list[str], seed: int, args) -> list[dict]:
             with_labels(graphs[surface.name], coarse, surface, task)
     fit = [graphs[s.name] for s, _ in train if s.name in graphs]
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
-    fit, entries = [preparation(graph) for graph in fit], []
-    for name in names:
-        torch.manual_seed(seed)
-        model = surfaces.build(name, fit[0], len(task.classes), args).to(args.device)
-        start = time.process_time()
-        surfaces.train(model, fit, vertex_loss, args, seed, f"{name}, seed {seed}")
-        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
-        entry["minutes"] = round((time.process_time() - start) / 60, 1)
-        entries.append({**entry, **tested(model.cpu(), preparation, graphs, parts)})
-        print(told(name, entries[-1]), flush=True)
-        if args.save and isinstance(model, SavedNetwork):
-            model.preparation = preparation
-            model.save(args.save / f"rna-{name.replace(' ', '-')}-{seed}.safetensors")
-    return entries
+    fit = [preparation(graph) for graph in fit]
+    for name, model, entry in surfaces.learnt(names, seed, fit, len(task.classes), vertex_loss, args):
+        entry |= tested(model, preparation, graphs, parts)
+        print(told(f"{name}, seed {seed}", entry), flush=True)
+        surfaces.keep(model, preparation, f"rna-{name}-{seed}", args)
+        yield entry
 
 
 def told(name: str, entry: dict) -> str:
@@ -208,9 +200,7 @@ def main() -> None:
     for seed in range(args.seeds):
         if not runs.has(model=MAJORITY, seed=seed):
             runs.add(majority(seed, args))
-        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
-        for entry in run(missing, seed, args) if missing else []:
-            runs.add(entry)
+    surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, args))
 
 
 if __name__ == "__main__":

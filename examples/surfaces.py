@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +21,10 @@ from torch_geometric.loader import DataLoader
 from examples import common
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
 from gaugenet import FieldType
-from gaugenet.data import GaugeGraph, MeshDataset, feature_type
+from gaugenet.data import GaugeGraph, MeshDataset, Preparation, feature_type
 from gaugenet.geometry import ProcessParams
 from gaugenet.groups import O2
+from gaugenet.learning import SavedNetwork
 from gaugenet.models import DiffusionNet, MeshUNet
 from gaugenet.nn import to_scalars
 
@@ -165,6 +167,36 @@ def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, ti
     options = {"clip": 1.0, **common.cycle_of(args)}
     common.train(model, lambda epoch: loader, loss, args.epochs, len(loader), title=title, **options)
     model.eval()
+
+
+def learnt(
+    names: Sequence[str], seed: int, graphs: list, outputs: int, loss_of: Callable, args, wrap: Callable | None = None
+) -> Iterator[tuple[str, nn.Module, dict]]:
+    """Networks of MODELS by name, trained, each with what is known of its run; ``wrap`` makes another module of a network."""
+    for name in names:
+        torch.manual_seed(seed)
+        net = build(name, graphs[0], outputs, args)
+        entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in net.parameters())}
+        model = (net if wrap is None else wrap(net)).to(args.device)
+        start = time.process_time()
+        train(model, graphs, partial(loss_of, model) if wrap is not None else loss_of, args, seed, f"{name}, seed {seed}")
+        entry["minutes"] = round((time.process_time() - start) / 60, 1)
+        yield name, model.cpu(), entry
+
+
+def keep(net: nn.Module, preparation: Preparation, title: str, args) -> None:
+    """The weights of a network of ours in the folder of --save."""
+    if args.save and isinstance(net, SavedNetwork):
+        net.preparation = preparation
+        net.save(args.save / f"{title.replace(' ', '-')}.safetensors")
+
+
+def fill(runs: common.Runs, args, run: Callable[[list[str], int], Iterator[dict]]) -> None:
+    """Run what is missing, and keep each as it ends."""
+    for seed in range(args.seeds):
+        missing = [name for name in args.models if not runs.has(model=name, seed=seed)]
+        for entry in run(missing, seed) if missing else ():
+            runs.add(entry)
 
 
 def nodes_of(graph, vertices: np.ndarray) -> np.ndarray:
