@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import volumes
 from gaugenet import FieldType, groups
 from gaugenet.testing import transform_image
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "voxels.md").read_text(encoding="utf-8")
 O = groups.Octahedral()
+
+
+def test_the_layers_of_the_benchmark_have_as_many_channels():
+    made, channels = volumes.steps(groups.Klein(), 2, 1, 4)
+    assert list(made) == ["ours", "conv3d"] and channels == 8
+    for step in made.values():
+        step()
 
 
 @pytest.fixture(scope="module")
