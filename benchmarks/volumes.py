@@ -46,9 +46,9 @@ def main() -> None:
     lines = [
         "# Regular fields on voxels beside conv3d",
         "",
-        f"`python -m benchmarks.volumes`, {machine()}. 3 x 3 x 3 kernels, as many channels,",
-        "forward + backward, float32, ms of processor time on one thread, medians of interleaved rounds, and MB that the process",
-        "grows by in a step.",
+        f"`python -m benchmarks.volumes`, {machine()}. 3 x 3 x 3 kernels, as many",
+        "channels, forward + backward, float32, ms of processor time on one thread, medians of interleaved rounds, and MB that",
+        "the process grows by in a step.",
         "",
         "| group | channels | batch | ours, ms | conv3d, ms | ratio | MB | MB |",
         "|---|---|---|---|---|---|---|---|",
