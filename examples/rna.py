@@ -137,7 +137,23 @@ def trained(args) -> dict:
     for surface, coarse in pairs:
         if surface.name in graphs:
             with_labels(graphs[surface.name], coarse, surface, model.preparation.task)
+    if args.picture:
+        draw(args.picture, model, graphs, *(part[0][0] for part in parts.values()))
     return tested(model, model.preparation, graphs, parts)
+
+
+def draw(file: Path, model: nn.Module, graphs: dict[str, GaugeGraph], molecule: Surface, mirrored: Surface) -> None:
+    """The atoms of a molecule, the answer, where it is wrong, and the answer that its mirror image gets."""
+    found = {}
+    for surface in (molecule, mirrored):
+        graph = model.preparation(graphs[surface.name])
+        with torch.no_grad():
+            answer = surfaces.at_points(model(graph.x, graph), graph).argmax(1)
+        found[surface.name] = answer.numpy(), answer.eq(graph.label).numpy()
+    (answer, right), (other, _) = found.values()
+    truth = graphs[molecule.name].label.numpy()
+    panels = {"atoms": truth, "answer": answer, "wrong": np.where(right, -1, 1), "answer on the mirror image": other}
+    surfaces.draw_labels(file, [(title, molecule._replace(labels=labels)) for title, labels in panels.items()])
 
 
 def vertex_loss(logits: Tensor, graph) -> Tensor:

@@ -20,7 +20,7 @@ from torch_geometric.loader import DataLoader
 
 from examples import common
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from gaugenet import FieldType
+from gaugenet import FieldType, geometry, viz
 from gaugenet.data import GaugeGraph, MeshDataset, Preparation, feature_type
 from gaugenet.geometry import ProcessParams
 from gaugenet.groups import O2
@@ -225,6 +225,22 @@ def at_points(values: Tensor, graph) -> Tensor:
     return (values[graph.near_index] * graph.near_weight[:, None]).unflatten(0, (-1, 3)).sum(1)
 
 
+def draw_labels(file: Path, panels: Sequence[tuple[str, Surface]]) -> None:
+    """One picture of surfaces side by side, all seen from where the first one is, a colour for each class."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained", dpi=110)
+    camera = None
+    for axes, (title, surface) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        where = "vertex_data" if len(surface.labels) == len(surface.vertices) else "face_data"
+        data: dict = {where: {"label": surface.labels}}
+        shape = geometry.mesh(surface.vertices, surface.faces, rings=1, repair=True, **data)
+        camera = viz.Camera.of(shape) if camera is None else camera
+        viz.plot_labels(shape, getattr(shape, where)["label"], axes, title=title, camera=camera)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)
+
+
 def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="each has a split and weights of its own")
@@ -237,6 +253,7 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
     parser.add_argument("--save", type=Path, help="folder for the trained weights")
     parser.add_argument("--weights", type=Path, help="test the network of this file on the first split, and train nothing")
+    parser.add_argument("--picture", type=Path, help="with --weights: draw the answer on a test surface to this file")
     parser.add_argument("--table", action="store_true", help="train nothing, write the table of the results that are there")
     common.add_training_arguments(parser, **{"batch_size": 2, **defaults})
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what __getattr__ gives
     from .plots import plot_curvature as plot_curvature
     from .plots import plot_field as plot_field
     from .plots import plot_frames as plot_frames
+    from .plots import plot_labels as plot_labels
     from .plots import plot_levels as plot_levels
     from .plots import plot_log_map as plot_log_map
     from .plots import plot_overview as plot_overview
@@ -32,6 +33,7 @@ _LATE = {
     "plot_levels": "plots",
     "plot_cross_field": "plots",
     "plot_field": "plots",
+    "plot_labels": "plots",
     "plot_overview": "plots",
     "plot_map": "maps.sphere_maps",
     "save_html": "html",

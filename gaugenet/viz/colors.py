@@ -26,6 +26,19 @@ def table(name: str) -> np.ndarray:
     return np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in _TABLES[name].split()]) / 255.0
 
 
+def label_colors(labels: np.ndarray) -> np.ndarray:
+    """(..., 3) colours of classes: those of "categories", then hues that are far apart; of negative ones, unknown, grey."""
+    first = table("categories")[:7]
+    number = np.asarray(labels)
+    hue = (number * 0.6180339887) % 1.0  # the golden ratio: any so many in a row are spread over the circle
+    light = np.array([0.85, 0.65, 0.95])[number % 3]
+    # HSV of saturation 0.55, as three shifted waves.
+    wave = np.abs((hue[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    hues = light[..., None] * (1 - 0.55 * (1 - np.clip(wave, 0.0, 1.0)))
+    colors = np.where((number < len(first))[..., None], first[np.clip(number, 0, len(first) - 1)], hues)
+    return np.where((number < 0)[..., None], SURFACE, colors)
+
+
 @dataclass(frozen=True)
 class ColorScale:
     """What colours mean: a table over [low, high].

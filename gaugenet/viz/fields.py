@@ -1,14 +1,16 @@
-"""Fields of orders 0, 1 and 2 on a surface: colours, arrows, and crosses of principal directions."""
+"""Fields of orders 0, 1 and 2 on a surface: colours, arrows, and crosses of principal directions; and classes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import GeometryError
 from ..geometry.local_geometry import LocalGeometry
 from ..io.libraries.writing import ambient_values
-from .colors import BLUE, INK, RED, SURFACE, scale_of
+from .colors import BLUE, INK, RED, SURFACE, label_colors, scale_of
 from .glyphs import arrows, crosses
 from .placing import evenly_spaced
 from .scene import Camera, Layer, View, surface_layer, surface_of, tangent_frame
@@ -51,6 +53,41 @@ def field_view(geometry: LocalGeometry, field: Any, *, label: str = "", count: i
         at, spacing = evenly_spaced(geometry, count)
         layers += _glyphs(geometry, values, at[known[at]], spacing, camera)
     return View(_ORDERS[values.ndim], on_sheet(geometry, layers), camera, scale)
+
+
+def labels_view(geometry: LocalGeometry, labels: Any, *, title: str = "Labels", camera: Camera | None = None) -> View:
+    """A colour for each class, of the vertices or of the faces.
+
+    Args:
+        geometry: with faces.
+        labels: (N,) or (F,) whole numbers; negative ones are unknown, and grey. As many faces as vertices: of the vertices.
+        title: of the panel. camera: by default :meth:`Camera.of`.
+
+    Raises:
+        GeometryError: another number of labels. ValueError: no whole numbers.
+    """
+    numbers = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    if numbers.dtype.kind not in "iub" or numbers.ndim != 1:
+        raise ValueError(f"labels expected whole numbers of one axis, got {numbers.dtype} of shape {numbers.shape}")
+    positions, faces = surface_of(geometry)
+    if len(numbers) not in (len(positions), len(faces)):
+        raise GeometryError(
+            f"labels expected one for each of {len(positions)} vertices or {len(faces)} faces, got {len(numbers)}"
+        )
+    camera = Camera.of(geometry) if camera is None else camera
+    colors = label_colors(numbers.astype(np.int64))
+    layer = surface_layer(geometry, colors if len(numbers) == len(positions) else SURFACE, wire=0.0)
+    if len(numbers) != len(positions):
+        # Every face has corners of its own, in its colour.
+        corners = faces.reshape(-1)
+        layer = replace(
+            layer,
+            positions=layer.positions[corners],
+            normals=layer.normals[corners],
+            colors=np.repeat(colors, 3, axis=0),
+            triangles=np.arange(len(corners)).reshape(-1, 3),
+        )
+    return View(title, on_sheet(geometry, [layer]), camera)
 
 
 def _glyphs(geometry: LocalGeometry, values: np.ndarray, at: np.ndarray, spacing: float, camera: Camera) -> list[Layer]:

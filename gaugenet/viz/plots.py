@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import MissingDependencyError
 from ..geometry.local_geometry import LocalGeometry
 from .colors import ColorScale, table
-from .fields import field_view
+from .fields import field_view, labels_view
 from .scene import Camera, View
 from .selection import select_views
 from .views import cross_field_view, curvature_view, frames_view, levels_view, log_map_view, transport_view
@@ -136,6 +136,20 @@ def plot_field(
         ValueError: another shape, more than one field.
     """
     return draw(field_view(geometry, field, label=label, count=count, camera=camera), axes)
+
+
+def plot_labels(
+    geometry: LocalGeometry, labels: Any, axes: Axes | None = None, *, title: str = "Labels", camera: Camera | None = None
+) -> Axes:
+    """Classes of the vertices (N,) or of the faces (F,), a colour for each; negative ones are unknown, and grey.
+
+    Args:
+        labels: whole numbers, such as the answer of a network. title: of the panel.
+
+    Raises:
+        GeometryError: another number of labels. ValueError: no whole numbers.
+    """
+    return draw(labels_view(geometry, labels, title=title, camera=camera), axes)
 
 
 def plot_overview(

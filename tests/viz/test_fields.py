@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
 import numpy as np
 import pytest
+import torch
 
 from gaugenet import geometry, viz
 from gaugenet.errors import GeometryError
-from gaugenet.viz.colors import BLUE, RED, SURFACE
-from gaugenet.viz.fields import field_view
+from gaugenet.viz.colors import BLUE, RED, SURFACE, label_colors
+from gaugenet.viz.fields import field_view, labels_view
 from gaugenet.viz.raster import render
 
 
@@ -92,6 +94,31 @@ def test_wrong_fields(ball):
             field_view(ball, field)
     with pytest.raises(GeometryError, match="a row for each of"):
         field_view(ball, np.zeros(3))
+
+
+def test_labels_of_vertices_and_faces(ball):
+    count = ball.num_nodes
+    labels = np.arange(count) % 40 - 1
+    (layer,) = labels_view(ball, torch.tensor(labels)).layers
+    assert (layer.colors[labels == -1] == SURFACE).all() and layer.colors.min() >= 0 and layer.colors.max() <= 1
+    every = np.unique(layer.colors, axis=0)
+    assert len(every) == 40 and min(np.abs(a - b).max() for a, b in itertools.combinations(every, 2)) > 0.02
+    # Of faces: all three corners in the colour of the face.
+    of_faces = np.arange(len(ball.faces)) % 3
+    view = labels_view(ball, of_faces, title="Parts")
+    (layer,) = view.layers
+    assert view.title == "Parts" and len(layer.positions) == 3 * len(ball.faces)
+    assert np.array_equal(layer.positions[layer.triangles], ball.positions[ball.faces])
+    assert np.array_equal(layer.colors[layer.triangles], np.repeat(label_colors(of_faces)[:, None], 3, 1))
+    pytest.importorskip("matplotlib")
+    assert viz.plot_labels(ball, labels, title="Mine").get_title() == "Mine"
+
+
+def test_labels_that_are_none(ball):
+    with pytest.raises(ValueError, match=r"whole numbers of one axis, got float64 of shape \(3,\)"):
+        labels_view(ball, np.zeros(3))
+    with pytest.raises(GeometryError, match=r"one for each of \d+ vertices or \d+ faces, got 3"):
+        labels_view(ball, np.zeros(3, int))
 
 
 @pytest.mark.parametrize(("source", "axis"), [("a.obj", 1), ("a.glb", 1), ("", 1), ("a.stl", 2), ("a.VTP", 2), ("lh.white", 2)])
