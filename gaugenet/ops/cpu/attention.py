@@ -30,9 +30,9 @@ from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
 from .tiles import ENTRY, OPTIONS, ROWS
-from .vector import PANEL, make_multiply
+from .vector import PANEL, make_map, product
 
-_multiply_panel = make_multiply(PANEL)
+_multiply_panel = make_map(PANEL, product)
 
 
 @njit(**OPTIONS)
@@ -106,8 +106,9 @@ def _sum_heads(rows, r0, padded, width, members, count, out, o, across, zeros, o
 @njit(**OPTIONS)
 def _multiply(rows, r0, factors, f0, size):
     """rows[r0:] *= factors[f0:], so many: whole panels."""
+    one = rows.dtype.type(1)
     for k in range(0, size, PANEL):
-        _multiply_panel(rows, r0 + k, rows, r0 + k, factors, f0 + k)
+        _multiply_panel(rows, r0 + k, rows, r0 + k, factors, f0 + k, one)
 
 
 @njit(**OPTIONS)

@@ -9,12 +9,35 @@ from __future__ import annotations
 import numpy as np
 
 from ...compiled import njit
-from .aggregate import add_row, aligned, carry, carry_back, most_edges, places_of, set_row, sum_node, sum_tile, workspace
+from .aggregate import (
+    add_row,
+    aligned,
+    carry,
+    carry_back,
+    most_edges,
+    places_of,
+    prefetch_rows,
+    set_row,
+    sum_node,
+    sum_tile,
+    workspace,
+)
 from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
 from .tiles import ENTRY, OPTIONS, ROWS, SUMS
-from .vector import PANEL
+from .vector import (
+    NARROW,
+    PANEL,
+    add_positive,
+    add_product,
+    logistic,
+    logistic_slope,
+    make_map,
+    product,
+    weighted_sum,
+    where_positive,
+)
 
 
 @njit(**OPTIONS)
@@ -60,6 +83,7 @@ def _expand_slice(arguments, item):
                 )
             if other.size:
                 edge = place, turn, det, element, first, degree
+                prefetch_rows(others, place, rowptr, n + 1, 0, width)
                 carry(others, *edge, layout[0], layout[1], carried, c0, width, padded)
             for i in range(degree):
                 to, at = (row + first + i) * width, r0 + i * padded
@@ -88,6 +112,8 @@ def _contract_slice(arguments, item):
         others = grad_other[row : row + number].reshape(-1)
         for n in range(local, local + count):
             first, degree = rowptr[n], rowptr[n + 1] - rowptr[n]
+            if grad_other.size:
+                prefetch_rows(others, place, rowptr, n, 0, width)
             for i in range(degree):
                 at = (row + first + i) * width
                 set_row(rows, r0 + i * padded, upstream, at, at, width, one, zero)
@@ -111,36 +137,56 @@ def _places_slice(arguments, item):
         following[source[e]] += 1
 
 
+def _make_rows(expression):
+    """A function of rows of any length: dst[i:] = expression of dst[i:], a[j:], b[k:] and f, so many."""
+    wide, narrow, one = (make_map(width, expression) for width in (PANEL, NARROW, 1))
+
+    def rows(dst, i, a, j, b, k, f, size):
+        n = 0
+        while n + PANEL <= size:
+            wide(dst, i + n, a, j + n, b, k + n, f)
+            n += PANEL
+        while n + NARROW <= size:
+            narrow(dst, i + n, a, j + n, b, k + n, f)
+            n += NARROW
+        while n < size:
+            one(dst, i + n, a, j + n, b, k + n, f)
+            n += 1
+
+    rows.__qualname__ = f"rows_{expression.__name__}"
+    return njit(**OPTIONS)(rows)
+
+
+_sum, _logistic, _product, _add_product = map(_make_rows, (weighted_sum, logistic, product, add_product))
+_add_positive, _where_positive, _slope = map(_make_rows, (add_positive, where_positive, logistic_slope))
+
+
 @njit(**OPTIONS)
-def _gate_row(z, at, shift, blocks, row, gates):
+def _gate_row(z, at, shift, blocks, row, gates, one):
     """row = z[at:] + shift, and the gates where a block has them: 1 / (1 + exp(-row))."""
-    for k in range(shift.size):
-        row[k] = z[at + k] + shift[k]
+    _sum(row, 0, z, at, shift, 0, one, shift.size)
     for b in range(blocks.shape[0]):
         if blocks[b, 3] >= 0:
-            for k in range(blocks[b, 3], blocks[b, 3] + blocks[b, 2]):
-                gates[k] = 1 / (1 + np.exp(-row[k]))
+            _logistic(gates, blocks[b, 3], row, blocks[b, 3], row, blocks[b, 3], one, blocks[b, 2])
 
 
 @njit(**OPTIONS)
 def _gated_slice(arguments, item):
     z, shift, measure, rowptr, blocks, out, bounds = arguments
     nodes, width, flat, sums = rowptr.size - 1, z.shape[1], z.reshape(-1), out.reshape(-1)
-    row, gates, zero = np.empty(width, z.dtype), np.empty(width, z.dtype), z.dtype.type(0)
+    row, gates, one = np.empty(width, z.dtype), np.empty(width, z.dtype), z.dtype.type(1)
     for p in range(bounds[item], bounds[item + 1]):
         before, n, to = p // nodes * rowptr[nodes], p % nodes, p * out.shape[1]
         for e in range(rowptr[n], rowptr[n + 1]):
             w = measure[e]
-            _gate_row(flat, (before + e) * width, shift, blocks, row, gates)
+            _gate_row(flat, (before + e) * width, shift, blocks, row, gates, one)
             for b in range(blocks.shape[0]):
                 column, dim, mul, gate = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3]
                 if gate < 0:
-                    for k in range(column, column + dim * mul):
-                        sums[to + k] += w * max(row[k], zero)
+                    _add_positive(sums, to + column, row, column, row, column, w, dim * mul)
                     continue
                 for i in range(column, column + dim * mul, mul):
-                    for k in range(mul):
-                        sums[to + i + k] += w * gates[gate + k] * row[i + k]
+                    _add_product(sums, to + i, gates, gate, row, i, w, mul)
 
 
 @njit(**OPTIONS)
@@ -148,29 +194,25 @@ def _gated_back_slice(arguments, item):
     z, shift, measure, rowptr, blocks, grad, grad_z, grad_shift, bounds = arguments
     nodes, width, flat, to_z, upstream = rowptr.size - 1, z.shape[1], z.reshape(-1), grad_z.reshape(-1), grad.reshape(-1)
     row, gates, back, total = np.empty(width, z.dtype), np.empty(width, z.dtype), np.empty(width, z.dtype), grad_shift[item]
-    zero = z.dtype.type(0)
+    zero, one = z.dtype.type(0), z.dtype.type(1)
     for p in range(bounds[item], bounds[item + 1]):
         before, n, at = p // nodes * rowptr[nodes], p % nodes, p * grad.shape[1]
         for e in range(rowptr[n], rowptr[n + 1]):
             w, place = measure[e], (before + e) * width
-            _gate_row(flat, place, shift, blocks, row, gates)
+            _gate_row(flat, place, shift, blocks, row, gates, one)
             for b in range(blocks.shape[0]):
                 column, dim, mul, gate = blocks[b, 0], blocks[b, 1], blocks[b, 2], blocks[b, 3]
                 if gate < 0:
-                    for k in range(column, column + dim * mul):
-                        back[k] = w * upstream[at + k] if row[k] > zero else zero
+                    _where_positive(back, column, row, column, upstream, at + column, w, dim * mul)
                     continue
-                for k in range(mul):
-                    back[gate + k] = zero
-                for i in range(column, column + dim * mul, mul):
-                    for k in range(mul):
-                        back[i + k] = w * gates[gate + k] * upstream[at + i + k]
-                        back[gate + k] += row[i + k] * upstream[at + i + k]
                 for k in range(gate, gate + mul):
-                    back[k] *= w * gates[k] * (1 - gates[k])
-            for k in range(width):
-                to_z[place + k] = back[k]
-                total[k] += back[k]
+                    back[k] = zero
+                for i in range(column, column + dim * mul, mul):
+                    _product(back, i, gates, gate, upstream, at + i, w, mul)
+                    _add_product(back, gate, row, i, upstream, at + i, one, mul)
+                _slope(back, gate, back, gate, gates, gate, w, mul)
+            _sum(to_z, place, back, 0, back, 0, zero, width)
+            _sum(total, 0, total, 0, back, 0, one, width)
 
 
 _expand_team, _contract_team, _places_team = (make_team(f) for f in (_expand_slice, _contract_slice, _places_slice))

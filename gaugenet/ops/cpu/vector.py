@@ -6,6 +6,9 @@ Pointers are rows of C-contiguous arrays plus an offset; nothing is checked.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -131,22 +134,93 @@ def make_rotate(width: int, back: bool):
     return rotate
 
 
-def make_multiply(width: int):
-    """dst[i : i + width] = a[j : j + width] * b[k : k + width]."""
+def make_map(width: int, expression: Callable):
+    """dst[i : i + width] = expression(builder, dst[i:], a[j:], b[k:], f), made of LLVM vectors and the scalar f."""
 
     @intrinsic
-    def multiply(typing, dst, i, a, j, b, k):
-        signature = types.void(dst, types.intp, a, types.intp, b, types.intp)
+    def map(typing, dst, i, a, j, b, k, f):
+        signature = types.void(dst, types.intp, a, types.intp, b, types.intp, dst.dtype)
 
         def generate(context, builder, signature, args):
             vector, align = _vector(context, signature, 0, width)
-            to, *factors = (_pointer(context, builder, signature, args, place) for place in (0, 2, 4))
-            _store(builder, builder.fmul(*(_load(builder, pointer, vector, align) for pointer in factors)), to, align)
+            to, *sources = (_pointer(context, builder, signature, args, place) for place in (0, 2, 4))
+            values = (_load(builder, pointer, vector, align) for pointer in (to, *sources))
+            _store(builder, expression(builder, *values, _splat(builder, args[6], vector)), to, align)
             return context.get_dummy_value()
 
         return signature, generate
 
-    return multiply
+    return map
+
+
+def product(builder, dst, a, b, f):
+    """f a b"""
+    return builder.fmul(f, builder.fmul(a, b))
+
+
+def add_product(builder, dst, a, b, f):
+    """dst + f a b"""
+    return _fma(builder, f, builder.fmul(a, b), dst)
+
+
+def weighted_sum(builder, dst, a, b, f):
+    """a + f b"""
+    return _fma(builder, f, b, a)
+
+
+def add_positive(builder, dst, a, b, f):
+    """dst + f max(a, 0)"""
+    return _fma(builder, f, _positive(builder, a, a), dst)
+
+
+def where_positive(builder, dst, a, b, f):
+    """f b where a > 0, else 0"""
+    return builder.fmul(f, _positive(builder, a, b))
+
+
+def logistic_slope(builder, dst, a, b, f):
+    """f a b (1 - b)"""
+    return builder.fmul(builder.fmul(f, a), builder.fsub(b, builder.fmul(b, b)))
+
+
+def logistic(builder, dst, a, b, f):
+    """1 / (1 + exp(-a))"""
+    one = ir.Constant(a.type, [1.0] * a.type.count)
+    return builder.fdiv(one, builder.fadd(one, _exp(builder, builder.fneg(a))))
+
+
+def _positive(builder, a, b):
+    zero = ir.Constant(a.type, [0.0] * a.type.count)
+    return builder.select(builder.fcmp_unordered(">", a, zero), b, zero)  # NaN counts as positive: it must not vanish
+
+
+def _exp(builder, x):
+    """exp(x) by 2^k exp(r), |r| <= ln(2) / 2, and Taylor's polynomial of r; to about one unit in the last place.
+
+    The largest finite number is where it would overflow, the smallest normal one where it would underflow; NaN stays NaN.
+    """
+    double = x.type.element == ir.DoubleType()
+    bits, mantissa, terms = (64, 52, 13) if double else (32, 23, 7)
+    low, high = (-708.0, 709.0) if double else (-87.0, 88.0)
+    # ln(2) in two parts, the first with few digits, so that k times it is exact.
+    coarse, fine = (0.693147180369123816490, 1.90821492927058770002e-10) if double else (0.693359375, -2.12194440e-4)
+    shift = 1.5 * 2.0**mantissa  # added to a small number it leaves its nearest integer in the last bits
+
+    def constant(value):
+        return ir.Constant(x.type, [value] * x.type.count)
+
+    y = builder.select(builder.fcmp_ordered("<", x, constant(low)), constant(low), x)
+    y = builder.select(builder.fcmp_ordered(">", y, constant(high)), constant(high), y)
+    shifted = _fma(builder, y, constant(1 / math.log(2)), constant(shift))
+    k = builder.fsub(shifted, constant(shift))
+    r = _fma(builder, k, constant(-fine), _fma(builder, k, constant(-coarse), y))
+    total = constant(1 / math.factorial(terms))
+    for n in reversed(range(terms)):
+        total = _fma(builder, total, r, constant(1 / math.factorial(n)))
+    whole = ir.VectorType(ir.IntType(bits), x.type.count)
+    power = builder.shl(builder.bitcast(shifted, whole), ir.Constant(whole, [mantissa] * x.type.count))
+    scaled = builder.bitcast(builder.add(builder.bitcast(total, whole), power), x.type)
+    return builder.select(builder.fcmp_unordered("!=", x, x), x, scaled)
 
 
 def make_tile(rows: tuple[int, ...], panels: bool = False):
