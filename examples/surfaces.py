@@ -229,7 +229,7 @@ def draw_labels(file: Path, panels: Sequence[tuple[str, Surface]]) -> None:
     """One picture of surfaces side by side, all seen from where the first one is, a colour for each class."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained", dpi=110)
+    figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained", dpi=110)
     camera = None
     for axes, (title, surface) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         where = "vertex_data" if len(surface.labels) == len(surface.vertices) else "face_data"
