@@ -89,7 +89,10 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def below_title(name: str) -> str:
     """The text of a result without its title; its sections in bold, since the page has headings of its own."""
-    text = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    file = RESULTS / f"{name}.md"
+    if not file.is_file():
+        raise SystemExit(f"a page asks for table {name}: there is no {file.name} in benchmarks/results, nor is it in TABLES")
+    text = file.read_text(encoding="utf-8")
     text = re.sub(r"\A# .*\n", "", text).strip()
     return re.sub(r"^## (.*)$", r"**\1**", text, flags=re.MULTILINE)
 

@@ -141,6 +141,8 @@ def test_tables_follow_their_results(monkeypatch, tmp_path):
     page = "before\n<!-- table mine -->\nold\n<!-- end -->\nafter"
     wanted = "before\n<!-- table mine -->\n\nby `this`\n\n**Part**\n\n| a |\n|---|\n| 1 |\n\n<!-- end -->\nafter"
     assert results_of.filled(page) == wanted == results_of.filled(wanted)
+    with pytest.raises(SystemExit, match=r"a page asks for table other: there is no other\.md"):
+        results_of.filled(page.replace("mine", "other"))
 
 
 def test_table_of_the_shallow_water_is_that_of_its_runs():
