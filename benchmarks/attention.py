@@ -104,7 +104,7 @@ class HermesConv(Published):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--level", type=int, default=5, help="of the icosphere")
-    parser.add_argument("--rounds", type=int, default=9, help="three were too few on a shared machine: 2.6 to 3.2 for attention")
+    parser.add_argument("--rounds", type=int, default=9, help="three are too few on shared machines")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
