@@ -47,8 +47,7 @@ def network(pool: str) -> SphericalCNN:
         options = {"pool": pool if pool in ("mean", "max") else "mean"}
     net = SphericalCNN(FieldType(groups.SO2(), "1x0"), 10, norm="batch", **options)
     if pool == "spectral, Gaussian":
-        smooth = SmoothPool
-        net.pools = nn.ModuleList(smooth(type, LEVEL - k) for k, type in enumerate(net.types[:-1]))
+        net.pools = nn.ModuleList(SmoothPool(type, LEVEL - k) for k, type in enumerate(net.types[:-1]))
     return net
 
 

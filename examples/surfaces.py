@@ -225,18 +225,14 @@ def at_points(values: Tensor, graph) -> Tensor:
     return (values[graph.near_index] * graph.near_weight[:, None]).unflatten(0, (-1, 3)).sum(1)
 
 
-def draw_labels(file: Path, panels: Sequence[tuple[str, Surface]]) -> None:
-    """One picture of surfaces side by side, all seen from where the first one is, a colour for each class."""
+def draw_labels(file: Path, surface: Surface, panels: dict[str, np.ndarray]) -> None:
+    """One picture of a surface side by side with itself: title -> classes of its vertices, a colour for each."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained", dpi=110)
-    camera = None
-    for axes, (title, surface) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        where = "vertex_data" if len(surface.labels) == len(surface.vertices) else "face_data"
-        data: dict = {where: {"label": surface.labels}}
-        shape = geometry.mesh(surface.vertices, surface.faces, rings=1, repair=True, **data)
-        camera = viz.Camera.of(shape) if camera is None else camera
-        viz.plot_labels(shape, getattr(shape, where)["label"], axes, title=title, camera=camera)
+    shape = geometry.mesh(surface.vertices, surface.faces, rings=1, repair=True, vertex_data=panels)
+    for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        viz.plot_labels(shape, shape.vertex_data[title], axes, title=title)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from numbers import Integral, Real
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -98,3 +100,8 @@ def _bounds(least: int | None, most: int | None) -> str:
 
 def _refuse(error: type[Exception], owner: object, name: str, wanted: str, value: object) -> NoReturn:
     raise error(f"{owner_name(owner)} expected {name} to be {wanted}, got {value!r}")
+
+
+def as_array(values: Any) -> np.ndarray:
+    """An array of anything: torch tensors come from their device and graph."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import as_array
 from ..errors import GeometryError
 from .local_geometry import Feature, LocalGeometry, parse_orders
 
@@ -37,7 +38,7 @@ def to_frames(vectors: Any, geom: LocalGeometry) -> Feature:
         GeometryError: a geometry without frames in space; other shapes; NaN or infinity; tensors that are not symmetric.
     """
     frame, normal = _frames(geom, "to_frames")
-    values = _numbers(vectors).astype(np.float64)
+    values = as_array(vectors).astype(np.float64)
     if values.shape not in ((geom.num_nodes, 3), (geom.num_nodes, 3, 3)):
         raise GeometryError(
             f"to_frames expected vectors ({geom.num_nodes}, 3) or symmetric tensors ({geom.num_nodes}, 3, 3), a row for each "
@@ -72,7 +73,7 @@ def from_frames(field: Feature | np.ndarray, geom: LocalGeometry, type: str | No
         GeometryError: another type; values of another shape; a geometry without frames in space.
     """
     frame, normal = _frames(geom, "from_frames")
-    values, name = (field.values, field.type) if isinstance(field, Feature) else (_numbers(field), type)
+    values, name = (field.values, field.type) if isinstance(field, Feature) else (as_array(field), type)
     blocks = tuple(parse_orders(name)) if name is not None else ()
     dims = {((1, 1),): 2, ((1, 0), (1, 1)): 3, ((1, 2),): 2, ((1, 0), (1, 2)): 3, ((2, 0), (1, 1), (1, 2)): 6}
     if blocks not in dims:
@@ -97,11 +98,6 @@ def from_frames(field: Feature | np.ndarray, geom: LocalGeometry, type: str | No
     cross = np.einsum("nai,ni,nb->nab", frame, mixed, normal)
     inside = frame @ s @ np.swapaxes(frame, 1, 2)
     return inside + cross + np.swapaxes(cross, 1, 2) + np.einsum("n,na,nb->nab", along, normal, normal)
-
-
-def _numbers(values: Any) -> np.ndarray:
-    """Of a torch tensor, too, on any device and with a gradient."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def _frames(geom: LocalGeometry, caller: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import as_array
 from ..errors import GeometryError
 from ..geometry.local_geometry import LocalGeometry
 from ..io.libraries.writing import ambient_values
@@ -66,7 +67,7 @@ def labels_view(geometry: LocalGeometry, labels: Any, *, title: str = "Labels", 
     Raises:
         GeometryError: another number of labels. ValueError: no whole numbers.
     """
-    numbers = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    numbers = as_array(labels)
     if numbers.dtype.kind not in "iub" or numbers.ndim != 1:
         raise ValueError(f"labels expected whole numbers of one axis, got {numbers.dtype} of shape {numbers.shape}")
     positions, faces = surface_of(geometry)

@@ -71,6 +71,7 @@ def test_runs_from_end_to_end(tmp_path, monkeypatch, capsys):
         assert len(r["held out"]["error"]) == 2 and all(0 < e < 100 for e in r["held out"]["error"])
         assert np.isnan(r["held out"]["swapped"]).all()
     assert "| gauge |" in out.with_suffix(".md").read_text()
+    assert isinstance(gaugenet.load(tmp_path / "correspondence-gauge-0.safetensors"), gaugenet.models.MeshUNet)
     # The weights that were saved give the row again.
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(tmp_path / "correspondence-gauge-0.safetensors")])
     capsys.readouterr()

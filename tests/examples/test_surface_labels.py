@@ -108,14 +108,16 @@ def test_rna_from_end_to_end(molecules, tmp_path, monkeypatch, capsys):
     text = out.with_suffix(".md").read_text()
     assert all(f"| {name} |" in text for name in runs)
     # The weights that were saved give the row again.
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(tmp_path / "rna-gauge-0.safetensors")])
+    more = ["--weights", str(tmp_path / "rna-gauge-0.safetensors"), "--picture", str(tmp_path / "rna.png")]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     rna.main()
     assert (
         f"{runs['gauge']['accuracy']:.2f} %, on mirror images {runs['gauge']['accuracy, mirrored']:.2f}"
         in capsys.readouterr().out
     )
-    monkeypatch.setattr(sys, "argv", sys.argv[:-2])
+    assert (tmp_path / "rna.png").stat().st_size > 10_000
+    monkeypatch.setattr(sys, "argv", sys.argv[:-4])
     before = out.read_text()
     rna.main()  # nothing is repeated
     assert out.read_text() == before

@@ -110,7 +110,7 @@ def test_labels_of_vertices_and_faces(ball):
     assert view.title == "Parts" and len(layer.positions) == 3 * len(ball.faces)
     assert np.array_equal(layer.positions[layer.triangles], ball.positions[ball.faces])
     assert np.array_equal(layer.colors[layer.triangles], np.repeat(label_colors(of_faces)[:, None], 3, 1))
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures come with the extra: pip install 'gaugenet[viz]'")
     assert viz.plot_labels(ball, labels, title="Mine").get_title() == "Mine"
 
 

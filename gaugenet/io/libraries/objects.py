@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import as_array
 from ...errors import MeshError
 from ...geometry.triangles.triangle_mesh import Arrays, MeshWarning
 from ..mesh_formats import Polygons
@@ -29,11 +30,6 @@ def polygons_of(source: Any) -> Polygons | None:
         if reader is not None:
             return reader(source)
     return None
-
-
-def as_array(values: Any) -> np.ndarray:
-    """An array of anything: torch tensors come from their device and graph."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def arrays(found: Iterable[tuple[str, Any]], count: int, warnings: list[MeshWarning], of: str = "vertex") -> Arrays:

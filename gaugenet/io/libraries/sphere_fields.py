@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import as_array
 from ...errors import GeometryError
 from ...geometry.local_geometry import LocalGeometry, parse_orders
 from ...geometry.spheres.healpix_pixels import nest_to_ring, ring_to_nest
 from ...geometry.spheres.latlon_grids import latlon_nodes, latlon_rings
 from . import needed
-from .objects import as_array
 
 _NAMES = {"latitude": ("latitude", "lat"), "longitude": ("longitude", "lon")}
 _UNITS = {"latitude": ("degrees_north", "degree_north", "degrees_N"), "longitude": ("degrees_east", "degree_east", "degrees_E")}
@@ -78,23 +78,28 @@ def to_xarray(values: Any, geom: LocalGeometry, like: Any, type: str | None = No
         array = as_array(values)
         if array.ndim < 2 or array.shape[-1] != len(like.data_vars):
             raise GeometryError(f"to_xarray expected values (..., N, {len(like.data_vars)}), got shape {array.shape}")
-        orders = _orders(type, array.shape[-1])
         own = list(like.data_vars.items())
-        return xarray.Dataset({n: _written(array, c, orders, geom, a) for c, (n, a) in enumerate(own)}, attrs=like.attrs)
-    return _written(as_array(values)[..., None], 0, _orders(type, 1), geom, like)
+        grid = _on_grid(array, _orders(type, len(own)), geom, own[0][1])
+        return xarray.Dataset({name: _written(grid[..., c], geom, a) for c, (name, a) in enumerate(own)}, attrs=like.attrs)
+    return _written(_on_grid(as_array(values)[..., None], _orders(type, 1), geom, like)[..., 0], geom, like)
 
 
-def _written(values: np.ndarray, channel: int, orders: list[tuple[int, int]], geom: LocalGeometry, like: Any) -> Any:
-    """One channel of values (..., N, C) as a DataArray like another."""
-    xarray = needed("xarray", "data sets on grids")
-    rows, columns, (lat, lon), nodes = _matched(like, geom)
+def _on_grid(values: np.ndarray, orders: list[tuple[int, int]], geom: LocalGeometry, like: Any) -> np.ndarray:
+    """(..., nlat, nlon, C) of values (..., N, C), in the order of the geometry."""
+    nodes = _matched(like, geom)[3]
     if values.ndim < 2 or values.shape[-2] != geom.num_nodes:
         raise GeometryError(f"to_xarray expected values (..., {geom.num_nodes}), got shape {values.shape[:-1]}")
     whole = values[..., nodes, :]
     for row, side in _poles(nodes):
         whole[..., row, :, :] = _turned(whole[..., row, :, :], orders, -side * _longitudes(geom))
-    # The places of the grid in the order of the data.
-    grid = whole[..., channel][..., np.argsort(rows), :][..., np.argsort(columns)]
+    return whole
+
+
+def _written(grid: np.ndarray, geom: LocalGeometry, like: Any) -> Any:
+    """Values (..., nlat, nlon) as a DataArray like another, in its orientation."""
+    xarray = needed("xarray", "data sets on grids")
+    rows, columns, (lat, lon), _ = _matched(like, geom)
+    grid = grid[..., np.argsort(rows), :][..., np.argsort(columns)]
     others = [name for name in like.dims if name not in (lat, lon)]
     same = grid.shape[:-2] == tuple(like.sizes[name] for name in others)
     names = others if same else [f"dim_{k}" for k in range(grid.ndim - 2)]

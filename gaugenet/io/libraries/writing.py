@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import as_array
 from ...errors import GeometryError
 from ...geometry.ambient import from_frames
 from ...geometry.local_geometry import Feature, LocalGeometry, parse_orders
@@ -16,7 +17,6 @@ from ..durable import write_atomic
 from ..ply_writing import ply_bytes
 from . import needed
 from .cifti import cifti_bytes
-from .objects import as_array
 
 WRITTEN = (".vtp", ".vtu", ".vtk", ".ply", ".glb", ".gii", ".dscalar.nii", ".dlabel.nii")
 
