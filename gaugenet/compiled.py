@@ -105,11 +105,16 @@ def _refuse(function: Any, args: Any, kwargs: Any) -> None:
 _REFUSAL = ctypes.cast(_refuse, ctypes.c_void_p).value or 0
 
 
-def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
+def njit(*, cache: bool = False, allocates: bool = True, **options: Any) -> Callable[[Callable], Any]:
     """``numba.njit`` of an entry (``cache=True``), which Python calls, or of a part, which only compiled functions call.
 
     Where no folder can be written to (a read-only installation without a home), entries are without a cache:
     numba refuses to *define* a cached function there ("no locator available"), so that the package could not be imported.
+
+    Args:
+        cache: an entry. allocates: whether arrays are made in it, or come from what it calls; in one that only reads and writes
+            those of its caller, numba need not count references to them, which it does with atomic additions at every call.
+            They take as long as ten neighbours of a node.
 
     Raises:
         ValueError: a function defined in another one that does not set its ``__qualname__``. Machine code is linked by this
@@ -122,6 +127,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
             raise ValueError(f"njit expected a function with a name of its own, got {function.__qualname__}: set __qualname__")
         if numba.version_info.short in _KNOWN:
             options["pipeline_class"] = _Entry if cache else _Part
+            options["_nrt"] = allocates
         compiled = numba.njit(**options)(function)
         if cache:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...compiled import njit
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def push(heap_key, heap_id, size, key, item):
     """Add to a binary min-heap with room; returns the new size."""
     i = size
@@ -21,7 +21,7 @@ def push(heap_key, heap_id, size, key, item):
     return size + 1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def pop(heap_key, heap_id, size):
     """Remove the smallest; returns (key, item, new size)."""
     key, item = heap_key[0], heap_id[0]

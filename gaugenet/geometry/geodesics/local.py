@@ -68,7 +68,7 @@ def _edges(capacity, used, target, r, theta, transport):
     return target_, r_, theta_, transport_
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _mark_rings(source, rings, mesh, mark, queue):
     """Breadth-first search over edges; marks and lists the vertices within the rings, the source included."""
     faces, out_ptr, out_halfedge = mesh[0], mesh[8], mesh[9]

@@ -37,7 +37,7 @@ def _wrap(angle):
     return angle - 2.0 * math.pi * math.ceil((angle - math.pi) / (2.0 * math.pi))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles, edges, crossings):
     """A geodesic to the vertex of ``slot``: recorded if shortest, both if equally short.
 
@@ -72,7 +72,7 @@ def _offer(slot, length, theta, carry, back, edge, crossing, best, count, angles
     return shorter
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _mean_angles(slot, count, angles):
     """Circular means of the directions and of the transporters of equally short geodesics."""
     if count[slot] == 1:
@@ -139,7 +139,7 @@ def _heap(capacity, used, key, item):
     return key_, item_
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _visible_corner(start, corner, back, total, boundary):
     """The part [low, high] of a corner at a pseudo-source into which geodesics continue straight or bent away.
 
@@ -422,7 +422,7 @@ def geodesics_from(source, radius, mark, wanted, mesh, slot_of):
     return popped, vertex, best, count, angles, edges, crossings, order
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _store(plane, entered, i, ax, ay, bx, by, lox, loy, hix, hiy, base, halfedge, root):
     plane[i, 0], plane[i, 1], plane[i, 2], plane[i, 3] = ax, ay, bx, by
     plane[i, 4], plane[i, 5], plane[i, 6], plane[i, 7], plane[i, 8] = lox, loy, hix, hiy, base

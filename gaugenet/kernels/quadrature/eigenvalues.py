@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...compiled import njit
-from ...ops.cpu.tiles import OPTIONS
+from ...ops.cpu.tiles import HOT
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def extreme_eigenvalues(a, size, stride):
     """Least and largest eigenvalue of a symmetric matrix, which is overwritten (cyclic Jacobi rotations)."""
     for _ in range(30):

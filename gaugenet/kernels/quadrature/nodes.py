@@ -12,7 +12,7 @@ import numpy as np
 
 from ...compiled import njit
 from ...ops.cpu.team import make_team
-from ...ops.cpu.tiles import ENTRY, OPTIONS
+from ...ops.cpu.tiles import ENTRY, HOT, OPTIONS
 from ...ops.cpu.vector import make_block, make_combine
 from .eigenvalues import extreme_eigenvalues
 
@@ -147,7 +147,7 @@ def _workspace(most, rows, width, rule):
     )
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _at_slots(work, rule, values, w, first, count, width):
     """Plain table and polynomials at the slots of a node."""
     x, r, radial, harmonics = values
@@ -182,7 +182,7 @@ def _at_slots(work, rule, values, w, first, count, width):
                 _set_scaled(work.plain, to + i, y, k * num_h + i, k * num_h + i, u, 0.0)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _circular(x, y, r, out):
     """As :func:`gaugenet.kernels.harmonics.circular_harmonics`, of a vector with its length."""
     if r < 1e-100:  # whose square may be lost
@@ -198,7 +198,7 @@ def _circular(x, y, r, out):
         cos, sin = cos * c - sin * s, cos * s + sin * c
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _moments(work, rule, kappa, width):
     """Exact moments of the kernels into ``work.goal``; gives the volume of the ball."""
     num_y, num_m, last = rule.frequency.size, rule.sizes[-1], 0
@@ -220,7 +220,7 @@ def _moments(work, rule, kappa, width):
     return volume
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _prepare(work, rule, count, width, rows):
     r"""White excess :math:`L^{-1} (P^T u - T)` and :math:`L^{-1}`, with :math:`P^T W P = L L^T`.
 
@@ -237,7 +237,7 @@ def _prepare(work, rule, count, width, rows):
     return solvable
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _invert(gram, diagonal, condition, size, rows):
     """Write the inverse of the Cholesky factor beside a matrix, by elimination.
 
@@ -268,7 +268,7 @@ def _invert(gram, diagonal, condition, size, rows):
     return done
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _solvable(work, rule, independent, count, rows):
     """Largest degree whose moments are independent at the points: by bounds on the condition number, else by eigenvalues."""
     num_m, condition, stride = rule.sizes[-1], rule.limits[1], 2 * rows
@@ -292,7 +292,7 @@ def _solvable(work, rule, independent, count, rows):
     return -1
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _choose(work, rule, coverage, solvable, count, width, rows):
     """The table, negated, into ``work.table``; gives degree, fraction and amplification, see
     :func:`gaugenet.kernels.quadrature.coefficient_table`."""
@@ -336,7 +336,7 @@ def _choose(work, rule, coverage, solvable, count, width, rows):
     return chosen, fraction, coverage * np.sqrt(ratio)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _correct(work, low, high, start, out, count, width, rows):
     """out = w P L^-T white - start, the sum being over the orthonormal polynomials low <= m < high."""
     gram, zeros, signs, stride, factors = work.gram, work.zeros, work.signs, 2 * rows, work.factors
@@ -361,7 +361,7 @@ def _correct(work, low, high, start, out, count, width, rows):
     _product(work.weighted, 0, 1, rows, factors, 0, width, high, start, width, signs, 1, out, width, count, width)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _inner(a, b, frequency, count, width, norms, row):
     """Inner products of two tables over the coefficients of each frequency into a row of ``norms``."""
     sums = norms[_SUMS]
@@ -379,7 +379,7 @@ def _inner(a, b, frequency, count, width, norms, row):
         j += frequency.size
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _longest_step(norms, num_f):
     """Largest t in [0, 1] with |a + t b|^2 <= limit for all frequencies, where |a|^2 is below."""
     longest = 1.0
@@ -395,7 +395,7 @@ def _longest_step(norms, num_f):
     return max(longest, 0.0)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _store(table, sign, results, p, first, count, columns, width):
     """The rows of a node times a sign, in the precision that has an array."""
     edge, node, edge64, node64 = results[:4]
@@ -413,7 +413,7 @@ def _store(table, sign, results, p, first, count, columns, width):
                 edge64[first + k - 1, j] = sign * table[k * width + j]
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _product(table, t, t_i, t_r, values, v, v_i, count, start, s_r, factor, f, out, o_r, rows, columns):
     """out[r, k] = factor[f] start[r, k] + sum over i < count of table[i, r] values[i, k], for r < rows and k < columns.
 

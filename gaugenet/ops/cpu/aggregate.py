@@ -9,7 +9,7 @@ import numpy as np
 
 from ...compiled import njit
 from ..mixing import FLIP, PERMUTE, ROTATE, SIGN
-from .tiles import OPTIONS, SUMS
+from .tiles import HOT, OPTIONS, SUMS
 from .vector import NARROW, PANEL, make_combine, make_rotate, make_tile, prefetch
 
 set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (PANEL, NARROW, 1))
@@ -19,7 +19,7 @@ _back_wide, _back_narrow, _back_one = (make_rotate(w, True) for w in (PANEL, NAR
 sum_tile = make_tile(tuple(SUMS))
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def aggregate(x, edges, layout, work, start, stop, out):
     r"""Combinations of :math:`A_j = \sum_e U_{ej} \rho(g_e) x_{q(e)} + U_{pj} x_p` for a range of nodes, in panels."""
     rowptr, source, turn, det, element, table, node_table, _ = edges
@@ -37,7 +37,7 @@ def aggregate(x, edges, layout, work, start, stop, out):
         sum_node(values, p * width, width, edges, work, p, out, (p - start) * PANEL)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def prefetch_rows(values, source, rowptr, p, lowest, width):
     """Fetch the rows of the neighbours of node p, if there is one, which values has from node ``lowest`` on."""
     for e in range(rowptr[min(p, rowptr.size - 1)], rowptr[min(p + 1, rowptr.size - 1)]):
@@ -45,7 +45,7 @@ def prefetch_rows(values, source, rowptr, p, lowest, width):
             prefetch(values, (source[e] - lowest) * width + k)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def sum_node(values, at, width, edges, work, p, out, row):
     """The carried neighbours of node p and the node itself, values[at:], summed against the table and combined, to a row."""
     rowptr, _, _, _, _, table, node_table, column = edges
@@ -77,7 +77,7 @@ def sum_node(values, at, width, edges, work, p, out, row):
             add_row(out, to, sums, a, b, mul, f, g)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _place(carried, c0, table, column, first, count, columns, node, p, sums, s0, padded):
     """The sums of a one-hot table: every carried neighbour is added to the row of its column, the centre to those it has."""
     zero, own = carried.dtype.type(0.0), s0 + columns * padded
@@ -154,14 +154,14 @@ def _make_row(name, wide, narrow, one):
             k += 1
 
     row.__qualname__ = name
-    return njit(**OPTIONS)(row)
+    return njit(**HOT)(row)
 
 
 set_row = _make_row("set_row", set_wide, _set_narrow, _set_one)
 add_row = _make_row("add_row", add_wide, _add_narrow, _add_one)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def carry(values, source, turn, det, element, first, count, blocks, permutations, out, o, width, padded):
     """out[i] = rho(turn[e]) values[source[e]] for the edges e = first + i, i < count, block by block; rows of ``padded``."""
     zero, one = values.dtype.type(0.0), values.dtype.type(1.0)
@@ -202,7 +202,7 @@ def carry(values, source, turn, det, element, first, count, blocks, permutations
                 to += padded
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def carry_back(rows, r, source, turn, det, element, first, count, blocks, permutations, out, lowest, width, padded):
     """out[source[e] - lowest] += transposed rho(turn[e]) rows[i] for the edges e = first + i: the adjoint of :func:`carry`."""
     zero, one = rows.dtype.type(0.0), rows.dtype.type(1.0)

@@ -29,7 +29,7 @@ from .messages import padded_width, row_tiles
 from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
-from .tiles import ENTRY, OPTIONS, ROWS
+from .tiles import ENTRY, HOT, OPTIONS, ROWS
 from .vector import PANEL, make_map, product
 
 _multiply_panel = make_map(PANEL, product)
@@ -43,7 +43,7 @@ def _room(most, runs, width, dtype):
     return aligned(most * across, dtype), aligned(across * padded, dtype), aligned(heads * padded, dtype)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _weights(query, q, width, keys, k0, room, share, measure, first, count, runs, heads, zeros, one):
     """alpha[i, h] of the neighbours of a node by its query and the carried keys, and share[i, h] = alpha measure[i] / total."""
     (alpha, a0), (by_column, b0), (by_head, h0) = room
@@ -87,7 +87,7 @@ def _members(runs, heads, width, dtype):
     return (by_head, h0), (by_column, c0)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _spread_heads(alpha, a0, across, heads, members, count, padded, out, o, zeros, one):
     """out[i, k] = alpha[i, head of column k]: a matrix product with ones, which is faster than short runs of columns."""
     by_head, h0 = members[0]
@@ -95,7 +95,7 @@ def _spread_heads(alpha, a0, across, heads, members, count, padded, out, o, zero
         row_tiles(by_head, h0 + k, padded, alpha, a0, 1, across, heads, count, out, o + k, padded, zeros, one)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _sum_heads(rows, r0, padded, width, members, count, out, o, across, zeros, one):
     """out[i, h] = sum of rows[i] over the columns of head h."""
     by_column, c0 = members[1]
@@ -103,7 +103,7 @@ def _sum_heads(rows, r0, padded, width, members, count, out, o, across, zeros, o
         row_tiles(by_column, c0 + h, across, rows, r0, 1, padded, width, count, out, o + h, across, zeros, one)
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _multiply(rows, r0, factors, f0, size):
     """rows[r0:] *= factors[f0:], so many: whole panels."""
     one = rows.dtype.type(1)

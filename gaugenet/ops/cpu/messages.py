@@ -25,7 +25,7 @@ from .aggregate import (
 from .products import gradients, pack, panels_of, products, unpack
 from .table_gradient import combinations, pack_transposed, spread
 from .team import make_team
-from .tiles import ENTRY, OPTIONS, ROWS, SUMS
+from .tiles import ENTRY, HOT, OPTIONS, ROWS, SUMS
 from .vector import (
     NARROW,
     PANEL,
@@ -45,7 +45,7 @@ def padded_width(width):
     return (width + PANEL - 1) // PANEL * PANEL
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def row_tiles(values, v, v_i, table, t, t_i, t_r, size, count, out, o, o_r, zeros, one):
     """out[r, :PANEL] = sum over i < size of table[i, r] values[i, :PANEL] for r < count."""
     r = 0
@@ -154,14 +154,14 @@ def _make_rows(expression):
             n += 1
 
     rows.__qualname__ = f"rows_{expression.__name__}"
-    return njit(**OPTIONS)(rows)
+    return njit(**HOT)(rows)
 
 
 _sum, _logistic, _product, _add_product = map(_make_rows, (weighted_sum, logistic, product, add_product))
 _add_positive, _where_positive, _slope = map(_make_rows, (add_positive, where_positive, logistic_slope))
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def _gate_row(z, at, shift, blocks, row, gates, one):
     """row = z[at:] + shift, and the gates where a block has them: 1 / (1 + exp(-row))."""
     _sum(row, 0, z, at, shift, 0, one, shift.size)

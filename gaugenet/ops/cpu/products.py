@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...compiled import njit
+from .aggregate import set_row
 from .tiles import FEWER, OPTIONS, ROWS
 from .vector import PANEL, make_tile
 
@@ -95,10 +96,10 @@ def gradients(reduced, span, features, at, width, places, groups, gradient, coun
         k = 0
         while k < columns:  # the columns of a tile side by side
             rows = _rows(columns - k)
+            inside = min(rows, columns - k)  # what is over stays zero
             for r in range(count):
-                for i in range(rows):
-                    inside = k + i < columns
-                    tiles[k * count + r * rows + i] = features[at + r * width + column + k + i] if inside else one[0] * 0
+                a = at + r * width + column + k
+                set_row(tiles, k * count + r * rows, features, a, a, inside, one[0], one[0] * 0)
             k += rows
         to = places[g, 3]
         for z in range(places[g, 0], places[g, 0] + places[g, 1]):

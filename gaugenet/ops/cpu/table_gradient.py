@@ -13,7 +13,7 @@ from ...compiled import njit
 from .aggregate import add_row, add_wide, aligned, carry, most_edges, places_of, set_row, sum_tile
 from .products import panels_of, plain_tile
 from .team import make_team
-from .tiles import ENTRY, OPTIONS, ROWS
+from .tiles import ENTRY, HOT, OPTIONS, ROWS
 from .vector import PANEL
 
 
@@ -134,7 +134,7 @@ def combinations(reduced, span, packed, groups, places, grad, at, width, count, 
                     r += 1
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def spread(reduced, row, combine, sums, s0, size):
     """The combination of sums backwards, for a node: sums[a] += f z and sums[b] += g z."""
     (wide, wide_factors), (rest, rest_factors) = combine

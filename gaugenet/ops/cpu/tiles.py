@@ -60,4 +60,6 @@ ROWS, FEWER = SHAPES[NAME].product
 SUMS = SHAPES[NAME].sums
 # Of every compiled function; those that Python calls are kept on the disk, with all that they call.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# Of parts that are called at every node.
+HOT = OPTIONS | {"allocates": False}
 ENTRY = OPTIONS | {"cache": True}
