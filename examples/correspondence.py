@@ -48,6 +48,9 @@ SCORES = ("error", "either side", "swapped")
 DESCRIPTORS = 64
 SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
 DRAWN = 2000  # points of the template in a step
+MAPPED = ", mapped"
+PAIRS, FIRST = 90, 30  # eigenfunctions of the functional maps, and those to begin with
+SAMPLE = 1000  # nodes that the refinement looks at
 
 
 class Shape(NamedTuple):
@@ -63,6 +66,13 @@ class Shape(NamedTuple):
     def surface(self) -> Surface:
         return Surface(self.name, self.vertices, self.faces, np.zeros(len(self.vertices), np.int64))
 
+    def copy(self, seed: int) -> Shape:
+        """Stretched; every other one a mirror image, whose points are those of the other side."""
+        surface, match, mirrored = self.surface.varied(seed), self.match, self.mirrored
+        if seed % 2 == 0 and mirrored is not None:
+            surface, match, mirrored = surface.mirrored(), mirrored, match
+        return Shape(f"{self.name}-copy{seed}", surface.vertices, surface.faces, match, mirrored)
+
 
 class Collection(NamedTuple):
     """Training shapes, and test sets by name: shapes, and pairs of their numbers."""
@@ -76,6 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of faust_remeshed, or a file in the layout of duofm")
     parser.add_argument("--test", type=Path, help="shapes to test on, a file in the layout of duofm with the same template")
     parser.add_argument("--points", type=int, default=400, help="of the template, at which matches are scored")
+    parser.add_argument("--copies", type=int, default=1, help="stretched copies of every training shape, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     surfaces.add_arguments(parser, batch_size=1)
     args = parser.parse_args()
@@ -209,6 +220,7 @@ def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
     """The entry of each network as it is there."""
     train = data.train[: args.limit]
     params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    train = [*train, *(s.copy(k) for k in range(args.copies) for s in train)]
     graphs = graphs_of(data, train, params, args)
     fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
     task = Task("regress", tuple(f"descriptor {k}" for k in range(DESCRIPTORS)), on="vertices")
@@ -223,28 +235,41 @@ def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
 
 
 def tested(model: Callable, data: Collection, graphs: dict, preparation: Preparation, args) -> dict[str, dict]:
-    """The scores by test set, each by target shape: the mean over its pairs."""
-    return {test: dict(zip(SCORES, matched(model, data, test, graphs, preparation, args))) for test in data.tests}
+    """The scores by test set and way of matching, each by target shape: the mean over its pairs."""
+    found = {}
+    for test in data.tests:
+        for way, columns in zip(("", MAPPED), matched(model, data, test, graphs, preparation, args)):
+            found[test + way] = dict(zip(SCORES, columns))
+    return found
 
 
 @torch.no_grad()
-def matched(model: Callable, data: Collection, test: str, graphs: dict, preparation: Preparation, args) -> list[list[float]]:
-    """The scores of one test set, each by target shape."""
+def matched(model: Callable, data: Collection, test: str, graphs: dict, preparation: Preparation, args) -> list[list]:
+    """The scores of one test set, each by target shape: of the nearest descriptors, and of their functional map."""
     shapes, pairs = data.tests[test]
     chosen = points_of(shapes[0], args)
-    descriptors, tables = {}, {}
+    known, tables = {}, {}
     for i, shape in enumerate(shapes):
-        graph = preparation(graphs[f"{test}-{shape.name}"])
-        descriptors[i] = model(graph.x, graph), graph
+        whole = graphs[f"{test}-{shape.name}"]
+        graph = preparation(whole)
+        at = graph.match_index[torch.from_numpy(chosen)]
+        known[i] = model(graph.x, graph), at, gaugenet.nn.laplacian_basis(whole, PAIRS), graph.vertex_of
         tables[i] = geodesics(shape, chosen, args.records / "geodesics" / test)
     by_target: dict[int, list] = {}
     for i, j in pairs:
-        (source, of_source), (target, of_target) = descriptors[i], descriptors[j]
-        nearest = (source[of_source.match_index[torch.from_numpy(chosen)]] @ target.T).argmax(1)
-        found = of_target.vertex_of[nearest].numpy()
-        by_target.setdefault(j, []).append(scores(found, shapes[j], chosen, tables[j]))
+        (source, at, basis, _), (target, _, other, vertex_of) = known[i], known[j]
+        ways = (source[at] @ target.T).argmax(1), by_map(source, basis, target, other, at)
+        found = [scores(vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
+        by_target.setdefault(j, []).append(found)
     means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
-    return [[round(float(v), 3) for v in column] for column in means.T]
+    return [[[round(float(v), 3) for v in column] for column in way.T] for way in means.swapaxes(0, 1)]
+
+
+def by_map(source: Tensor, basis, target: Tensor, other, at: Tensor) -> Tensor:
+    """The matches of nodes ``at`` by the functional map of all descriptors, refined."""
+    some = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+    first = gaugenet.nn.functional_map(target, other.first(FIRST), source, basis.first(FIRST))
+    return gaugenet.nn.matches_of_map(gaugenet.nn.zoom_out(first, other, basis, nodes=some), other, basis, at)
 
 
 def table(results: dict) -> str:
@@ -281,7 +306,7 @@ def main() -> None:
     if args.weights:
         print(told(str(args.weights), trained(load(args), args)))
         return
-    names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "limit"
+    names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "copies", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
     runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
     surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, data, args))

@@ -39,6 +39,7 @@ from .grid.transpose import GridConvTranspose
 from .surfaces.attention import GaugeAttention
 from .surfaces.diffusion import FieldDiffusion
 from .surfaces.field_conv import FieldConv
+from .surfaces.functional_maps import functional_map, laplacian_basis, map_of_matches, matches_of_map, zoom_out
 from .surfaces.harmonic_conv import HarmonicSurfaceConv
 from .surfaces.message_passing import GaugeMessagePassing
 from .surfaces.operators import Curl, Divergence, Gradient, Laplacian
@@ -105,11 +106,16 @@ __all__ = [
     "dynamic_shapes",
     "export",
     "frechet_mean",
+    "functional_map",
     "global_mean",
     "global_sum",
     "graph_inputs",
+    "laplacian_basis",
     "make_nonlinearity",
+    "map_of_matches",
+    "matches_of_map",
     "refresh_norms",
     "stream_type",
     "to_scalars",
+    "zoom_out",
 ]

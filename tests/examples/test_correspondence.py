@@ -128,3 +128,19 @@ def test_right_descriptors_match_right(tmp_path):
     preparation = Preparation(params, FeatureScaler(("curvature",)).fit(list(graphs.values())), Task("regress", ("one",)))
     found = correspondence.tested(Knows(), data, graphs, preparation, args)
     assert found["same"]["error"] == pytest.approx([0, 0], abs=1e-3)
+    assert found["same, mapped"]["error"] == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_copies_are_stretched_and_every_other_one_mirrored():
+    ball = mirrored_ball()
+    one, two = ball.copy(0), ball.copy(1)
+    # The mirror image of the ball shows its points at the place of the other side, but for the stretching.
+    assert np.abs(one.vertices[one.match] - ball.vertices[ball.match]).max() < 0.11
+    assert np.array_equal(one.match, ball.mirrored) and np.array_equal(one.mirrored, ball.match)
+    assert np.array_equal(two.match, ball.match) and len({one.name, two.name, ball.name}) == 3
+    assert 0.01 < np.abs(two.vertices - ball.vertices).max() < 0.11
+    for copy in (one, two):
+        corners = copy.vertices[copy.faces]
+        assert np.linalg.det(corners.astype(np.float64)).min() > 0  # normals outside
+    unknown = ball._replace(mirrored=None).copy(0)
+    assert np.array_equal(unknown.match, ball.match) and unknown.mirrored is None

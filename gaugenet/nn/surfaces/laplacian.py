@@ -64,6 +64,10 @@ class Basis(NamedTuple):
     def area(self) -> Tensor:
         return self.mass.sum()
 
+    def first(self, count: int) -> Basis:
+        """The lowest ``count`` pairs."""
+        return self._replace(vectors=self.vectors[:, :count], values=self.values[:count])
+
 
 class _Edges(NamedTuple):
     """Terms of the energy of all graphs of a batch: the edge q -> p, its transporter and its weight."""
