@@ -9,8 +9,10 @@
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
 row for each; a point of one test shape is then matched with the vertex of another that has the nearest ones. No positions go
 in: the two halves of a body differ in their handedness alone, and the mirror-blind network (the same one over O(2)) cannot tell
-them apart. FAUST: shapes 0 to 79 for training, the other 20 to test, as usual; --test adds its own shapes. Other files: a tenth
-of the shapes is held out, but with --test. All pairs of test shapes count (the 300 pairs of Ren et al. 2018 mix both parts).
+them apart. "mapped": the descriptors of two shapes also give a functional map (Donati et al. 2020), refined by ZoomOut, and
+the nearest descriptor counts near the place to which it leads. FAUST: shapes 0 to 79 for training, the other 20 to test, as
+usual; --test adds its own shapes. Other files: a tenth of the shapes is held out, but with --test. All pairs of test shapes
+count (the 300 pairs of Ren et al. 2018 mix both parts).
 
 The geodesic error is that on the target shape, times 100 over the root of its area, at --points points of the template; "either
 side" counts the match of the mirrored point as right as well. "swapped": of the points that lie far from their mirror image
@@ -49,8 +51,9 @@ DESCRIPTORS = 64
 SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
 DRAWN = 2000  # points of the template in a step
 MAPPED = ", mapped"
-PAIRS, FIRST = 90, 30  # eigenfunctions of the functional maps, and those to begin with
-SAMPLE = 1000  # nodes that the refinement looks at
+PAIRS, FIRST, STEP = 90, 30, 15  # eigenfunctions of the functional maps, those to begin with, and more at a time
+SAMPLE = 500  # nodes that the refinement looks at
+NEAR = 0.15  # of the root of the area: how far descriptors may lead away from the functional map
 
 
 class Shape(NamedTuple):
@@ -88,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=400, help="of the template, at which matches are scored")
     parser.add_argument("--copies", type=int, default=1, help="stretched copies of every training shape, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
-    surfaces.add_arguments(parser, batch_size=1)
+    surfaces.add_arguments(parser, epochs=10, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 12 bodies, made here")
@@ -105,9 +108,9 @@ def read(file: Path, part: slice | np.ndarray = slice(None)) -> list[Shape]:
             match, mirrored = list(a["corres"][:, part]), [None] * len(names)
         else:
             match, mirrored = (np.split(a[name], a["corr_ptr"][1:-1]) for name in ("corr", "corr_sym"))
-    return [
-        Shape(n, x, np.asarray(t, np.int64), np.asarray(m, np.int64), s) for n, x, t, m, s in zip(names, v, f, match, mirrored)
-    ]
+    t, match = ([np.asarray(one, np.int64) for one in some] for some in (f, match))
+    mirrored = [None if one is None else one.astype(np.int64) for one in mirrored]
+    return [Shape(*parts) for parts in zip(names, v, t, match, mirrored)]
 
 
 def load(args) -> Collection:
@@ -253,23 +256,25 @@ def matched(model: Callable, data: Collection, test: str, graphs: dict, preparat
         whole = graphs[f"{test}-{shape.name}"]
         graph = preparation(whole)
         at = graph.match_index[torch.from_numpy(chosen)]
-        known[i] = model(graph.x, graph), at, gaugenet.nn.laplacian_basis(whole, PAIRS), graph.vertex_of
+        known[i] = model(graph.x, graph), at, gaugenet.nn.laplacian_basis(whole, PAIRS), graph
         tables[i] = geodesics(shape, chosen, args.records / "geodesics" / test)
     by_target: dict[int, list] = {}
     for i, j in pairs:
-        (source, at, basis, _), (target, _, other, vertex_of) = known[i], known[j]
-        ways = (source[at] @ target.T).argmax(1), by_map(source, basis, target, other, at)
-        found = [scores(vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
+        (source, at, basis, _), (target, _, other, graph) = known[i], known[j]
+        ways = (source[at] @ target.T).argmax(1), by_map(source, basis, target, other, graph.pos, at)
+        found = [scores(graph.vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
         by_target.setdefault(j, []).append(found)
     means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
     return [[[round(float(v), 3) for v in column] for column in way.T] for way in means.swapaxes(0, 1)]
 
 
-def by_map(source: Tensor, basis, target: Tensor, other, at: Tensor) -> Tensor:
-    """The matches of nodes ``at`` by the functional map of all descriptors, refined."""
+def by_map(source: Tensor, basis, target: Tensor, other, pos: Tensor, at: Tensor) -> Tensor:
+    """Matches of nodes ``at``: the nearest descriptors near the place to which the functional map of all descriptors leads."""
     some = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:SAMPLE]
     first = gaugenet.nn.functional_map(target, other.first(FIRST), source, basis.first(FIRST))
-    return gaugenet.nn.matches_of_map(gaugenet.nn.zoom_out(first, other, basis, nodes=some), other, basis, at)
+    refined = gaugenet.nn.zoom_out(first, other, basis, nodes=some, step=STEP)
+    far = torch.cdist(pos[gaugenet.nn.matches_of_map(refined, other, basis, at)], pos) > NEAR * other.area.sqrt()
+    return (source[at] @ target.T).masked_fill(far, -torch.inf).argmax(1)
 
 
 def table(results: dict) -> str:
