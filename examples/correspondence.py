@@ -29,10 +29,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import potpourri3d
 import torch
 import torch.nn.functional as F
-import trimesh
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -41,7 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
-from examples.surfaces import FEATURES, Surface
+from examples.matching import Described, Shape, by_map, draw, geodesics, scores
+from examples.surfaces import FEATURES
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 
@@ -51,30 +50,6 @@ DESCRIPTORS = 64
 SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
 DRAWN = 2000  # points of the template in a step
 MAPPED = ", mapped"
-PAIRS, FIRST, STEP = 90, 30, 15  # eigenfunctions of the functional maps, those to begin with, and more at a time
-SAMPLE = 500  # nodes that the refinement looks at
-NEAR = 0.15  # of the root of the area: how far descriptors may lead away from the functional map
-
-
-class Shape(NamedTuple):
-    """A mesh, and its vertices (K,) at the points of the template and at their mirror images (None where not known)."""
-
-    name: str
-    vertices: np.ndarray
-    faces: np.ndarray
-    match: np.ndarray
-    mirrored: np.ndarray | None
-
-    @property
-    def surface(self) -> Surface:
-        return Surface(self.name, self.vertices, self.faces, np.zeros(len(self.vertices), np.int64))
-
-    def copy(self, seed: int) -> Shape:
-        """Stretched; every other one a mirror image, whose points are those of the other side."""
-        surface, match, mirrored = self.surface.varied(seed), self.match, self.mirrored
-        if seed % 2 == 0 and mirrored is not None:
-            surface, match, mirrored = surface.mirrored(), mirrored, match
-        return Shape(f"{self.name}-copy{seed}", surface.vertices, surface.faces, match, mirrored)
 
 
 class Collection(NamedTuple):
@@ -154,40 +129,6 @@ class Matcher(nn.Module):
         return F.cross_entropy(logits, torch.arange(len(drawn), device=logits.device), label_smoothing=0.1)
 
 
-def geodesics(shape: Shape, chosen: np.ndarray, folder: Path) -> dict[int, np.ndarray]:
-    """Distances of all vertices from the vertices at the chosen points and at their mirror images, by the heat method."""
-    ends = [shape.match[chosen], *([] if shape.mirrored is None else [shape.mirrored[chosen]])]
-    sources = np.unique(np.concatenate(ends).astype(np.int64))
-    file = folder / f"{shape.name}-{len(shape.vertices)}-{len(chosen)}.npz"
-    if file.is_file():
-        with np.load(file) as kept:
-            if np.array_equal(kept["sources"], sources):
-                return dict(zip(sources.tolist(), kept["distance"]))
-    used, number = np.unique(shape.faces, return_inverse=True)  # the solver takes no vertices without faces
-    if not np.isin(sources, used).all():
-        raise SystemExit(f"{shape.name}: points of the template lie on vertices that no face uses")
-    vertices, faces = shape.vertices[used].astype(np.float64), number.reshape(-1, 3)
-    solver = potpourri3d.MeshHeatMethodDistanceSolver(vertices, faces)
-    size = np.sqrt(trimesh.Trimesh(vertices, faces, process=False).area)
-    distance = np.full((len(sources), len(shape.vertices)), np.nan, np.float32)
-    for row, place in zip(distance, np.searchsorted(used, sources)):
-        row[used] = solver.compute_distance(int(place)) / size
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(file, sources=sources, distance=distance)
-    return dict(zip(sources.tolist(), distance))
-
-
-def scores(found: np.ndarray, shape: Shape, chosen: np.ndarray, distance: dict[int, np.ndarray]) -> tuple[float, float, float]:
-    """Error, error of either side (times 100) and share of swapped points (percent), of matches (K',) on a shape."""
-    right = np.array([distance[int(v)][w] for v, w in zip(shape.match[chosen], found)])
-    if shape.mirrored is None:
-        return 100 * float(right.mean()), float("nan"), float("nan")
-    wrong = np.array([distance[int(v)][w] for v, w in zip(shape.mirrored[chosen], found)])
-    apart = np.array([distance[int(v)][w] for v, w in zip(shape.match[chosen], shape.mirrored[chosen])]) > 0.2
-    swapped = 100 * float((wrong < right)[apart].mean())
-    return 100 * float(right.mean()), 100 * float(np.minimum(right, wrong).mean()), swapped
-
-
 def graphs_of(data: Collection, train: list[Shape], params: ProcessParams, args) -> dict[str, GaugeGraph]:
     """Graphs by part and name, with the nodes at the template's points."""
     shapes = {f"{part}-{s.name}": s for part, (some, _) in {"train": (train, None), **data.tests}.items() for s in some}
@@ -216,7 +157,18 @@ def trained(data: Collection, args) -> dict:
     """The scores of the network of --weights."""
     net = gaugenet.load(args.weights).eval()
     graphs = graphs_of(data, [], net.preparation.params, args)
-    return tested(lambda x, graph: F.normalize(net(x, graph), dim=1), data, graphs, net.preparation, args)
+    model = lambda x, graph: F.normalize(net(x, graph), dim=1)  # noqa: E731
+    if args.picture:
+        test, (shapes, _) = next(iter(data.tests.items()))
+        some = (graphs[f"{test}-{shape.name}"] for shape in (shapes[0], shapes[len(shapes) // 2], shapes[-1]))
+        draw(args.picture, [described(model, graph, net.preparation) for graph in some])
+    return tested(model, data, graphs, net.preparation, args)
+
+
+@torch.no_grad()
+def described(model: Callable, graph: GaugeGraph, preparation: Preparation) -> Described:
+    seen = preparation(graph)
+    return Described.of(model(seen.x, seen), graph)
 
 
 def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
@@ -253,28 +205,17 @@ def matched(model: Callable, data: Collection, test: str, graphs: dict, preparat
     chosen = points_of(shapes[0], args)
     known, tables = {}, {}
     for i, shape in enumerate(shapes):
-        whole = graphs[f"{test}-{shape.name}"]
-        graph = preparation(whole)
-        at = graph.match_index[torch.from_numpy(chosen)]
-        known[i] = model(graph.x, graph), at, gaugenet.nn.laplacian_basis(whole, PAIRS), graph
+        graph = graphs[f"{test}-{shape.name}"]
+        known[i] = described(model, graph, preparation), graph.match_index[torch.from_numpy(chosen)], graph.vertex_of
         tables[i] = geodesics(shape, chosen, args.records / "geodesics" / test)
     by_target: dict[int, list] = {}
     for i, j in pairs:
-        (source, at, basis, _), (target, _, other, graph) = known[i], known[j]
-        ways = (source[at] @ target.T).argmax(1), by_map(source, basis, target, other, graph.pos, at)
-        found = [scores(graph.vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
+        (source, at, _), (target, _, vertex_of) = known[i], known[j]
+        ways = (source.descriptors[at] @ target.descriptors.T).argmax(1), by_map(source, target, at)
+        found = [scores(vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
         by_target.setdefault(j, []).append(found)
     means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
     return [[[round(float(v), 3) for v in column] for column in way.T] for way in means.swapaxes(0, 1)]
-
-
-def by_map(source: Tensor, basis, target: Tensor, other, pos: Tensor, at: Tensor) -> Tensor:
-    """Matches of nodes ``at``: the nearest descriptors near the place to which the functional map of all descriptors leads."""
-    some = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:SAMPLE]
-    first = gaugenet.nn.functional_map(target, other.first(FIRST), source, basis.first(FIRST))
-    refined = gaugenet.nn.zoom_out(first, other, basis, nodes=some, step=STEP)
-    far = torch.cdist(pos[gaugenet.nn.matches_of_map(refined, other, basis, at)], pos) > NEAR * other.area.sqrt()
-    return (source[at] @ target.T).masked_fill(far, -torch.inf).argmax(1)
 
 
 def table(results: dict) -> str:

@@ -148,7 +148,22 @@ def trained(args) -> dict:
     _, test, first = split(args, 0)
     variants = variants_of(test)
     _, graphs = prepared([s for part in variants.values() for s in part], model.preparation.params, first, args)
+    if args.picture:
+        draw(args.picture, model, graphs, variants, first)
     return tested(model, model.preparation, graphs, variants, first)
+
+
+@torch.no_grad()
+def draw(file: Path, model, graphs: dict, variants: dict[str, list[Surface]], first: list[int]) -> None:
+    """The parts of a test mesh, and the answers on it and on its variants."""
+    number = next(i for i in reversed(range(len(variants["clean"]))) if all(v[i].name in graphs for v in variants.values()))
+    panels = {"parts": (variants["clean"][number], variants["clean"][number].labels)}
+    for change, part in variants.items():
+        graph = model.preparation(graphs[part[number].name])
+        answer = at_faces(model(graph.x, graph), graph, first).argmax(1).numpy()
+        faces = graph.face.T.numpy()
+        panels[f"answer, {change}"] = Surface(f"{change} mesh", graph.pos.numpy(), faces, answer), answer
+    surfaces.draw_labels(file, panels)
 
 
 def run(names: list[str], seed: int, args) -> Iterator[dict]:

@@ -153,7 +153,7 @@ def draw(file: Path, model: nn.Module, graphs: dict[str, GaugeGraph], molecule: 
     (answer, right), (other, _) = found.values()
     truth = graphs[molecule.name].label.numpy()
     panels = {"atoms": truth, "answer": answer, "wrong": np.where(right, -1, 1), "answer on the mirror image": other}
-    surfaces.draw_labels(file, molecule, panels)
+    surfaces.draw_labels(file, {title: (molecule, labels) for title, labels in panels.items()})
 
 
 def vertex_loss(logits: Tensor, graph) -> Tensor:

@@ -225,14 +225,21 @@ def at_points(values: Tensor, graph) -> Tensor:
     return (values[graph.near_index] * graph.near_weight[:, None]).unflatten(0, (-1, 3)).sum(1)
 
 
-def draw_labels(file: Path, surface: Surface, panels: dict[str, np.ndarray]) -> None:
-    """One picture of a surface side by side with itself: title -> classes of its vertices, a colour for each."""
+def draw_labels(file: Path, panels: dict[str, tuple[Surface, np.ndarray]]) -> None:
+    """Surfaces side by side: title -> a surface and the classes of its vertices or of its faces, a colour for each."""
     from matplotlib.figure import Figure
 
+    shapes = {}
+    for surface in {surface.name: surface for surface, _ in panels.values()}.values():
+        mine = {title: labels for title, (other, labels) in panels.items() if other.name == surface.name}
+        data = {"vertex_data": {}, "face_data": {}}
+        for title, labels in mine.items():
+            data["vertex_data" if len(labels) == len(surface.vertices) else "face_data"][title] = labels
+        shapes[surface.name] = geometry.mesh(surface.vertices, surface.faces, rings=1, repair=True, **data)
     figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained", dpi=110)
-    shape = geometry.mesh(surface.vertices, surface.faces, rings=1, repair=True, vertex_data=panels)
-    for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        viz.plot_labels(shape, shape.vertex_data[title], axes, title=title)
+    for axes, (title, (surface, _)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        shape = shapes[surface.name]
+        viz.plot_labels(shape, (shape.vertex_data | shape.face_data)[title], axes, title=title)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 
