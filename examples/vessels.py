@@ -35,7 +35,7 @@ from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
 from examples.surfaces import standard_error
-from gaugenet import FieldType, geometry, groups
+from gaugenet import FieldType, geometry, groups, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record
 from gaugenet.metrics import angle_error, relative_error
@@ -65,6 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
     parser.add_argument("--save", type=Path, help="folder for the trained weights of the gauge network")
     parser.add_argument("--weights", type=Path, help="test the network of this file, and train nothing")
+    parser.add_argument("--picture", type=Path, help="with --weights: draw the answer on a test vessel to this file")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     parser.add_argument("--table", action="store_true", help="train nothing")
     common.add_training_arguments(parser, batch_size=2, dropout=0.0)
@@ -286,13 +287,32 @@ def table(results: dict) -> str:
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
+def draw(file: Path, model: nn.Module, graph: GaugeGraph) -> None:
+    """The stress on a vessel, the answer, and their difference, in units of Poiseuille's."""
+    from matplotlib.figure import Figure
+
+    geom = geometry.mesh(graph.pos.numpy(), graph.face.T.numpy(), rings=1)
+    with torch.no_grad():
+        answer = model(graph.x, graph)
+    figure = Figure(figsize=(12, 4), layout="constrained", dpi=110)
+    fields = {"simulated": graph.y, "answer": answer, "difference": answer - graph.y}
+    for axes, (title, field) in zip(figure.subplots(1, 3), fields.items()):
+        viz.plot_field(geom, torch.einsum("nxc,nc->nx", graph.frame3, field).numpy(), axes, label="stress / Poiseuille's")
+        axes.set_title(title)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)
+
+
 def main() -> None:
     args = parse_arguments()
     if args.table:
         Runs(args.out, table, "", {}, keep=True).write_table()
         return
     if args.weights:
-        print(told(str(args.weights), scores(gaugenet.load(args.weights).eval(), load(args))))
+        net, data = gaugenet.load(args.weights).eval(), load(args)
+        if args.picture:
+            draw(args.picture, net, data["test"][-1])
+        print(told(str(args.weights), scores(net, data)))
         return
     names = "epochs", "batch size", "lr", "weight decay", "dropout", "channels", "levels", "rings", "radius", "limit"
     runs, data = Runs(args.out, table, args.data.name, settings_of(args, *names)), load(args)

@@ -73,10 +73,12 @@ def test_runs_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert "| gauge |" in out.with_suffix(".md").read_text()
     assert isinstance(gaugenet.load(tmp_path / "correspondence-gauge-0.safetensors"), gaugenet.models.MeshUNet)
     # The weights that were saved give the row again.
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(tmp_path / "correspondence-gauge-0.safetensors")])
+    more = ["--weights", str(tmp_path / "correspondence-gauge-0.safetensors"), "--picture", str(tmp_path / "bodies.png")]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     correspondence.main()
     assert correspondence.told("", runs[0]).strip() in capsys.readouterr().out
+    assert (tmp_path / "bodies.png").stat().st_size > 20_000
 
 
 def test_collections(tmp_path):

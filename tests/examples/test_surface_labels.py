@@ -190,10 +190,12 @@ def test_parts_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert 40 < runs[parts.MAJORITY]["clean"] < 75
     assert "| gauge |" in out.with_suffix(".md").read_text()
     # The weights that were saved give the row again.
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(tmp_path / "parts-gauge-0.safetensors")])
+    more = ["--weights", str(tmp_path / "parts-gauge-0.safetensors"), "--picture", str(tmp_path / "parts.png")]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     parts.main()
     assert parts.told("", runs["gauge"]).strip() in capsys.readouterr().out
+    assert (tmp_path / "parts.png").stat().st_size > 20_000
 
 
 def test_logits_of_faces_are_those_of_the_category():

@@ -61,7 +61,9 @@ def test_runs_from_end_to_end(run):
 
 def test_weights_give_the_row_again(run, monkeypatch, capsys):
     folder, runs = run
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--weights", str(folder / "vessels-0.safetensors")])
+    more = ["--weights", str(folder / "vessels-0.safetensors"), "--picture", str(folder / "vessel.png")]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     vessels.main()
     assert vessels.told("", runs["gauge"]).strip() in capsys.readouterr().out
+    assert (folder / "vessel.png").stat().st_size > 20_000
