@@ -112,9 +112,9 @@ def njit(*, cache: bool = False, allocates: bool = True, **options: Any) -> Call
     numba refuses to *define* a cached function there ("no locator available"), so that the package could not be imported.
 
     Args:
-        cache: an entry. allocates: whether arrays are made in it, or come from what it calls; in one that only reads and writes
-            those of its caller, numba need not count references to them, which it does with atomic additions at every call.
-            They take as long as ten neighbours of a node.
+        cache: an entry. allocates: whether arrays are made in it, or come from what it calls. In one that only reads and writes
+            those of its caller numba need not count references to them. It does so with atomic additions at every call, which
+            took 40 % of the sums of a node with six neighbours.
 
     Raises:
         ValueError: a function defined in another one that does not set its ``__qualname__``. Machine code is linked by this

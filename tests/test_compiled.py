@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import gc
+import inspect
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
+import pytest
+from numba.core.dispatcher import Dispatcher
 
 from gaugenet.compiled import njit
+from gaugenet.geometry.geodesics import heap, local, windows
+from gaugenet.kernels.quadrature import eigenvalues, nodes
+from gaugenet.ops.cpu import aggregate, attention, messages, table_gradient
 
 
 @njit(nogil=True)
@@ -65,3 +73,69 @@ def test_a_part_is_refused_by_python():
     code = "from gaugenet.compiled import njit; f = njit(nogil=True)(lambda x: x + 1); f(1)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert run.returncode == 1 and "SystemError" in run.stderr
+
+
+#: modules with parts that say that they make no arrays
+UNCOUNTED = (aggregate, attention, messages, table_gradient, nodes, eigenvalues, windows, heap, local)
+
+#: what gives numbers, or another view of an array
+NUMBERS = ["atan2", "ceil", "cos", "exp", "finfo", "floor", "hypot", "isnan", "reshape", "sin", "sqrt", "sum", "type", "uintp"]
+
+
+def uncounted(module) -> dict:
+    found = {name: value for name, value in vars(module).items() if isinstance(value, Dispatcher)}
+    return {name: value for name, value in found.items() if value.py_func.__module__ == module.__name__ and not counts(value)}
+
+
+def counts(function: Dispatcher) -> bool:
+    return function.targetoptions.get("_nrt", True)
+
+
+@pytest.mark.parametrize("module", UNCOUNTED, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_parts_without_counted_references_make_no_arrays(module):
+    """An array made there, or that a part which makes some gives back, would never be freed."""
+    functions = uncounted(module)
+    assert functions
+    for name, function in functions.items():
+        source = textwrap.dedent(inspect.getsource(function.py_func))
+        for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute):
+                scalar = {
+                    "atan2",
+                    "ceil",
+                    "cos",
+                    "exp",
+                    "finfo",
+                    "floor",
+                    "hypot",
+                    "isnan",
+                    "sin",
+                    "sqrt",
+                    "sum",
+                    "type",
+                    "uintp",
+                }
+                assert call.func.attr in scalar | {"reshape"}, f"{name}: {ast.unparse(call)}"
+            elif isinstance(called := vars(module).get(call.func.id), Dispatcher):
+                assert not counts(called), f"{name} calls {call.func.id}, which may make arrays"
+
+
+def test_uncounted_parts_take_and_change_arrays_of_their_caller():
+    x, y = np.arange(6.0), np.zeros(6)
+    before = sys.getrefcount(x), sys.getrefcount(y)
+    assert around(x, (y, 2)) == 15.0
+    assert np.array_equal(y, 2 * x)
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == before
+
+
+@njit(nogil=True, allocates=False)
+def scaled(x, pair):
+    out, factor = pair
+    for i in range(x.size):
+        out[i] = factor * x[i]
+    return x[1:].sum()
+
+
+@njit(cache=True, nogil=True)
+def around(x, pair):
+    return scaled(x, pair)

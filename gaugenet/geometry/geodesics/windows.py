@@ -26,12 +26,12 @@ ALIGNED = 0.1  # a geodesic that falls between two windows turns by less than th
 INSIDE = 1e-9  # relative slack of the radius, so that vertices exactly on it do not come and go with rounding
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _cross(ax, ay, bx, by):
     return ax * by - ay * bx
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", allocates=False)
 def _wrap(angle):
     """To (-pi, pi]."""
     return angle - 2.0 * math.pi * math.ceil((angle - math.pi) / (2.0 * math.pi))

@@ -70,7 +70,7 @@ class _Work(NamedTuple):
     signs: np.ndarray
 
 
-@njit(**ENTRY)
+@njit(**ENTRY, allocates=False)
 def padded(size):
     """The next multiple of a vector's length."""
     return (size + _PAD - 1) // _PAD * _PAD

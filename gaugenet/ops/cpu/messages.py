@@ -40,7 +40,7 @@ from .vector import (
 )
 
 
-@njit(**OPTIONS)
+@njit(**HOT)
 def padded_width(width):
     return (width + PANEL - 1) // PANEL * PANEL
 
