@@ -137,9 +137,9 @@ def graphs_of(data: Collection, train: list[Shape], params: ProcessParams, args)
     for name, graph in graphs.items():
         nodes = torch.from_numpy(surfaces.nodes_of(graph, shapes[name].vertices))
         graph.match_index = nodes[torch.from_numpy(shapes[name].match)]
-        graph.vertex_of = torch.empty(graph.num_nodes, dtype=torch.long)
-        used = torch.from_numpy(np.unique(shapes[name].faces))
-        graph.vertex_of[nodes[used]] = used
+        # The vertex at every node; repair may have made two nodes of one vertex.
+        used, pos = torch.from_numpy(np.unique(shapes[name].faces)), graph.pos.numpy()
+        graph.vertex_of = used[torch.from_numpy(cKDTree(pos[nodes[used]]).query(pos)[1])]
     return graphs
 
 
@@ -183,9 +183,9 @@ def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
     fit, points = [preparation(graph) for graph in fit], len(train[0].match)
     wrap = partial(Matcher, points=points)
     for name, model, entry in surfaces.learnt(names, seed, fit, DESCRIPTORS, Matcher.loss, args, wrap):
+        surfaces.keep(model.net, preparation, f"correspondence-{name}-{seed}", args)
         entry |= tested(model, data, graphs, preparation, args)
         print(told(f"{name}, seed {seed}", entry), flush=True)
-        surfaces.keep(model.net, preparation, f"correspondence-{name}-{seed}", args)
         yield entry
 
 
