@@ -64,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of faust_remeshed, or a file in the layout of duofm")
     parser.add_argument("--test", type=Path, help="shapes to test on, a file in the layout of duofm with the same template")
     parser.add_argument("--points", type=int, default=400, help="of the template, at which matches are scored")
-    parser.add_argument("--copies", type=int, default=1, help="stretched copies of every training shape, the first mirrored")
+    parser.add_argument("--copies", type=int, default=1, help="of training shapes, with other triangles, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     surfaces.add_arguments(parser, epochs=10, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
@@ -174,7 +174,8 @@ def described(model: Callable, graph: GaugeGraph, preparation: Preparation) -> D
 def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
     """The entry of each network as it is there."""
     train = data.train[: args.limit]
-    params = ProcessParams(rings=args.rings, normalize=True, repair=True, features=FEATURES, levels=args.levels)
+    options = {"normalize": True, "repair": True, "min_component": 0.01, "features": FEATURES}
+    params = ProcessParams(rings=args.rings, levels=args.levels, **options)
     train = [*train, *(s.copy(k) for k in range(args.copies) for s in train)]
     graphs = graphs_of(data, train, params, args)
     fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]

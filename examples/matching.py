@@ -11,6 +11,7 @@ import potpourri3d
 import torch
 import trimesh
 from scipy.cluster.vq import kmeans2
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from examples import surfaces
@@ -37,11 +38,15 @@ class Shape(NamedTuple):
         return Surface(self.name, self.vertices, self.faces, np.zeros(len(self.vertices), np.int64))
 
     def copy(self, seed: int) -> Shape:
-        """Stretched; every other one a mirror image, whose points are those of the other side."""
-        surface, match, mirrored = self.surface.varied(seed), self.match, self.mirrored
-        if seed % 2 == 0 and mirrored is not None:
-            surface, match, mirrored = surface.mirrored(), mirrored, match
-        return Shape(f"{self.name}-copy{seed}", surface.vertices, surface.faces, match, mirrored)
+        """Stretched, with other triangles; every other one a mirror image, whose points are those of the other side."""
+        surface, points = self.surface.varied(seed), (self.match, self.mirrored)
+        if seed % 2 == 0 and self.mirrored is not None:
+            surface, points = surface.mirrored(), points[::-1]
+        other = surface.remeshed()
+        used = np.unique(other.faces)
+        tree = cKDTree(other.vertices[used])
+        match, mirrored = (None if of is None else used[tree.query(surface.vertices[of])[1]] for of in points)
+        return Shape(f"{self.name}-copy{seed}", other.vertices, other.faces, match, mirrored)
 
 
 def geodesics(shape: Shape, chosen: np.ndarray, folder: Path) -> dict[int, np.ndarray]:

@@ -47,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--radius", type=float, default=0.08, help="of the neighbourhoods")
     parser.add_argument("--copies", type=int, default=1, help="stretched copies of every training mesh, with other triangles")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
-    surfaces.add_arguments(parser, epochs=25, batch_size=8)
+    surfaces.add_arguments(parser, epochs=15, batch_size=4, lr=0.02, dropout=0.2)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 24 bodies, made here")
@@ -78,17 +78,10 @@ def split(args, seed: int) -> tuple[list[Surface], list[Surface], list[int]]:
     return [found[i] for i in train], [found[i] for i in test], first
 
 
-def remeshed(surface: Surface) -> Surface:
-    """As many vertices, and other triangles: every triangle in four, then decimated."""
-    vertices, faces = trimesh.remesh.subdivide(surface.vertices, surface.faces)
-    fine = surface._replace(vertices=vertices, faces=faces, labels=surface.labels_at(vertices[faces].mean(1)))
-    return fine.varied(0, stretch=0.0, noise=0.02).decimated(len(surface.vertices))._replace(name=f"{surface.name}-remeshed")
-
-
 def changed(surface: Surface, change: str) -> Surface:
     """A test mesh as it is, or changed."""
     if change == "remeshed":
-        return remeshed(surface)
+        return surface.remeshed()
     if change == "halved":
         return surface.decimated(len(surface.vertices) // 2)._replace(name=f"{surface.name}-halved")
     if change == "noisy":
@@ -171,7 +164,7 @@ def run(names: list[str], seed: int, args) -> Iterator[dict]:
     train, test, first = split(args, seed)
     train, variants = train[: args.limit], variants_of(test)
     params = ProcessParams(radius=args.radius, normalize=True, repair=True, features=FEATURES, levels=args.levels)
-    copies = [remeshed(s.varied(1 + k))._replace(name=f"{s.name}-copy{k}") for k in range(args.copies) for s in train]
+    copies = [s.varied(1 + k).remeshed()._replace(name=f"{s.name}-copy{k}") for k in range(args.copies) for s in train]
     everything = [*train, *copies, *(s for part in variants.values() for s in part)]
     task, graphs = prepared(everything, params, first, args)
     fit = [graphs[s.name] for s in [*train, *copies] if s.name in graphs]

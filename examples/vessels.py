@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder that datasets.vessels wrote")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="of the weights and the order of training")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--channels", type=int, default=16, help="of the gauge network; the others have as many parameters")
     parser.add_argument("--levels", type=int, default=2, help="coarser levels")
     parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
@@ -68,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--picture", type=Path, help="with --weights: draw the answer on a test vessel to this file")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     parser.add_argument("--table", action="store_true", help="train nothing")
-    common.add_training_arguments(parser, batch_size=2, dropout=0.0)
+    common.add_training_arguments(parser, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 12 small and coarse vessels, made here")
