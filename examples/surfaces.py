@@ -115,6 +115,18 @@ def gauge(in_type: FieldType, classes: int, width: int, args, order: int = 2, qu
     return MeshUNet(in_type, out_type, channels=width, order=order, blocks=(1,) * (args.levels + 1), **options)
 
 
+class HeatKernel(nn.Module):
+    """The gauge network on the first of its inputs alone: the heat kernel signature, which other triangles hardly change."""
+
+    def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
+        super().__init__()
+        first = FieldType(in_type.group, list(in_type.blocks[:1]))
+        self.columns, self.net = first.dim, gauge(first, classes, width, args)
+
+    def forward(self, x: Tensor, graph) -> Tensor:
+        return self.net(x[:, : self.columns], graph)
+
+
 def isotropic(in_type: FieldType, classes: int, width: int, args) -> nn.Module:
     """Order 0: no directions."""
     return ScalarNet(in_type, gauge(scalar_type(in_type), classes, width, args, order=0))
@@ -142,6 +154,7 @@ class Pointwise(nn.Module):
 #: name: (network by in_type, classes, width and arguments; whether its structure group is O(2), which sees no mirroring)
 MODELS: dict[str, tuple[Callable, bool]] = {
     "gauge": (gauge, False),
+    "gauge, heat kernel": (HeatKernel, False),
     "gauge, area weights": (partial(gauge, quadrature=None), False),
     "mirror-blind": (gauge, True),
     "order 0": (isotropic, False),
