@@ -149,7 +149,8 @@ def trained(args) -> dict:
 @torch.no_grad()
 def draw(file: Path, model, graphs: dict, variants: dict[str, list[Surface]], first: list[int]) -> None:
     """The parts of a test mesh, and the answers on it and on its variants."""
-    number = next(i for i in reversed(range(len(variants["clean"]))) if all(v[i].name in graphs for v in variants.values()))
+    usable = [i for i in range(len(variants["clean"])) if all(v[i].name in graphs for v in variants.values())]
+    number = usable[len(usable) // 2]
     panels = {"parts": (variants["clean"][number], variants["clean"][number].labels)}
     for change, part in variants.items():
         graph = model.preparation(graphs[part[number].name])
