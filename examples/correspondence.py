@@ -220,28 +220,25 @@ def matched(model: Callable, data: Collection, test: str, graphs: dict, preparat
 
 
 def table(results: dict) -> str:
-    """Markdown: errors by model and test set; mean and standard error over seeds, and over shapes of one seed."""
+    """Markdown: errors by test set and model; mean and standard error over seeds, and over shapes of one seed."""
     tests = list(dict.fromkeys(key for r in results["runs"] for key, value in r.items() if isinstance(value, dict)))
-    titles = " | ".join(f"{test}: error | either side | swapped % | over shapes" for test in tests)
     lines = [
         f"# Correspondence ({results['data']})",
         "",
         f"`examples/correspondence.py`. {results['machine']}. Geodesic error times 100 over the root of the area; mean and",
         "standard error over seeds; 'over shapes': the standard error of the error over the target shapes of one seed.",
         "",
-        f"| model | parameters | {titles} | CPU minutes |",
-        "|---|---|" + "---|" * (4 * len(tests) + 1),
+        "| test set | model | error | either side | swapped % | over shapes | parameters | CPU minutes |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name in surfaces.MODELS:
+    for test, name in [(test, name) for test in tests for name in surfaces.MODELS]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue
-        cells = []
-        for test in tests:
-            cells += [cell([float(np.mean(r[test][score])) for r in runs]) for score in SCORES]
-            cells.append(f"{np.mean([surfaces.standard_error(r[test]['error']) for r in runs]):.2g}")
+        cells = " | ".join(cell([float(np.mean(r[test][score])) for r in runs], ".3g") for score in SCORES)
+        over = np.mean([surfaces.standard_error(r[test]["error"]) for r in runs])
         minutes = np.mean([r["minutes"] for r in runs])
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {minutes:.1f} |")
+        lines.append(f"| {test} | {name} | {cells} | {over:.2g} | {runs[0]['parameters']} | {minutes:.1f} |")
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

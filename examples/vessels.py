@@ -46,6 +46,7 @@ RESULTS = Path("runs") / "vessels.json"
 FEATURES = "curvature,second_fundamental_form"
 SO2, O2, SO3 = groups.SO2(), groups.O2(), groups.SO3()
 INPUTS = "2x0 + 2x0 + 1x0 + 1x2"  # distance and Reynolds number, curvature, second fundamental form
+INLET = 1.5  # radius of the inlet, mm
 PARTS = ("validation", "test", "test, turned")
 #: no learning: Poiseuille's stress of the inlet, along the gradient of the distance
 POISEUILLE = "Poiseuille's flow"
@@ -94,7 +95,9 @@ def graph_of(file: Path, args, turn: np.ndarray | None = None) -> GaugeGraph:
     geom = load_record(record)
     graph = geom.to_graph().float()
     given = torch.tensor(np.stack([distance / 20, np.full(len(distance), reynolds / 150)], 1), dtype=torch.float32)
-    graph.x = torch.cat([given, graph.features(*FEATURES.split(","))], 1)
+    # Curvatures are stored per area of the whole mesh. A stress goes by the radius of the vessel: in radii of the inlet.
+    unit = float(graph.area.sum() / (4 * np.pi)) ** 0.5 / INLET
+    graph.x = torch.cat([given, graph.features(*FEATURES.split(",")) / unit ** torch.tensor([2, 1, 1, 1, 1])], 1)
     graph.y = torch.from_numpy(geometry.to_frames(stress, geom).values[:, 1:]).float()
     graph.frame3 = torch.from_numpy(geom.frame).float()
     return graph
