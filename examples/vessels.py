@@ -48,8 +48,7 @@ SO2, O2, SO3 = groups.SO2(), groups.O2(), groups.SO3()
 INPUTS = "2x0 + 2x0 + 1x0 + 1x2"  # distance and Reynolds number, curvature, second fundamental form
 INLET = 1.5  # radius of the inlet, mm
 PARTS = ("validation", "test", "test, turned")
-#: no learning: Poiseuille's stress of the inlet, along the gradient of the distance
-POISEUILLE = "Poiseuille's flow"
+POISEUILLE = "Poiseuille's flow"  # no learning: the stress of the inlet, along the gradient of the distance
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -173,7 +172,6 @@ class PointCloud(nn.Module):
         return torch.einsum("nxc,nx->nc", graph.frame3, found)
 
 
-#: name: network of a width
 MODELS = {
     "gauge": gauge,
     "mirror-blind": lambda width, args: gauge(width, args, O2),
