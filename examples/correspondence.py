@@ -111,6 +111,11 @@ def _all_pairs(count: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(count) for j in range(count) if i != j]
 
 
+def describe(net: nn.Module, x: Tensor, graph) -> Tensor:
+    """Descriptors of length 1 at the vertices."""
+    return F.normalize(net(x, graph), dim=1)
+
+
 class Matcher(nn.Module):
     """Descriptors of length 1 at the vertices, and those of the template's points."""
 
@@ -119,7 +124,7 @@ class Matcher(nn.Module):
         self.net, self.template = net, nn.Parameter(torch.randn(points, DESCRIPTORS))
 
     def forward(self, x: Tensor, graph) -> Tensor:
-        return F.normalize(self.net(x, graph), dim=1)
+        return describe(self.net, x, graph)
 
     def loss(self, descriptors: Tensor, graph) -> Tensor:
         """Cross entropy of the template's points, drawn anew, among themselves, by the descriptors where they lie."""
@@ -157,7 +162,7 @@ def trained(data: Collection, args) -> dict:
     """The scores of the network of --weights."""
     net = gaugenet.load(args.weights).eval()
     graphs = graphs_of(data, [], net.preparation.params, args)
-    model = lambda x, graph: F.normalize(net(x, graph), dim=1)  # noqa: E731
+    model = partial(describe, net)
     if args.picture:
         test, (shapes, _) = next(iter(data.tests.items()))
         some = (graphs[f"{test}-{shape.name}"] for shape in (shapes[0], shapes[len(shapes) // 2], shapes[-1]))

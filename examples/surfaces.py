@@ -47,6 +47,10 @@ class Surface(NamedTuple):
             return self.labels[used][cKDTree(self.vertices[used]).query(points)[1]]
         return self.labels[cKDTree(self.vertices[self.faces].mean(1)).query(points)[1]]
 
+    def labels_on(self, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """Those of another mesh of the same shape, at its vertices or its faces, as here."""
+        return self.labels_at(vertices if len(self.labels) == len(self.vertices) else vertices[faces].mean(1))
+
     def mirrored(self) -> Surface:
         """The mirror image, its faces turned, so that normals stay outside."""
         flip = np.array([-1.0, 1.0, 1.0], self.vertices.dtype)
@@ -70,15 +74,12 @@ class Surface(NamedTuple):
         used, number = np.unique(self.faces, return_inverse=True)
         points, faces = self.vertices[used].astype(np.float32), number.reshape(-1, 3).astype(np.int32)
         points, faces = simplify(points, faces, target_reduction=max(0.0, 1 - count / len(used)))
-        at_vertices = len(self.labels) == len(self.vertices)
-        return Surface(f"{self.name}-{count}", points, faces, self.labels_at(points if at_vertices else points[faces].mean(1)))
+        return Surface(f"{self.name}-{count}", points, faces, self.labels_on(points, faces))
 
     def remeshed(self) -> Surface:
         """As many vertices, and other triangles: every triangle in four, then decimated."""
         vertices, faces = trimesh.remesh.subdivide(self.vertices, self.faces)
-        at_vertices = len(self.labels) == len(self.vertices)
-        fine = self._replace(vertices=vertices, faces=faces)
-        fine = fine._replace(labels=self.labels_at(vertices if at_vertices else vertices[faces].mean(1)))
+        fine = self._replace(vertices=vertices, faces=faces, labels=self.labels_on(vertices, faces))
         return fine.varied(0, stretch=0.0, noise=0.02).decimated(len(self.vertices))._replace(name=f"{self.name}-remeshed")
 
 
