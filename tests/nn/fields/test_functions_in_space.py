@@ -72,7 +72,9 @@ def test_finite_groups_are_pointwise(group):
     type = FieldType(group, [(2, group.regular), (1, group.quotient(groups.Trivial(3)))])
     layer = nn.RegularNonlinearity(type, "elu").double()
     x = torch.randn(5, type.dim, dtype=torch.float64, generator=seeded())
-    assert torch.equal(layer(x), torch.nn.functional.elu(x)) and error(layer, group.elements[:9]) < 1e-14
+    # not equal to the last bit: torch takes another exponential at the end of a row, and which end depends on the processor
+    torch.testing.assert_close(layer(x), torch.nn.functional.elu(x), rtol=0, atol=1e-14)
+    assert error(layer, group.elements[:9]) < 1e-14
 
 
 @pytest.mark.parametrize("symbol", ["Cinf", "Dinf", "Cinfv", "Cinfh", "Dinfh"])
