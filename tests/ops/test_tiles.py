@@ -17,7 +17,7 @@ from gaugenet import FieldType, groups
 from gaugenet.nn import GaugeConv
 from gaugenet.ops.cpu import kernels
 from gaugenet.ops.cpu.tiles import SHAPES, instruction_set
-from gaugenet.ops.cpu.vector import PANEL, make_tile
+from gaugenet.ops.cpu.vector import PANEL, make_tile, make_wide_tile
 from tests.helpers.graphs import sphere_graph
 from tests.helpers.networks import randomise
 
@@ -65,6 +65,30 @@ def test_every_tile_of_panels(rows, panels):
     matrix = table[:panels].transpose(1, 0, 2).reshape(nodes, -1)[:rows]
     np.testing.assert_allclose(out[:rows], factor[:, None] * start + matrix @ values, rtol=1e-12, atol=1e-12)
     assert (out[rows] == 9.0).all()
+
+
+@pytest.mark.parametrize("panels", [False, True])
+@pytest.mark.parametrize("wide", sorted({shapes.wide for shapes in SHAPES.values()}))
+def test_panels_side_by_side(wide, panels):
+    rows, count, gap = 6, 2 * PANEL, 3
+    tile, random = make_wide_tile((4, rows), wide, panels), np.random.default_rng(wide)
+    values, table = random.normal(size=(wide, count + gap, PANEL)), random.normal(size=(2, rows + 1, PANEL))
+    start, factor = random.normal(size=(wide, rows + gap, PANEL)), random.normal(size=rows)
+    out = np.full((wide, rows + 1, PANEL), 9.0)
+    across = values[0].size, start[0].size, out[0].size
+    # In panels the sum goes over both parts of the table, else over the numbers of the first.
+    total, strides = (2, (1, PANEL, rows * PANEL)) if panels else (PANEL, (1, PANEL, 0))
+
+    @njit
+    def run(rows, values, table, total, strides, start, factor, out, across):
+        a, b, c = strides
+        tile(rows, values, 0, PANEL, table, 0, a, b, c, total, start, 0, PANEL, factor, 0, 1, out, 0, PANEL, across)
+
+    run(rows, values, table, total, strides, start, factor, out, across)
+    matrix = table[: 2 if panels else 1, :rows].transpose(1, 0, 2).reshape(rows, -1)
+    expected = factor[:, None] * start[:, :rows] + matrix @ values[:, : matrix.shape[1]]
+    np.testing.assert_allclose(out[:, :rows], expected, rtol=1e-12, atol=1e-12)
+    assert (out[:, rows] == 9.0).all()  # nothing written behind the last row
 
 
 CALL = """

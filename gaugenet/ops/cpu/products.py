@@ -10,10 +10,12 @@ import numpy as np
 
 from ...compiled import njit
 from .aggregate import set_row
-from .tiles import FEWER, OPTIONS, ROWS
-from .vector import PANEL, make_tile
+from .tiles import FEWER, HOT, OPTIONS, ROWS, WIDE
+from .vector import PANEL, make_tile, make_wide_tile
 
 product_tile = make_tile((ROWS,), panels=True)
+wide_tile = make_wide_tile((ROWS,), WIDE, panels=True)
+plain_wide = make_wide_tile((ROWS, FEWER), WIDE)
 plain_tile = make_tile((ROWS, FEWER))
 
 
@@ -66,22 +68,69 @@ def pack(weight, groups, places, size):
 @njit(**OPTIONS)
 def products(reduced, span, packed, places, groups, start, out, o, width, count):
     """out[r, k] = start[k] + sum over z of reduced[r, z] weight[z, k] for a chunk: rows r < count."""
-    one, room = np.ones(1, out.dtype), np.empty(ROWS * PANEL, out.dtype)
+    one, room, both = np.ones(1, out.dtype), np.empty(ROWS * PANEL, out.dtype), WIDE * PANEL
     for g in range(groups.shape[0]):
         first, panels, column, columns = places[g, 0] * span, places[g, 1], groups[g, 2], groups[g, 3]
-        for k in range(0, columns, PANEL):
-            w, c, wide = places[g, 2] + k * panels * PANEL, column + k, min(PANEL, columns - k)
+        for k in range(0, columns, both):
+            w, c, left = places[g, 2] + k * panels * PANEL, column + k, min(both, columns - k)
             for r in range(0, count, ROWS):
-                rows, t = min(ROWS, count - r), first + r * PANEL
-                whole = rows == ROWS and wide == PANEL
-                to, at, stride = (out, o + r * width + c, width) if whole else (room, 0, PANEL)
-                product_tile(
-                    ROWS, packed, w, PANEL, reduced, t, 1, PANEL, span - PANEL, panels, start, c, 0, one, 0, 0, to, at, stride
-                )
-                if not whole:
-                    for i in range(rows):
-                        for j in range(wide):
-                            out[o + (r + i) * width + c + j] = room[i * PANEL + j]
+                t, to = first + r * PANEL, o + r * width + c
+                if WIDE > 1 and left == both and count - r >= ROWS:
+                    across = panels * PANEL * PANEL, PANEL, PANEL
+                    wide_tile(
+                        ROWS,
+                        packed,
+                        w,
+                        PANEL,
+                        reduced,
+                        t,
+                        1,
+                        PANEL,
+                        span - PANEL,
+                        panels,
+                        start,
+                        c,
+                        0,
+                        one,
+                        0,
+                        0,
+                        out,
+                        to,
+                        width,
+                        across,
+                    )
+                    continue
+                for j in range(0, left, PANEL):
+                    rows, most = min(ROWS, count - r), min(PANEL, left - j)
+                    _one_panel(
+                        packed,
+                        w + j * panels * PANEL,
+                        reduced,
+                        t,
+                        span,
+                        panels,
+                        start,
+                        c + j,
+                        one,
+                        out,
+                        to + j,
+                        width,
+                        rows,
+                        most,
+                        room,
+                    )
+
+
+@njit(**HOT)
+def _one_panel(packed, w, reduced, t, span, panels, start, c, one, out, to, width, rows, most, room):
+    """``rows`` rows and ``most`` columns of a product; what does not fill a tile goes by way of ``room``."""
+    whole = rows == ROWS and most == PANEL
+    target, at, stride = (out, to, width) if whole else (room, 0, PANEL)
+    product_tile(ROWS, packed, w, PANEL, reduced, t, 1, PANEL, span - PANEL, panels, start, c, 0, one, 0, 0, target, at, stride)
+    if not whole:
+        for i in range(rows):
+            for j in range(most):
+                out[to + i * width + j] = room[i * PANEL + j]
 
 
 @njit(**OPTIONS)
@@ -101,14 +150,22 @@ def gradients(reduced, span, features, at, width, places, groups, gradient, coun
                 a = at + r * width + column + k
                 set_row(tiles, k * count + r * rows, features, a, a, inside, one[0], one[0] * 0)
             k += rows
-        to = places[g, 3]
-        for z in range(places[g, 0], places[g, 0] + places[g, 1]):
-            k = 0
+        to, z, last, apart = places[g, 3], places[g, 0], places[g, 0] + places[g, 1], _tiled(columns) * PANEL
+        while z < last:
+            at_once = WIDE if last - z >= WIDE else 1
+            k, s = 0, gradient
             while k < columns:
-                rows = _rows(columns - k)
-                t, g = k * count, gradient
-                plain_tile(rows, reduced, z * span, PANEL, tiles, t, rows, 1, 0, count, g, to, PANEL, one, 0, 0, g, to, PANEL)
-                k, to = k + rows, to + rows * PANEL
+                rows, o = _rows(columns - k), to + k * PANEL
+                t, v = k * count, z * span
+                if at_once == 1:
+                    plain_tile(rows, reduced, v, PANEL, tiles, t, rows, 1, 0, count, s, o, PANEL, one, 0, 0, s, o, PANEL)
+                else:
+                    across = span, apart, apart
+                    plain_wide(
+                        rows, reduced, v, PANEL, tiles, t, rows, 1, 0, count, s, o, PANEL, one, 0, 0, s, o, PANEL, across
+                    )
+                k += rows
+            z, to = z + at_once, to + at_once * apart
 
 
 @njit(**OPTIONS)

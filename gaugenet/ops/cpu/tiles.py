@@ -17,15 +17,18 @@ class TileShapes(NamedTuple):
     Attributes:
         product: of the matrix products, the larger and the smaller.
         sums: of the sums over neighbours, in falling order, down to 1.
+        wide: panels of numbers that a tile of the products takes side by side where there are as many: every factor serves
+            them all, so that fewer are loaded.
     """
 
     product: tuple[int, int]
     sums: tuple[int, ...]
+    wide: int = 1
 
 
 # In registers of float32: 32 of 16 numbers, 16 of 8, 32 of 4, 16 of 4.
 SHAPES = {
-    "avx512": TileShapes((12, 8), (9, 5, 3, 1)),
+    "avx512": TileShapes((12, 8), (9, 5, 3, 1), wide=2),
     "avx2": TileShapes((6, 4), (6, 5, 4, 3, 2, 1)),
     "neon": TileShapes((6, 4), (6, 5, 4, 3, 2, 1)),
     "sse": TileShapes((3, 2), (3, 2, 1)),
@@ -57,6 +60,7 @@ def instruction_set() -> str:
 NAME = instruction_set()
 # Rows to a tile of the products, the larger and the smaller; numbers of rows for which there is a tile of the sums.
 ROWS, FEWER = SHAPES[NAME].product
+WIDE = SHAPES[NAME].wide
 SUMS = SHAPES[NAME].sums
 # Of every compiled function; those that Python calls are kept on the disk, with all that they call.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

@@ -6,6 +6,7 @@ Pointers are rows of C-contiguous arrays plus an offset; nothing is checked.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -245,14 +246,32 @@ def make_tile(rows: tuple[int, ...], panels: bool = False):
             vector, align = _vector(context, signature, 1, PANEL)
             pointers = [_pointer(context, builder, signature, args, k) for k in (1, 4, 10, 13, 16)]
             strides = [args[k] for k in (3, 6, 7, 8, 9, 12, 15, 18)]
-            end = builder.append_basic_block("tile.end")
-            switch = builder.switch(args[0], end)
-            for number in rows:
-                builder.position_at_end(builder.append_basic_block(f"tile.{number}"))
-                switch.add_case(ir.Constant(args[0].type, number), builder.block)
-                _tile(builder, number, panels, vector, align, pointers, strides)
-                builder.branch(end)
-            builder.position_at_end(end)
+            _by_size(builder, args[0], rows, lambda r: _tile(builder, r, panels, vector, align, pointers, strides))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def make_wide_tile(rows: tuple[int, ...], wide: int, panels: bool = False):
+    """:func:`make_tile` of several panels of values side by side, against the same table.
+
+    A last argument is a tuple of the distances from one panel to the next in values, start and out.
+    """
+
+    @intrinsic
+    def tile(typing, size, values, v, v_i, table, t, t_i, t_r, jump, count, start, s, s_r, factor, f, f_r, out, o, o_r, across):
+        n = types.intp
+        signature = types.void(n, values, n, n, table, n, n, n, n, n, start, n, n, factor, n, n, out, n, n, across)
+
+        def generate(context, builder, signature, args):
+            vector, align = _vector(context, signature, 1, PANEL)
+            pointers = [_pointer(context, builder, signature, args, k) for k in (1, 4, 10, 13, 16)]
+            strides = [args[k] for k in (3, 6, 7, 8, 9, 12, 15, 18)]
+            across = cgutils.unpack_tuple(builder, args[19])
+            code = functools.partial(_tile, builder, wide=wide, across=across)
+            _by_size(builder, args[0], rows, lambda r: code(r, panels, vector, align, pointers, strides))
             return context.get_dummy_value()
 
         return signature, generate
@@ -280,19 +299,35 @@ def make_block(rows: int, width: int):
     return block
 
 
-def _tile(builder, rows, panels, vector, align, pointers, strides) -> None:
-    """The code of one number of rows."""
+def _by_size(builder, size, rows, code) -> None:
+    """``code(number)`` for the number of ``rows`` that ``size`` is; nothing for others."""
+    end = builder.append_basic_block("tile.end")
+    switch = builder.switch(size, end)
+    for number in rows:
+        builder.position_at_end(builder.append_basic_block(f"tile.{number}"))
+        switch.add_case(ir.Constant(size.type, number), builder.block)
+        code(number)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
+def _tile(builder, rows, panels, vector, align, pointers, strides, wide=1, across=()) -> None:
+    """The code of one number of rows; ``across`` as the last argument of :func:`make_wide_tile`."""
     values, table, start, factor, out = pointers
     v_i, t_i, t_r, jump, count, s_r, f_r, o_r = strides
+    places = [(r, w) for r in range(rows) for w in range(wide)]
 
-    def row(pointer, stride, r):
-        return builder.gep(pointer, [builder.mul(stride, ir.Constant(stride.type, r))])
+    def moved(pointer, stride, times):
+        return builder.gep(pointer, [builder.mul(stride, ir.Constant(stride.type, times))]) if times else pointer
+
+    def at(pointer, stride, r, k, w):
+        return moved(moved(pointer, stride, r), across[k] if w else None, w)
 
     def step(state):
         v_now, t_now, *sums = state
-        value = _load(builder, v_now, vector, align)
-        factors = [_splat(builder, builder.load(row(t_now, t_r, r)), vector) for r in range(rows)]
-        new = [_fma(builder, f, value, total) for f, total in zip(factors, sums)]
+        value = [_load(builder, at(v_now, None, 0, 0, w), vector, align) for w in range(wide)]
+        factors = [_splat(builder, builder.load(moved(t_now, t_r, r)), vector) for r in range(rows)]
+        new = [_fma(builder, factors[r], value[w], total) for (r, w), total in zip(places, sums)]
         return [builder.gep(v_now, [v_i]), builder.gep(t_now, [t_i]), *new]
 
     def panel(state):
@@ -300,12 +335,12 @@ def _tile(builder, rows, panels, vector, align, pointers, strides) -> None:
         return [v_now, builder.gep(t_now, [jump]), *sums]
 
     first = []
-    for r in range(rows):
-        scale = _splat(builder, builder.load(row(factor, f_r, r)), vector)
-        first.append(builder.fmul(scale, _load(builder, row(start, s_r, r), vector, align)))
+    for r, w in places:
+        scale = _splat(builder, builder.load(moved(factor, f_r, r)), vector)
+        first.append(builder.fmul(scale, _load(builder, at(start, s_r, r, 1, w), vector, align)))
     _, _, *sums = _loop(builder, count, [values, table, *first], panel if panels else step)
-    for r, total in enumerate(sums):
-        _store(builder, total, row(out, o_r, r), align)
+    for (r, w), total in zip(places, sums):
+        _store(builder, total, at(out, o_r, r, 2, w), align)
 
 
 def _loop(builder, count, state, body) -> list:
