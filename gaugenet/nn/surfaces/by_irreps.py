@@ -86,20 +86,11 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
 
     def plan(self, graph: GraphLike) -> LaplacianPlan:
         """What the layer reads of a graph, which keeps it: made once for every irrep, in seconds for large graphs."""
-        with no_autocast(graph.transport):
-            parts = [
-                kept_plan(graph, (*self._key(graph), irrep), SOURCES, partial(self._make_all, graph, irrep))
-                for irrep in self.irreps
-            ]
+        parts = (
+            kept_parts(graph, irrep, self._key(graph), partial(self._make, irrep=irrep, graph=graph), self._defects, self._name)
+            for irrep in self.irreps
+        )
         return LaplacianPlan(tuple(parts), self.corners.plan(graph))
-
-    def _make_all(self, graph: GraphLike, irrep: Representation) -> GraphParts:
-        check_arrays(graph, 2, self._name)
-        check_transport(self.in_type.group, graph.transport, self._name)
-        device = graph.transport.device
-        parts = zip(connection_laplacians(graph, irrep), self._defects(graph, irrep))
-        made = (self._make(matrix, mass, irrep, graph, defect) for (matrix, mass), defect in parts)
-        return GraphParts(tuple(type(part)(*(array.to(device) for array in part)) for part in made))
 
     def forward(self, x: Tensor, graph: GraphLike, plan: LaplacianPlan | None = None) -> Tensor:
         parameter = next(self.parameters(), None)
@@ -116,6 +107,23 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
                 found.append(part if matrix is None else matrix @ part)
             blocks.append(sum(found[1:], found[0]))
         return self.corners.apply_plan(self.in_type.join(blocks), plan.cone)
+
+
+def kept_parts(graph: GraphLike, irrep: Representation, key: tuple, make: Callable, defects: Callable, name: str) -> GraphParts:
+    """``make(matrix, mass, defect=...)`` of the Laplacian of an irrep, for every graph of a batch; the graph keeps it.
+
+    ``key`` says what is made, ``defects(graph, irrep)`` gives the last argument; ``name`` is for errors.
+    """
+
+    def make_all() -> GraphParts:
+        check_arrays(graph, 2, name)
+        check_transport(irrep.group, graph.transport, name)
+        parts = zip(connection_laplacians(graph, irrep), defects(graph, irrep))
+        made = (make(matrix, mass, defect=defect) for (matrix, mass), defect in parts)
+        return GraphParts(tuple(type(part)(*(array.to(graph.transport.device) for array in part)) for part in made))
+
+    with no_autocast(graph.transport):
+        return kept_plan(graph, (*key, irrep), SOURCES, make_all)
 
 
 def _each_graph(field: Tensor, parts: GraphParts, one: Callable[[Tensor, Any, int], Tensor]) -> Tensor:

@@ -22,6 +22,11 @@ METHODS = ("spectral", "implicit")
 _TIMES = (1e-4, 1e-1)
 
 
+def eigenpairs_key(pairs: int, lumped: bool = False) -> tuple:
+    """Under which graphs keep their eigenpairs; ``lumped`` as :attr:`FieldDiffusion._lumped`."""
+    return "eigenpairs", pairs, lumped
+
+
 class FieldDiffusion(LaplacianLayer):
     r"""Heat flow of every channel for a time of its own (Sharp, Attaiki, Crane, Ovsjanikov 2022, arXiv 2012.00888, equation 4),
     here for fields of every order: by the connection Laplacian, order by order.
@@ -73,7 +78,7 @@ class FieldDiffusion(LaplacianLayer):
             self.diffusion_time.uniform_(*map(math.log, _TIMES)).exp_()
 
     def _key(self, graph: GraphLike) -> tuple:
-        return ("eigenpairs", self.pairs, self._lumped) if self.method == "spectral" else ("system",)
+        return eigenpairs_key(self.pairs, self._lumped) if self.method == "spectral" else ("system",)
 
     def _defects(self, graph: GraphLike, irrep: Representation) -> Iterable[Any]:
         exact = self.method == "spectral" and not self._lumped

@@ -7,14 +7,17 @@ those of surfaces of area 1, so that shapes of different size compare.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from ...fields import FieldType
+from ...checks import check_int
 from ...groups import O2
 from ..tensor_checks import GraphLike
-from .diffusion import FieldDiffusion
-from .laplacian import Basis
+from .by_irreps import kept_parts
+from .diffusion import eigenpairs_key
+from .laplacian import Basis, eigenbasis, mass_defects
 
 
 def laplacian_basis(graph: GraphLike, pairs: int = 128) -> Basis:
@@ -30,9 +33,11 @@ def laplacian_basis(graph: GraphLike, pairs: int = 128) -> Basis:
         vectors (N, K), orthonormal by the areas; values (K,), ascending; mass (N,). In the dtype of the graph.
 
     Raises:
-        ValueError: a batch of several graphs.
+        ValueError: a batch of several graphs, or no positive number of pairs.
     """
-    parts = FieldDiffusion(FieldType(O2(), "1xtrivial"), pairs=pairs).plan(graph).irreps[0].parts
+    irrep, pairs = O2().trivial, check_int("laplacian_basis", "pairs", pairs)
+    make = partial(eigenbasis, rep=irrep, pairs=pairs, like=graph.log)
+    parts = kept_parts(graph, irrep, eigenpairs_key(pairs), make, mass_defects, "laplacian_basis").parts
     if len(parts) != 1:
         raise ValueError(f"laplacian_basis expected one graph, got a batch of {len(parts)}: take them one by one")
     return parts[0]

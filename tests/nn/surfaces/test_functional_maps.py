@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import Batch
 
 from datasets.shape_generator.build import build
-from gaugenet import geometry, nn
+from gaugenet import FieldType, geometry, groups, nn
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,11 @@ def smooth(graph, count=12, seed=0):
 
 
 def test_the_basis_is_orthonormal_and_kept(pair):
-    graph = pair[0]
+    graph, state = pair[0], torch.get_rng_state()
     basis = nn.laplacian_basis(graph, 30)
+    assert torch.equal(torch.get_rng_state(), state)
+    layer = nn.FieldDiffusion(FieldType(groups.O2(), "1xtrivial"), pairs=30)
+    assert layer.plan(graph).irreps[0].parts[0].vectors is basis.vectors
     assert 20 < basis.vectors.shape[1] <= 30 and basis.values[0].abs() < 1e-9 and (basis.values.diff() >= 0).all()
     gram = basis.vectors.T @ (basis.mass[:, None] * basis.vectors)
     torch.testing.assert_close(gram, torch.eye(len(gram), dtype=gram.dtype), atol=1e-9, rtol=0)
