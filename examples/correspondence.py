@@ -64,7 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of faust_remeshed, or a file in the layout of duofm")
     parser.add_argument("--test", type=Path, help="shapes to test on, a file in the layout of duofm with the same template")
     parser.add_argument("--points", type=int, default=400, help="of the template, at which matches are scored")
-    parser.add_argument("--copies", type=int, default=1, help="of training shapes, with other triangles, the first mirrored")
+    parser.add_argument("--radius", type=float, default=0.035, help="of the neighbourhoods, per root of the area")
+    parser.add_argument("--copies", type=int, default=2, help="of training shapes, with other triangles, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     surfaces.add_arguments(parser, epochs=10, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
@@ -180,7 +181,7 @@ def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
     """The entry of each network as it is there."""
     train = data.train[: args.limit]
     options = {"normalize": True, "repair": True, "min_component": 0.01, "features": FEATURES}
-    params = ProcessParams(rings=args.rings, levels=args.levels, **options)
+    params = ProcessParams(radius=args.radius, levels=args.levels, **options)
     train = [*train, *(s.copy(k) for k in range(args.copies) for s in train)]
     graphs = graphs_of(data, train, params, args)
     fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
@@ -255,7 +256,7 @@ def main() -> None:
     if args.weights:
         print(told(str(args.weights), trained(load(args), args)))
         return
-    names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "rings", "points", "copies", "limit"
+    names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "radius", "points", "copies", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
     runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
     surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, data, args))

@@ -38,11 +38,11 @@ class Shape(NamedTuple):
         return Surface(self.name, self.vertices, self.faces, np.zeros(len(self.vertices), np.int64))
 
     def copy(self, seed: int) -> Shape:
-        """Stretched, with other triangles; every other one a mirror image, whose points are those of the other side."""
+        """Stretched, with triangles that are finer on one side; every other one mirrored, with the points of the other side."""
         surface, points = self.surface.varied(seed), (self.match, self.mirrored)
         if seed % 2 == 0 and self.mirrored is not None:
             surface, points = surface.mirrored(), points[::-1]
-        other = surface.remeshed()
+        other = surface.refined(seed)
         used = np.unique(other.faces)
         tree = cKDTree(other.vertices[used])
         match, mirrored = (None if of is None else used[tree.query(surface.vertices[of])[1]] for of in points)

@@ -44,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with train/ID.npz (vertices, faces, labels), perhaps test/ID.npz")
     parser.add_argument("--vertices", type=int, default=5000, help="of a mesh, to which it is decimated")
+    parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
     surfaces.add_arguments(parser, epochs=10, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import trimesh
 from torch_geometric.data import Batch
 
 import gaugenet
@@ -61,6 +62,36 @@ def test_coarse_surfaces_have_the_labels_that_are_nearest(place):
     sure = np.abs(np.abs(points[:, 0]) - 0.3) > 0.2
     assert (coarse.labels == np.digitize(points[:, 0], [-0.3, 0.3]))[sure].all()
     assert s.decimated(len(s.vertices)) is s
+
+
+@pytest.mark.parametrize("chosen", [[], [0], [0, 1, 2, 7], range(150), range(320)])
+def test_split_triangles_meet_along_whole_edges(chosen):
+    vertices, faces = bumpy(2)
+    v, f = surfaces.split_edges(vertices, faces, np.array(list(chosen), int))
+    mesh, before = (trimesh.Trimesh(*part, process=False) for part in ((v, f), (vertices, faces)))
+    assert mesh.is_watertight and mesh.is_winding_consistent and mesh.euler_number == 2
+    assert mesh.area == pytest.approx(before.area) and mesh.volume == pytest.approx(before.volume)
+    assert np.array_equal(v[: len(vertices)], vertices) and mesh.area_faces.min() > 0.2 * before.area_faces.min()
+    if len(chosen) == len(faces):
+        assert len(f) == 4 * len(faces)
+    if len(chosen) == 1:  # that one in four, its three neighbours in two
+        assert len(f) == len(faces) + 3 + 3 and len(v) == len(vertices) + 3
+
+
+def test_refined_on_a_side():
+    library("fast_simplification")
+    s = body(0, 4)
+    fine = s.refined(3)
+    assert 0.7 * len(s.vertices) < len(fine.vertices) < 1.4 * len(s.vertices)
+    assert trimesh.Trimesh(fine.vertices, fine.faces, process=False).is_watertight
+    areas = trimesh.Trimesh(fine.vertices, fine.faces, process=False).area_faces
+    normal = np.random.default_rng(3).normal(size=3)
+    place = (fine.vertices - fine.vertices.mean(0))[fine.faces].mean(1) @ normal
+    sides = [areas[place < -0.5].mean(), areas[place > 0.5].mean()]
+    assert 2 < sides[0] / sides[1] < 6  # decimation sees where the surface is bent, too
+    sure = np.abs(np.abs(fine.vertices[:, 0]) - 0.3) > 0.2
+    known = s.labels_at(fine.vertices)
+    assert (fine.labels == known).all() and (np.digitize(fine.vertices[:, 0], [-0.3, 0.3]) == known)[sure].mean() > 0.9
 
 
 def test_vertices_that_no_face_uses_have_no_say(tmp_path):

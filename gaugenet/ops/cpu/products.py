@@ -10,7 +10,7 @@ import numpy as np
 
 from ...compiled import njit
 from .aggregate import set_row
-from .tiles import FEWER, HOT, OPTIONS, ROWS, WIDE
+from .tiles import FEWER, OPTIONS, ROWS, WIDE
 from .vector import PANEL, make_tile, make_wide_tile
 
 product_tile = make_tile((ROWS,), panels=True)
@@ -68,69 +68,25 @@ def pack(weight, groups, places, size):
 @njit(**OPTIONS)
 def products(reduced, span, packed, places, groups, start, out, o, width, count):
     """out[r, k] = start[k] + sum over z of reduced[r, z] weight[z, k] for a chunk: rows r < count."""
-    one, room, both = np.ones(1, out.dtype), np.empty(ROWS * PANEL, out.dtype), WIDE * PANEL
+    one, both, gap = np.ones(1, out.dtype), WIDE * PANEL, span - PANEL
+    room, v, s = np.empty(ROWS * both, out.dtype), packed, start
     for g in range(groups.shape[0]):
         first, panels, column, columns = places[g, 0] * span, places[g, 1], groups[g, 2], groups[g, 3]
+        across = panels * PANEL * PANEL, PANEL, PANEL
         for k in range(0, columns, both):
             w, c, left = places[g, 2] + k * panels * PANEL, column + k, min(both, columns - k)
             for r in range(0, count, ROWS):
-                t, to = first + r * PANEL, o + r * width + c
-                if WIDE > 1 and left == both and count - r >= ROWS:
-                    across = panels * PANEL * PANEL, PANEL, PANEL
-                    wide_tile(
-                        ROWS,
-                        packed,
-                        w,
-                        PANEL,
-                        reduced,
-                        t,
-                        1,
-                        PANEL,
-                        span - PANEL,
-                        panels,
-                        start,
-                        c,
-                        0,
-                        one,
-                        0,
-                        0,
-                        out,
-                        to,
-                        width,
-                        across,
-                    )
-                    continue
-                for j in range(0, left, PANEL):
-                    rows, most = min(ROWS, count - r), min(PANEL, left - j)
-                    _one_panel(
-                        packed,
-                        w + j * panels * PANEL,
-                        reduced,
-                        t,
-                        span,
-                        panels,
-                        start,
-                        c + j,
-                        one,
-                        out,
-                        to + j,
-                        width,
-                        rows,
-                        most,
-                        room,
-                    )
-
-
-@njit(**HOT)
-def _one_panel(packed, w, reduced, t, span, panels, start, c, one, out, to, width, rows, most, room):
-    """``rows`` rows and ``most`` columns of a product; what does not fill a tile goes by way of ``room``."""
-    whole = rows == ROWS and most == PANEL
-    target, at, stride = (out, to, width) if whole else (room, 0, PANEL)
-    product_tile(ROWS, packed, w, PANEL, reduced, t, 1, PANEL, span - PANEL, panels, start, c, 0, one, 0, 0, target, at, stride)
-    if not whole:
-        for i in range(rows):
-            for j in range(most):
-                out[to + i * width + j] = room[i * PANEL + j]
+                rows, t, place = min(ROWS, count - r), first + r * PANEL, o + r * width + c
+                whole = rows == ROWS and left == (both if left > PANEL else PANEL)
+                to, at, stride = (out, place, width) if whole else (room, 0, both)
+                if left > PANEL:
+                    wide_tile(ROWS, v, w, PANEL, reduced, t, 1, PANEL, gap, panels, s, c, 0, one, 0, 0, to, at, stride, across)
+                else:
+                    product_tile(ROWS, v, w, PANEL, reduced, t, 1, PANEL, gap, panels, s, c, 0, one, 0, 0, to, at, stride)
+                if not whole:
+                    for i in range(rows):
+                        for j in range(left):
+                            out[place + i * width + j] = room[i * both + j]
 
 
 @njit(**OPTIONS)

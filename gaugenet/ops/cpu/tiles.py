@@ -17,8 +17,8 @@ class TileShapes(NamedTuple):
     Attributes:
         product: of the matrix products, the larger and the smaller.
         sums: of the sums over neighbours, in falling order, down to 1.
-        wide: panels of numbers that a tile of the products takes side by side where there are as many: every factor serves
-            them all, so that fewer are loaded.
+        wide: panels of numbers, 1 or 2, that a tile of the products takes side by side where there are more than one: every
+            factor serves both, so that fewer are loaded.
     """
 
     product: tuple[int, int]
