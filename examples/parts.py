@@ -176,9 +176,9 @@ def run(names: list[str], seed: int, args) -> Iterator[dict]:
         return F.cross_entropy(at_faces(logits, graph, first), graph.y, ignore_index=UNKNOWN)
 
     for name, model, entry in surfaces.learnt(names, seed, fit, first[-1], loss, args):
+        surfaces.keep(model, preparation, f"parts-{name}-{seed}", args)
         entry |= tested(model, preparation, graphs, variants, first)
         print(told(f"{name}, seed {seed}", entry), flush=True)
-        surfaces.keep(model, preparation, f"parts-{name}-{seed}", args)
         yield entry
 
 

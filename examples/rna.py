@@ -110,9 +110,9 @@ def run(names: list[str], seed: int, args) -> Iterator[dict]:
     preparation = Preparation(params, FeatureScaler(FEATURES).fit(fit), task)
     fit = [preparation(graph) for graph in fit]
     for name, model, entry in surfaces.learnt(names, seed, fit, len(task.classes), vertex_loss, args):
+        surfaces.keep(model, preparation, f"rna-{name}-{seed}", args)
         entry |= tested(model, preparation, graphs, parts)
         print(told(f"{name}, seed {seed}", entry), flush=True)
-        surfaces.keep(model, preparation, f"rna-{name}-{seed}", args)
         yield entry
 
 

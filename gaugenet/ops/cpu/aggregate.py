@@ -9,7 +9,7 @@ import numpy as np
 
 from ...compiled import njit
 from ..mixing import FLIP, PERMUTE, ROTATE, SIGN
-from .tiles import HOT, OPTIONS, SUMS
+from .tiles import HOT, INLINED, OPTIONS, SUMS
 from .vector import NARROW, PANEL, make_combine, make_rotate, make_tile, prefetch
 
 set_wide, _set_narrow, _set_one = (make_combine(w, False) for w in (PANEL, NARROW, 1))
@@ -37,7 +37,7 @@ def aggregate(x, edges, layout, work, start, stop, out):
         sum_node(values, p * width, width, edges, work, p, out, (p - start) * PANEL)
 
 
-@njit(**HOT)
+@njit(**INLINED)
 def prefetch_rows(values, source, rowptr, p, lowest, width):
     """Fetch the rows of the neighbours of node p, if there is one, which values has from node ``lowest`` on."""
     for e in range(rowptr[min(p, rowptr.size - 1)], rowptr[min(p + 1, rowptr.size - 1)]):
@@ -45,7 +45,7 @@ def prefetch_rows(values, source, rowptr, p, lowest, width):
             prefetch(values, (source[e] - lowest) * width + k)
 
 
-@njit(**HOT)
+@njit(**INLINED)
 def sum_node(values, at, width, edges, work, p, out, row):
     """The carried neighbours of node p and the node itself, values[at:], summed against the table and combined, to a row."""
     rowptr, _, _, _, _, table, node_table, column = edges
@@ -154,14 +154,14 @@ def _make_row(name, wide, narrow, one):
             k += 1
 
     row.__qualname__ = name
-    return njit(**HOT)(row)
+    return njit(**INLINED)(row)
 
 
 set_row = _make_row("set_row", set_wide, _set_narrow, _set_one)
 add_row = _make_row("add_row", add_wide, _add_narrow, _add_one)
 
 
-@njit(**HOT)
+@njit(**INLINED)
 def carry(values, source, turn, det, element, first, count, blocks, permutations, out, o, width, padded):
     """out[i] = rho(turn[e]) values[source[e]] for the edges e = first + i, i < count, block by block; rows of ``padded``."""
     zero, one = values.dtype.type(0.0), values.dtype.type(1.0)

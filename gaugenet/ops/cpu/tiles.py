@@ -66,4 +66,6 @@ SUMS = SHAPES[NAME].sums
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # Of parts that are called at every node.
 HOT = OPTIONS | {"allocates": False}
+# Of those with many arrays: to hand them over takes as long as the work on a few neighbours.
+INLINED = HOT | {"forceinline": True}
 ENTRY = OPTIONS | {"cache": True}
