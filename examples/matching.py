@@ -20,7 +20,7 @@ from gaugenet import nn
 from gaugenet.data import GaugeGraph
 
 PAIRS, FIRST, STEP = 90, 30, 15  # eigenfunctions of the functional maps, those to begin with, and more at a time
-SAMPLE = 500  # nodes that the refinement looks at
+SAMPLE = 500  # nodes that the refinement looks at, drawn by their areas: many small triangles are no more of the surface
 NEAR = 0.15  # of the root of the area: how far descriptors may lead away from the functional map
 
 
@@ -98,7 +98,8 @@ class Described(NamedTuple):
 
 def by_map(one: Described, other: Described, at: Tensor) -> Tensor:
     """Nodes of another shape for nodes ``at``: the nearest descriptors near the place to which the functional map leads."""
-    some = torch.randperm(len(one.pos), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+    share = one.basis.mass.double()
+    some = torch.multinomial(share, min(SAMPLE, int((share > 0).sum())), generator=torch.Generator().manual_seed(0))
     first = nn.functional_map(other.descriptors, other.basis.first(FIRST), one.descriptors, one.basis.first(FIRST))
     refined = nn.zoom_out(first, other.basis, one.basis, nodes=some, step=STEP)
     place = other.pos[nn.matches_of_map(refined, other.basis, one.basis, at)]

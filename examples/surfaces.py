@@ -65,15 +65,18 @@ class Surface(NamedTuple):
         vertices = vertices + noise * edges * random.normal(size=vertices.shape)
         return self._replace(name=f"{self.name}-varied{seed}", vertices=vertices)
 
-    def decimated(self, count: int, aggressiveness: int = 7) -> Surface:
-        """About ``count`` vertices by quadric decimation, with the labels that are nearest; less aggressive: better ones."""
+    def decimated(self, count: int, careful: bool = False) -> Surface:
+        """About ``count`` vertices by quadric decimation, with the labels that are nearest; ``careful``: better ones."""
         from fast_simplification import simplify
 
         if len(self.vertices) <= count:
             return self
         used, number = np.unique(self.faces, return_inverse=True)
-        points, faces = self.vertices[used].astype(np.float32), number.reshape(-1, 3).astype(np.int32)
-        points, faces = simplify(points, faces, target_reduction=max(0.0, 1 - count / len(used)), agg=aggressiveness)
+        given = self.vertices[used].astype(np.float32), number.reshape(-1, 3).astype(np.int32)
+        for aggressiveness in (3, 5, 7) if careful else (7,):  # a careful one may stop too early
+            points, faces = simplify(*given, target_reduction=max(0.0, 1 - count / len(used)), agg=aggressiveness)
+            if len(points) < 1.1 * count:
+                break
         return Surface(f"{self.name}-{count}", points, faces, self.labels_on(points, faces))
 
     def remeshed(self) -> Surface:
@@ -84,7 +87,7 @@ class Surface(NamedTuple):
 
     def refined(self, seed: int) -> Surface:
         """About as many vertices, four times as dense on a random side as on the other: decimated, then refined there."""
-        coarse, random = self.decimated(int(0.4 * len(self.vertices)), aggressiveness=3), np.random.default_rng(seed)
+        coarse, random = self.decimated(int(0.4 * len(self.vertices)), careful=True), np.random.default_rng(seed)
         place = (coarse.vertices - coarse.vertices.mean(0)) @ random.normal(size=3)
         vertices, faces = split_edges(coarse.vertices, coarse.faces, np.flatnonzero(place[coarse.faces].mean(1) > 0))
         return Surface(f"{self.name}-refined{seed}", vertices, faces, self.labels_on(vertices, faces))

@@ -98,7 +98,7 @@ def test_vessels(tmp_path):
         reynolds=np.float64(150.0),
         poiseuille_wss=np.float64(1.0),
     )
-    args = type("Args", (), {"rings": 2, "levels": 2, "records": tmp_path})
+    args = type("Args", (), {"rings": 2, "levels": 4, "records": tmp_path})
     graph: GaugeGraph = vessels.graph_of(file, args)
     with torch.no_grad():
         answer = net(graph.x, graph)

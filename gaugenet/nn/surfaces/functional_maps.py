@@ -126,7 +126,9 @@ def zoom_out(
     Args:
         functional: (K', K) to begin with, square or not.
         step: how many eigenfunctions more at a time.
-        nodes: (R,) nodes of the target that are looked at; by default all. A thousand that are spread evenly do as well.
+        nodes: (R,) nodes of the target that are looked at; by default all. Some hundreds do as well where they are spread
+            evenly over the surface, as ``torch.multinomial(basis.mass, 500)``; of all nodes alike most lie where triangles are
+            small, and the map is lost elsewhere.
 
     Returns:
         the map in all eigenfunctions that both bases have.
