@@ -20,7 +20,6 @@ import argparse
 import json
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ import gaugenet
 from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from examples.surfaces import standard_error
+from examples.surfaces import Pointwise, standard_error
 from gaugenet import FieldType, geometry, groups, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record
@@ -140,20 +139,6 @@ class GradientNet(nn.Module):
         return self.gradient(self.net(x, graph), graph)
 
 
-class Pointwise(nn.Module):
-    """No neighbours: two numbers of the frame from the invariants of the vertex."""
-
-    def __init__(self, width: int, args) -> None:
-        super().__init__()
-        self.in_type = FieldType(SO2, INPUTS)
-        sizes = [scalar_type(self.in_type).dim, width, width]
-        layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
-        self.net = nn.Sequential(*layers, nn.Linear(width, 2))
-
-    def forward(self, x: Tensor, graph) -> Tensor:
-        return self.net(to_scalars(x, self.in_type))
-
-
 class PointCloud(nn.Module):
     """A Tensor Field Network on the vertices as points of space, with invariants and normals for input."""
 
@@ -178,7 +163,7 @@ MODELS = {
     "gradient": GradientNet,
     "point cloud": PointCloud,
     "two numbers": two_numbers,
-    "pointwise": Pointwise,
+    "pointwise": lambda width, args: Pointwise(FieldType(SO2, INPUTS), 2, width, args),
 }
 
 
@@ -248,10 +233,9 @@ def run(name: str, seed: int, data: dict[str, list[GaugeGraph]], args) -> dict:
     model.eval().cpu()
     entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
     entry["minutes"] = round((time.process_time() - start) / 60, 1)
-    entry |= scores(model, parts)
     if args.save and name == "gauge":
         model.save(args.save / f"vessels-{seed}.safetensors")
-    return entry
+    return entry | scores(model, parts)
 
 
 def poiseuille(data: dict[str, list[GaugeGraph]]) -> dict:
