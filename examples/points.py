@@ -1,6 +1,6 @@
 """Mechanics of point masses, learnt by one layer: gravity, centre of mass, moment of inertia.
 
-    python examples/points.py
+    python examples/points.py        # about twenty seconds
 
 After Thomas et al. 2018 (arXiv 1802.08219, section 5.2 ff), on generated data: clouds of masses, and at every point of a cloud
 the acceleration by gravity (a vector), the way to the centre of mass (a vector) and the tensor of inertia about the point (a

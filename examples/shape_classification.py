@@ -270,7 +270,8 @@ def main() -> None:
     if errors:
         print(f"  gauge-equivariance error of the trained net: {max(errors):.1e}")
     arguments = {key: value.name if isinstance(value, Path) else value for key, value in vars(args).items()}
-    (args.out / "results.json").write_text(json.dumps({"arguments": arguments, "splits": results}, indent=1))
+    found = {"machine": common.machine(), "arguments": arguments, "splits": results}
+    (args.out / "results.json").write_text(json.dumps(found, indent=1))
     print(f"pictures and results in {args.out}")
 
 

@@ -1,6 +1,6 @@
 """Shapes of four blocks, learnt in one orientation and recognised in any: tensor field networks on tetris pieces.
 
-    python examples/tetris.py
+    python examples/tetris.py        # about ten seconds
 
 The task of Thomas et al. 2018 (arXiv 1802.08219, section 5.1): eight pieces, two of which are mirror images of each other. The
 network sees each in one orientation only and is asked about random rotations (and shifts) of them, all from the same scalar 1
