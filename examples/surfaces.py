@@ -177,7 +177,7 @@ class Pointwise(nn.Module):
         super().__init__()
         self.in_type = in_type
         sizes = [scalar_type(in_type).dim, width, width, width]
-        layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())]
+        layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.LayerNorm(b), nn.ReLU())]
         self.net = nn.Sequential(*layers, nn.Dropout(args.dropout), nn.Linear(width, classes))
 
     def forward(self, x: Tensor, graph) -> Tensor:
