@@ -76,7 +76,8 @@ def classification() -> str:
         lines.append(f"| {title} | {' | '.join(cells)} |")
     largest = [max(s["models"]["gauge"]["equivariance_error"] for s in data["splits"]) for data in found.values()]
     lines.append(f"| gauge-equivariance error of the trained net, float32 | {' | '.join(f'{e:.1e}' for e in largest)} |")
-    return "\n".join(lines)
+    machines = "; ".join(dict.fromkeys(data["machine"] for data in found.values()))
+    return "\n".join([*lines, "", f"{machines}."])
 
 
 TABLES: dict[str, Callable[[], str]] = {
