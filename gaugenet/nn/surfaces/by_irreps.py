@@ -76,6 +76,9 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         """Of the Laplacian of one graph what the layer keeps; on the device of the graph."""
         raise NotImplementedError
 
+    def _of(self, irrep: Representation, graph: GraphLike, matrix: Any, mass: Any, defect: Any) -> Any:
+        return self._make(matrix, mass, irrep, graph, defect)
+
     def _defects(self, graph: GraphLike, irrep: Representation) -> Iterable[Any]:
         """What layers that look at the consistent mass, too, read of every graph: :func:`mass_defects`."""
         return itertools.repeat(None)
@@ -87,7 +90,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
     def plan(self, graph: GraphLike) -> LaplacianPlan:
         """What the layer reads of a graph, which keeps it: made once for every irrep, in seconds for large graphs."""
         parts = (
-            kept_parts(graph, irrep, self._key(graph), partial(self._make, irrep=irrep, graph=graph), self._defects, self._name)
+            kept_parts(graph, irrep, self._key(graph), partial(self._of, irrep, graph), self._defects, self._name)
             for irrep in self.irreps
         )
         return LaplacianPlan(tuple(parts), self.corners.plan(graph))
