@@ -66,7 +66,7 @@ class Surface(NamedTuple):
         return self._replace(name=f"{self.name}-varied{seed}", vertices=vertices)
 
     def decimated(self, count: int, careful: bool = False) -> Surface:
-        """About ``count`` vertices by quadric decimation, with the labels that are nearest; ``careful``: better ones."""
+        """About ``count`` vertices by quadric decimation, with the nearest labels; ``careful``: of better triangles."""
         from fast_simplification import simplify
 
         if len(self.vertices) <= count:

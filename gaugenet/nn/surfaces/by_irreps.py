@@ -76,9 +76,6 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
         """Of the Laplacian of one graph what the layer keeps; on the device of the graph."""
         raise NotImplementedError
 
-    def _of(self, irrep: Representation, graph: GraphLike, matrix: Any, mass: Any, defect: Any) -> Any:
-        return self._make(matrix, mass, irrep, graph, defect)
-
     def _defects(self, graph: GraphLike, irrep: Representation) -> Iterable[Any]:
         """What layers that look at the consistent mass, too, read of every graph: :func:`mass_defects`."""
         return itertools.repeat(None)
@@ -89,10 +86,8 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
 
     def plan(self, graph: GraphLike) -> LaplacianPlan:
         """What the layer reads of a graph, which keeps it: made once for every irrep, in seconds for large graphs."""
-        parts = (
-            kept_parts(graph, irrep, self._key(graph), partial(self._of, irrep, graph), self._defects, self._name)
-            for irrep in self.irreps
-        )
+        key = self._key(graph)
+        parts = (kept_parts(graph, irrep, key, self._make, self._defects, self._name) for irrep in self.irreps)
         return LaplacianPlan(tuple(parts), self.corners.plan(graph))
 
     def forward(self, x: Tensor, graph: GraphLike, plan: LaplacianPlan | None = None) -> Tensor:
@@ -113,7 +108,7 @@ class LaplacianLayer(KeepsSettings, ConstantModule):
 
 
 def kept_parts(graph: GraphLike, irrep: Representation, key: tuple, make: Callable, defects: Callable, name: str) -> GraphParts:
-    """``make(matrix, mass, defect=...)`` of the Laplacian of an irrep, for every graph of a batch; the graph keeps it.
+    """``make(matrix, mass, irrep, graph, defect)`` of the Laplacian of an irrep, of every graph of a batch; the graph keeps it.
 
     ``key`` says what is made, ``defects(graph, irrep)`` gives the last argument; ``name`` is for errors.
     """
@@ -122,7 +117,7 @@ def kept_parts(graph: GraphLike, irrep: Representation, key: tuple, make: Callab
         check_arrays(graph, 2, name)
         check_transport(irrep.group, graph.transport, name)
         parts = zip(connection_laplacians(graph, irrep), defects(graph, irrep))
-        made = (make(matrix, mass, defect=defect) for (matrix, mass), defect in parts)
+        made = (make(matrix, mass, irrep, graph, defect) for (matrix, mass), defect in parts)
         return GraphParts(tuple(type(part)(*(array.to(graph.transport.device) for array in part)) for part in made))
 
     with no_autocast(graph.transport):

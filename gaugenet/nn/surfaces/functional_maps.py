@@ -7,13 +7,13 @@ those of surfaces of area 1, so that shapes of different size compare.
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...checks import check_int
-from ...groups import O2
+from ...groups import O2, Representation
 from ..tensor_checks import GraphLike
 from .by_irreps import kept_parts
 from .diffusion import eigenpairs_key
@@ -36,7 +36,10 @@ def laplacian_basis(graph: GraphLike, pairs: int = 128) -> Basis:
         ValueError: a batch of several graphs, or no positive number of pairs.
     """
     irrep, pairs = O2().trivial, check_int("laplacian_basis", "pairs", pairs)
-    make = partial(eigenbasis, rep=irrep, pairs=pairs, like=graph.log)
+
+    def make(matrix: Any, mass: Any, irrep: Representation, graph: GraphLike, defect: Any) -> Basis:
+        return eigenbasis(matrix, mass, irrep, pairs, graph.log, defect)
+
     parts = kept_parts(graph, irrep, eigenpairs_key(pairs), make, mass_defects, "laplacian_basis").parts
     if len(parts) != 1:
         raise ValueError(f"laplacian_basis expected one graph, got a batch of {len(parts)}: take them one by one")
