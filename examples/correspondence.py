@@ -3,6 +3,7 @@
     python examples/correspondence.py                                             # without data of its own: bodies made here
     python examples/correspondence.py --data FAUST_FOLDER --test faust_a_test.npz
     python examples/correspondence.py --data smal_r_train.npz --test TEST.npz
+    python examples/correspondence.py --data ANNY_FOLDER                          # generated bodies: the last three are tested
     python examples/correspondence.py --data FAUST_FOLDER --weights examples/weights/correspondence.safetensors  # trained
     python examples/correspondence.py --table
 
@@ -11,10 +12,10 @@ A network takes half a minute of one core on the bodies; on FAUST 4 to 10 minute
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
 row for each; a point of one test shape is then matched with the vertex of another that has the nearest ones. No positions go
 in: the two halves of a body differ in their handedness alone, and the mirror-blind network (the same one over O(2)) cannot tell
-them apart. "mapped": the descriptors of two shapes also give a functional map (Donati et al. 2020), refined by ZoomOut, and
-the nearest descriptor counts near the place to which it leads. FAUST: shapes 0 to 79 for training, the other 20 to test, as
-usual; --test adds its own shapes. Other files: a tenth of the shapes is held out, but with --test. All pairs of test shapes
-count (the 300 pairs of Ren et al. 2018 mix both parts).
+them apart. "mapped": these matches also give a functional map, of few eigenfunctions first, so that wrong matches hardly count,
+then refined by ZoomOut (Melzi et al. 2019), and the nearest descriptor counts near the place to which it leads. FAUST: shapes 0
+to 79 for training, the other 20 to test, as usual; --test adds its own shapes. Other files: a tenth of the shapes is held out,
+but with --test. All pairs of test shapes count (the 300 pairs of Ren et al. 2018 mix both parts).
 
 The geodesic error is that on the target shape, times 100 over the root of its area, at --points points of the template; "either
 side" counts the match of the mirrored point as right as well. "swapped": of the points that lie far from their mirror image
@@ -33,6 +34,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+import trimesh
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -42,7 +44,7 @@ import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled
 from examples.matching import Described, Shape, by_map, draw, geodesics, scores
-from examples.surfaces import FEATURES
+from examples.surfaces import FEATURES, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 
@@ -91,7 +93,23 @@ def read(file: Path, part: slice | np.ndarray = slice(None)) -> list[Shape]:
     return [Shape(*parts) for parts in zip(names, v, t, match, mirrored)]
 
 
+def generated(folder: Path) -> list[Shape]:
+    """Bodies of one topology, each its own mirror image: the largest component, each decimated in its own way."""
+    bodies, faces = np.load(folder / "bodies.npz")["vertices"], np.load(folder / "topology.npz")["faces"].astype(np.int64)
+    body = max(trimesh.graph.connected_components(trimesh.geometry.faces_to_edges(faces), min_len=1), key=len)
+    faces, found = faces[np.isin(faces[:, 0], body)], []
+    points = np.random.default_rng(0).choice(np.sort(body), 5000, replace=False)
+    for i, vertices in enumerate(bodies):
+        surface = Surface(f"body{i}", vertices, faces, np.zeros(len(vertices), np.int64))
+        other = surface.varied(i, stretch=0.0, noise=0.1).decimated(5000, careful=True)._replace(name=surface.name)
+        found.append(Shape.nearest(other, vertices[points], vertices[points] * [-1, 1, 1]))
+    return found
+
+
 def load(args) -> Collection:
+    if (args.data / "bodies.npz").is_file():
+        shapes = generated(args.data)
+        return Collection(shapes[:-3], {"generated": (shapes[-3:], _all_pairs(3))})
     if args.data.is_dir():
         file = args.data / "faust_remeshed_5k.npz"
         shapes, template = read(file), np.load(file)["template_vertex"].astype(np.int64)

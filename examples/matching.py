@@ -19,9 +19,9 @@ from examples.surfaces import Surface
 from gaugenet import nn
 from gaugenet.data import GaugeGraph
 
-PAIRS, FIRST, STEP = 90, 30, 15  # eigenfunctions of the functional maps, those to begin with, and more at a time
-SAMPLE = 500  # nodes that the refinement looks at, drawn by their areas: many small triangles are no more of the surface
-NEAR = 0.15  # of the root of the area: how far descriptors may lead away from the functional map
+PAIRS, FIRST, STEP = 90, 30, 60  # eigenfunctions of the functional maps, those to begin with, and more at a time
+SAMPLE = 1000  # nodes that the maps are made from, drawn by their areas: many small triangles are no more of the surface
+NEAR = 0.1  # of the root of the area: how far descriptors may lead away from the functional map
 
 
 class Shape(NamedTuple):
@@ -42,11 +42,16 @@ class Shape(NamedTuple):
         surface, points = self.surface.varied(seed), (self.match, self.mirrored)
         if seed % 2 == 0 and self.mirrored is not None:
             surface, points = surface.mirrored(), points[::-1]
-        other = surface.refined(seed)
-        used = np.unique(other.faces)
-        tree = cKDTree(other.vertices[used])
-        match, mirrored = (None if of is None else used[tree.query(surface.vertices[of])[1]] for of in points)
-        return Shape(f"{self.name}-copy{seed}", other.vertices, other.faces, match, mirrored)
+        places = (None if of is None else surface.vertices[of] for of in points)
+        return Shape.nearest(surface.refined(seed)._replace(name=f"{self.name}-copy{seed}"), *places)
+
+    @classmethod
+    def nearest(cls, surface: Surface, points: np.ndarray, mirrored: np.ndarray | None) -> Shape:
+        """A surface, the template's points at its vertices that are nearest to places (K, 3)."""
+        used = np.unique(surface.faces)
+        tree = cKDTree(surface.vertices[used])
+        match, other = (None if places is None else used[tree.query(places)[1]] for places in (points, mirrored))
+        return cls(surface.name, surface.vertices, surface.faces, match, other)
 
 
 def geodesics(shape: Shape, chosen: np.ndarray, folder: Path) -> dict[int, np.ndarray]:
@@ -100,7 +105,9 @@ def by_map(one: Described, other: Described, at: Tensor) -> Tensor:
     """Nodes of another shape for nodes ``at``: the nearest descriptors near the place to which the functional map leads."""
     share = one.basis.mass.double()
     some = torch.multinomial(share, min(SAMPLE, int((share > 0).sum())), generator=torch.Generator().manual_seed(0))
-    first = nn.functional_map(other.descriptors, other.basis.first(FIRST), one.descriptors, one.basis.first(FIRST))
+    # A few functions and many matches: the wrong ones hardly count. Descriptors as functions (nn.functional_map) told less.
+    nearest = (one.descriptors[some] @ other.descriptors.T).argmax(1)
+    first = nn.map_of_matches(nearest, other.basis.first(FIRST), one.basis.first(FIRST), some)
     refined = nn.zoom_out(first, other.basis, one.basis, nodes=some, step=STEP)
     place = other.pos[nn.matches_of_map(refined, other.basis, one.basis, at)]
     far = torch.cdist(place, other.pos) > NEAR * other.basis.area.sqrt()

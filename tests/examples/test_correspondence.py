@@ -162,6 +162,34 @@ def test_maps_see_the_whole_surface(surface_in_two_sizes):
     assert error.mean() < 0.1 and (error > 0.3).double().mean() < 0.05  # of nodes alike: 0.4
 
 
+def test_maps_survive_wrong_matches(surface_in_two_sizes):
+    """A quarter of the nodes have the descriptors of others: their matches still lie near the right places."""
+    _, body, _ = surface_in_two_sizes
+    wrong = torch.randperm(len(body.pos), generator=torch.Generator().manual_seed(0))
+    wrong = wrong[: len(wrong) // 4]
+    descriptors = body.descriptors.clone()
+    descriptors[wrong] = descriptors[wrong.roll(1)]
+    confused = body._replace(descriptors=descriptors)
+    every = torch.arange(len(body.pos))
+    error = (body.pos[matching.by_map(confused, body, every)] - body.pos).norm(dim=1) / body.basis.area.sqrt()
+    alone = (body.pos[(descriptors @ body.descriptors.T).argmax(1)] - body.pos).norm(dim=1) / body.basis.area.sqrt()
+    assert (alone > 0.3).double().mean() > 0.1 and error.max() < 0.2
+
+
+def test_generated_bodies(shared):
+    library("fast_simplification")
+    found = correspondence.load(type("Args", (), {"data": shared / "data" / "anny", "test": None}))
+    shapes, pairs = found.tests["generated"]
+    assert len(found.train) == 9 and len(shapes) == 3 and len(pairs) == 6
+    # One topology, and no two bodies have the same triangles; points lie where they should, and their images across.
+    assert not np.array_equal(shapes[0].faces, shapes[1].faces)
+    for shape in shapes:
+        size = np.ptp(shape.vertices, axis=0).max()
+        here, there = shape.vertices[shape.match], shape.vertices[shape.mirrored]
+        assert np.linalg.norm(here * [-1, 1, 1] - there, axis=1).max() < 0.05 * size
+        assert 0 < np.unique(shape.match).size < len(shape.vertices)
+
+
 @pytest.fixture
 def surface_in_two_sizes():
     """A body with noisy descriptors of its places, many small triangles on a half; itself as it was; nodes that are of both."""
