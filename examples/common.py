@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -143,11 +143,15 @@ def spelled(settings: dict) -> str:
     return f"Settings: {', '.join(f'{key} {value}' for key, value in settings.items())}."
 
 
+def standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
 def cell(values: list[float], digits: str = ".4g") -> str:
     """Mean and standard error over the seeds, and each of them."""
     if not values:
         return "-"
     mean = f"{np.mean(values):{digits}}"
     if len(values) > 1:
-        mean += f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.2g}"
+        mean += f" ± {standard_error(values):.2g}"
     return f"{mean} ({', '.join(f'{v:{digits}}' for v in values)})"

@@ -42,8 +42,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, cell, settings_of, spelled
-from examples.matching import Described, Shape, by_map, draw, geodesics, scores
+from examples.common import Runs, cell, settings_of, spelled, standard_error
+from examples.matching import Described, Shape, by_map, draw, geodesics, nearest, scores
 from examples.surfaces import FEATURES, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
@@ -54,6 +54,8 @@ DESCRIPTORS = 64
 SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
 DRAWN = 2000  # points of the template in a step
 MAPPED = ", mapped"
+#: no learning: the heat kernel signature for descriptors
+HEAT = "heat kernel signature"
 
 
 class Collection(NamedTuple):
@@ -191,17 +193,30 @@ def trained(data: Collection, args) -> dict:
     return tested(model, data, graphs, net.preparation, args)
 
 
+def params_of(args) -> ProcessParams:
+    options = {"normalize": True, "repair": True, "min_component": 0.01, "features": FEATURES}
+    return ProcessParams(radius=args.radius, levels=args.levels, **options)
+
+
+def heat_kernel(data: Collection, args) -> dict:
+    """The entry of the heat kernel signature, which nobody trains."""
+
+    def signature(x: Tensor, graph) -> Tensor:
+        return F.normalize(graph.features("hks"), dim=1)
+
+    entry = {"model": HEAT, "seed": 0, "parameters": 0, "minutes": 0.0}
+    return entry | tested(signature, data, graphs_of(data, [], params_of(args), args), lambda graph: graph, args)
+
+
 @torch.no_grad()
-def described(model: Callable, graph: GaugeGraph, preparation: Preparation) -> Described:
+def described(model: Callable, graph: GaugeGraph, preparation: Callable) -> Described:
     seen = preparation(graph)
     return Described.of(model(seen.x, seen), graph)
 
 
 def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
     """The entry of each network as it is there."""
-    train = data.train[: args.limit]
-    options = {"normalize": True, "repair": True, "min_component": 0.01, "features": FEATURES}
-    params = ProcessParams(radius=args.radius, levels=args.levels, **options)
+    train, params = data.train[: args.limit], params_of(args)
     train = [*train, *(s.copy(k) for k in range(args.copies) for s in train)]
     graphs = graphs_of(data, train, params, args)
     fit = [graphs[f"train-{s.name}"] for s in train if f"train-{s.name}" in graphs]
@@ -216,7 +231,7 @@ def run(names: list[str], seed: int, data: Collection, args) -> Iterator[dict]:
         yield entry
 
 
-def tested(model: Callable, data: Collection, graphs: dict, preparation: Preparation, args) -> dict[str, dict]:
+def tested(model: Callable, data: Collection, graphs: dict, preparation: Callable, args) -> dict[str, dict]:
     """The scores by test set and way of matching, each by target shape: the mean over its pairs."""
     found = {}
     for test in data.tests:
@@ -226,7 +241,7 @@ def tested(model: Callable, data: Collection, graphs: dict, preparation: Prepara
 
 
 @torch.no_grad()
-def matched(model: Callable, data: Collection, test: str, graphs: dict, preparation: Preparation, args) -> list[list]:
+def matched(model: Callable, data: Collection, test: str, graphs: dict, preparation: Callable, args) -> list[list]:
     """The scores of one test set, each by target shape: of the nearest descriptors, and of their functional map."""
     shapes, pairs = data.tests[test]
     chosen = points_of(shapes[0], args)
@@ -238,7 +253,7 @@ def matched(model: Callable, data: Collection, test: str, graphs: dict, preparat
     by_target: dict[int, list] = {}
     for i, j in pairs:
         (source, at, _), (target, _, vertex_of) = known[i], known[j]
-        ways = (source.descriptors[at] @ target.descriptors.T).argmax(1), by_map(source, target, at)
+        ways = nearest(source, target, at), by_map(source, target, at)
         found = [scores(vertex_of[nodes].numpy(), shapes[j], chosen, tables[j]) for nodes in ways]
         by_target.setdefault(j, []).append(found)
     means = np.array([np.mean(by_target[j], axis=0) for j in sorted(by_target)])
@@ -257,12 +272,12 @@ def table(results: dict) -> str:
         "| test set | model | error | either side | swapped % | over shapes | parameters | CPU minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for test, name in [(test, name) for test in tests for name in surfaces.MODELS]:
+    for test, name in [(test, name) for test in tests for name in [HEAT, *surfaces.MODELS]]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue
         cells = " | ".join(cell([float(np.mean(r[test][score])) for r in runs], ".3g") for score in SCORES)
-        over = np.mean([surfaces.standard_error(r[test]["error"]) for r in runs])
+        over = np.mean([standard_error(r[test]["error"]) for r in runs])
         minutes = np.mean([r["minutes"] for r in runs])
         lines.append(f"| {test} | {name} | {cells} | {over:.2g} | {runs[0]['parameters']} | {minutes:.1f} |")
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
@@ -279,6 +294,8 @@ def main() -> None:
     names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "radius", "points", "copies", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
     runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
+    if not runs.has(model=HEAT):
+        runs.add(heat_kernel(data, args))
     surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, data, args))
 
 

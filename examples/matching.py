@@ -103,15 +103,27 @@ class Described(NamedTuple):
 
 def by_map(one: Described, other: Described, at: Tensor) -> Tensor:
     """Nodes of another shape for nodes ``at``: the nearest descriptors near the place to which the functional map leads."""
-    share = one.basis.mass.double()
-    some = torch.multinomial(share, min(SAMPLE, int((share > 0).sum())), generator=torch.Generator().manual_seed(0))
-    # A few functions and many matches: the wrong ones hardly count. Descriptors as functions (nn.functional_map) told less.
-    nearest = (one.descriptors[some] @ other.descriptors.T).argmax(1)
-    first = nn.map_of_matches(nearest, other.basis.first(FIRST), one.basis.first(FIRST), some)
-    refined = nn.zoom_out(first, other.basis, one.basis, nodes=some, step=STEP)
+    here, there = _drawn(one), _drawn(other)
+    # A few functions and many matches, both ways: the wrong ones hardly count. Descriptors as functions (nn.functional_map)
+    # told less.
+    to, back = nearest(one, other, here), nearest(other, one, there)
+    few = other.basis.first(FIRST), one.basis.first(FIRST)
+    first = nn.map_of_matches(torch.cat([to, there]), *few, torch.cat([here, back]))
+    refined = nn.zoom_out(first, other.basis, one.basis, nodes=here, step=STEP)
     place = other.pos[nn.matches_of_map(refined, other.basis, one.basis, at)]
     far = torch.cdist(place, other.pos) > NEAR * other.basis.area.sqrt()
     return (one.descriptors[at] @ other.descriptors.T).masked_fill(far, -torch.inf).argmax(1)
+
+
+def _drawn(shape: Described) -> Tensor:
+    """Nodes, by their areas."""
+    share = shape.basis.mass.double()
+    return torch.multinomial(share, min(SAMPLE, int((share > 0).sum())), generator=torch.Generator().manual_seed(0))
+
+
+def nearest(one: Described, other: Described, at: Tensor) -> Tensor:
+    """Nodes of another shape for nodes ``at``: the nearest descriptors."""
+    return (one.descriptors[at] @ other.descriptors.T).argmax(1)
 
 
 def draw(file: Path, shapes: Sequence[Described]) -> None:

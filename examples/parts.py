@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, cell, settings_of, spelled
+from examples.common import Runs, cell, settings_of, spelled, standard_error
 from examples.surfaces import FEATURES, UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Princeton, Task
 from gaugenet.geometry import ProcessParams
@@ -212,7 +212,7 @@ def table(results: dict) -> str:
         if not runs:
             continue
         cells = " | ".join(cell([r[change] for r in runs if change in r]) for change in CHANGES)
-        over = np.mean([surfaces.standard_error(r["clean, each"]) for r in runs])
+        over = np.mean([standard_error(r["clean, each"]) for r in runs])
         minutes = np.mean([r["minutes"] for r in runs])
         lines.append(f"| {name} | {runs[0]['parameters']} | {cells} | {over:.2g} | {minutes:.1f} |")
     return "\n".join([*lines, "", spelled(results["settings"]), ""])

@@ -79,6 +79,16 @@ class Surface(NamedTuple):
                 break
         return Surface(f"{self.name}-{count}", points, faces, self.labels_on(points, faces))
 
+    def even(self, count: int) -> Surface:
+        """About ``count`` vertices and edges of one length (Botsch and Kobbelt 2004), with the nearest labels."""
+        from gpytoolbox import remesh_botsch
+
+        mesh, _ = geometry.repair_mesh(self.vertices, self.faces, min_component=0.01)  # the remesher takes manifolds only
+        area = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).area
+        edge = float(np.sqrt(2 / np.sqrt(3) * area / count))  # of equilateral triangles, two for every vertex
+        points, faces = remesh_botsch(mesh.vertices.astype(np.float64), mesh.faces.astype(np.int32), 5, edge, True)
+        return Surface(f"{self.name}-even{count}", points, faces, self.labels_on(points, faces))
+
     def remeshed(self) -> Surface:
         """As many vertices, and other triangles: every triangle in four, then decimated."""
         vertices, faces = trimesh.remesh.subdivide(self.vertices, self.faces)
@@ -312,7 +322,3 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
     parser.add_argument("--picture", type=Path, help="with --weights: draw the answer on a test surface to this file")
     parser.add_argument("--table", action="store_true", help="train nothing, write the table of the results that are there")
     common.add_training_arguments(parser, **{"batch_size": 2, **defaults})
-
-
-def standard_error(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")

@@ -9,11 +9,12 @@
 A network takes half a minute of one core on the small vessels, 7 to 25 minutes on 300, and 8 GB of memory.
 
 The task is that of Suk et al. 2022, on vessels of datasets/vessels. Inputs at a vertex: geodesic distance from the inlet,
-Reynolds number, curvature and second fundamental form. All networks have about as many parameters. "two numbers": the gauge
-network of order 0, which calls the two numbers of an arbitrary frame its answer; "gradient": the gradient of its scalar; "point
-cloud": a Tensor Field Network on the points in space with normals, whose vectors are put into the tangent planes. The error of
-a vessel is |answer - stress| / |stress|, norms over the wall by area. Test vessels are tested again turned in space. Nothing is
-chosen on the test part; the validation part is printed for choices.
+Reynolds number, curvature and second fundamental form. All networks have about as many parameters. Over O(2) a network knows
+what it has learnt of a vessel for its mirror image, too, as flows do. "two numbers": the gauge network of order 0, which calls
+the two numbers of an arbitrary frame its answer; "gradient": the gradient of its scalar; "point cloud": a Tensor Field Network
+on the points in space with normals, whose vectors are put into the tangent planes. The error of a vessel is
+|answer - stress| / |stress|, norms over the wall by area. Test vessels are tested again turned in space. Nothing is chosen on
+the test part; the validation part is printed for choices.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import common, stand_ins
-from examples.common import Runs, cell, settings_of, spelled
+from examples.common import Runs, cell, settings_of, spelled, standard_error
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from examples.surfaces import Pointwise, standard_error
+from examples.surfaces import Pointwise
 from gaugenet import FieldType, geometry, groups, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record
@@ -58,13 +59,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="of the weights and the order of training")
     parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--channels", type=int, default=16, help="of the gauge network; the others have as many parameters")
+    parser.add_argument("--channels", type=int, default=16, help="over SO(2); the others have as many parameters")
     parser.add_argument("--levels", type=int, default=4, help="coarser levels")
     parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
     parser.add_argument("--radius", type=float, default=0.8, help="of the neighbourhoods of the point cloud, in mm")
     parser.add_argument("--limit", type=int, help="number of training vessels, by default all")
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")
-    parser.add_argument("--save", type=Path, help="folder for the trained weights of the gauge network")
+    parser.add_argument("--save", type=Path, help="folder for the trained weights of the gauge networks")
     parser.add_argument("--weights", type=Path, help="test the network of this file, and train nothing")
     parser.add_argument("--picture", type=Path, help="with --weights: draw the answer on a test vessel to this file")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
@@ -160,8 +161,8 @@ class PointCloud(nn.Module):
 
 
 MODELS = {
-    "gauge": gauge,
-    "mirror-blind": lambda width, args: gauge(width, args, O2),
+    "gauge, O(2)": lambda width, args: gauge(width, args, O2),
+    "gauge, SO(2)": gauge,
     "gradient": GradientNet,
     "point cloud": PointCloud,
     "two numbers": two_numbers,
@@ -170,7 +171,7 @@ MODELS = {
 
 
 def build(name: str, args) -> nn.Module:
-    if name == "gauge":
+    if name == "gauge, SO(2)":
         return gauge(args.channels, args)
     wanted = sum(p.numel() for p in gauge(args.channels, args).parameters())
     return common.with_parameters(lambda widths: MODELS[name](widths[0], args), wanted, (4,))
@@ -235,8 +236,8 @@ def run(name: str, seed: int, data: dict[str, list[GaugeGraph]], args) -> dict:
     model.eval().cpu()
     entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
     entry["minutes"] = round((time.process_time() - start) / 60, 1)
-    if args.save and name == "gauge":
-        model.save(args.save / f"vessels-{seed}.safetensors")
+    if args.save and isinstance(model, MeshUNet):
+        model.save(args.save / f"vessels-{name.removeprefix('gauge, ')}-{seed}.safetensors")
     return entry | scores(model, parts)
 
 

@@ -59,8 +59,8 @@ def test_bodies(call):
 @pytest.mark.parametrize("name", ["rna", "parts", "correspondence"])
 def test_bodies_with_arms(call, name, monkeypatch, tmp_path):
     """Labels, parts and correspondence on bodies whose arms differ in their side alone."""
-    library("fast_simplification")
-    library("potpourri3d")
+    for needed in ("fast_simplification", "gpytoolbox", "potpourri3d"):
+        library(needed)
     monkeypatch.setenv("GAUGENET_CACHE", str(tmp_path / "cache"))
     small = "--seeds", "1", "--epochs", "1", "--limit", "2", "--levels", "1", "--jobs", "0", "--channels", "4"
     told = call(name, "--models", "pointwise", *small)

@@ -69,7 +69,7 @@ def test_runs_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", command)
     correspondence.main()
     runs = json.loads(out.read_text())["runs"]
-    assert [r["model"] for r in runs] == ["gauge", "pointwise"]
+    assert [r["model"] for r in runs] == [correspondence.HEAT, "gauge", "pointwise"]
     for r in runs:
         assert len(r["held out"]["error"]) == 2 and all(0 < e < 100 for e in r["held out"]["error"])
         assert np.isnan(r["held out"]["swapped"]).all()
@@ -80,7 +80,7 @@ def test_runs_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     correspondence.main()
-    assert correspondence.told("", runs[0]).strip() in capsys.readouterr().out
+    assert correspondence.told("", runs[1]).strip() in capsys.readouterr().out
     assert (tmp_path / "bodies.png").stat().st_size > 20_000
 
 

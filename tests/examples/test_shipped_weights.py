@@ -35,10 +35,10 @@ def row(name: str, model: str = "gauge") -> dict:
 
 def test_rna(shared):
     """On a test molecule of the first split as good as the table says, and lost on its mirror image."""
-    library("fast_simplification")
+    library("gpytoolbox")
     net = shipped("rna")
     molecule = rna.split(shared / "data" / "rna", 0)[1][0]
-    coarse = molecule.decimated(5000)
+    coarse = molecule.even(5000)
     right = []
     for surface, mesh in ((molecule, coarse), (molecule.mirrored(), coarse.mirrored())):
         graph = net.preparation.graph(net.preparation.geometry((mesh.vertices, mesh.faces)), torch.float32)

@@ -94,6 +94,26 @@ def test_refined_on_a_side():
     assert (fine.labels == known).all() and (np.digitize(fine.vertices[:, 0], [-0.3, 0.3]) == known)[sure].mean() > 0.9
 
 
+def test_even_meshes():
+    """Of edges of one length, whatever the triangles were; with a fin that makes it no manifold, and vertices without faces."""
+    library("gpytoolbox")
+    s = body(0, 4)
+    place = s.vertices[s.faces].mean(1)[:, 2] > 0
+    vertices, faces = surfaces.split_edges(s.vertices, s.faces, np.flatnonzero(place))
+    fin = [*faces[0][:2], len(vertices)]  # a third face at an edge
+    vertices = np.concatenate([vertices, [1.01 * vertices[faces[0, 2]]], np.zeros((3, 3))])
+    uneven = surfaces.Surface("uneven", vertices, np.concatenate([faces, [fin]]), s.labels_at(vertices))
+    for count in (1000, 3000):
+        even = uneven.even(count)
+        mesh, before = (trimesh.Trimesh(of.vertices, of.faces, process=False) for of in (even, s))
+        assert abs(len(even.vertices) - count) < 0.15 * count
+        assert mesh.is_watertight and mesh.is_winding_consistent and mesh.area == pytest.approx(before.area, rel=0.05)
+        length = mesh.edges_unique_length
+        assert np.std(length) < 0.2 * np.mean(length) and even.name != uneven.name
+        sure = np.abs(np.abs(even.vertices[:, 0]) - 0.3) > 0.2
+        assert (even.labels == np.digitize(even.vertices[:, 0], [-0.3, 0.3]))[sure].all()
+
+
 def test_vertices_that_no_face_uses_have_no_say(tmp_path):
     s = body(0)
     lonely = s._replace(vertices=np.concatenate([s.vertices, s.vertices[:5]]), labels=np.concatenate([s.labels, [9] * 5]))
@@ -125,7 +145,7 @@ def molecules(tmp_path):
 
 
 def test_rna_from_end_to_end(molecules, tmp_path, monkeypatch, capsys):
-    library("fast_simplification")
+    library("gpytoolbox")
     out = tmp_path / "rna.json"
     kept = ["--out", str(out), "--records", str(tmp_path / "records"), "--save", str(tmp_path)]
     models = ["--models", "gauge", "mirror-blind", "pointwise"]

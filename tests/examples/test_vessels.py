@@ -53,17 +53,17 @@ def test_runs_from_end_to_end(run):
     # Along the tube is right but for the part round it.
     assert runs[vessels.POISEUILLE]["test"][0] == pytest.approx(100 * 0.3 / np.sqrt(1.09), abs=4)
     assert runs[vessels.POISEUILLE]["test, angle"][0] == pytest.approx(np.degrees(np.arctan(0.3)), abs=2)
-    for name in ("gauge", "mirror-blind", "gradient", "point cloud"):  # what the turned vessel does not change
+    for name in ("gauge, O(2)", "gauge, SO(2)", "gradient", "point cloud"):  # what the turned vessel does not change
         assert runs[name]["test, turned"] == pytest.approx(runs[name]["test"], rel=2e-3), name
     sizes = {name: r["parameters"] for name, r in runs.items() if name in vessels.MODELS}
-    assert all(abs(size - sizes["gauge"]) < 0.25 * sizes["gauge"] for size in sizes.values()), sizes
+    assert all(abs(size - sizes["gauge, SO(2)"]) < 0.25 * sizes["gauge, SO(2)"] for size in sizes.values()), sizes
 
 
 def test_weights_give_the_row_again(run, monkeypatch, capsys):
     folder, runs = run
-    more = ["--weights", str(folder / "vessels-0.safetensors"), "--picture", str(folder / "vessel.png")]
+    more = ["--weights", str(folder / "vessels-O(2)-0.safetensors"), "--picture", str(folder / "vessel.png")]
     monkeypatch.setattr(sys, "argv", [*sys.argv, *more])
     capsys.readouterr()
     vessels.main()
-    assert vessels.told("", runs["gauge"]).strip() in capsys.readouterr().out
+    assert vessels.told("", runs["gauge, O(2)"]).strip() in capsys.readouterr().out
     assert (folder / "vessel.png").stat().st_size > 20_000

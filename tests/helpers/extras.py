@@ -18,6 +18,7 @@ EXTRAS = {
     "pytorch_lightning": "lightning",
     "potpourri3d": "heat",
     "fast_simplification": "examples",
+    "gpytoolbox": "examples",
     "torch_harmonics": "bench",
 }
 
