@@ -44,7 +44,8 @@ import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled, standard_error
 from examples.matching import Described, Shape, by_map, draw, geodesics, nearest, scores
-from examples.surfaces import FEATURES, Surface
+from examples.surface_nets import FEATURES, MODELS
+from examples.surfaces import Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 
@@ -272,7 +273,7 @@ def table(results: dict) -> str:
         "| test set | model | error | either side | swapped % | over shapes | parameters | CPU minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for test, name in [(test, name) for test in tests for name in [HEAT, *surfaces.MODELS]]:
+    for test, name in [(test, name) for test in tests for name in [HEAT, *MODELS]]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue

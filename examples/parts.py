@@ -32,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled, standard_error
-from examples.surfaces import FEATURES, UNKNOWN, Surface
+from examples.surface_nets import FEATURES, MODELS
+from examples.surfaces import UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Princeton, Task
 from gaugenet.geometry import ProcessParams
 
@@ -207,7 +208,7 @@ def table(results: dict) -> str:
         f"| model | parameters | {' | '.join(CHANGES)} | over meshes | CPU minutes |",
         "|---|---|" + "---|" * (len(CHANGES) + 2),
     ]
-    for name in [MAJORITY, *surfaces.MODELS]:
+    for name in [MAJORITY, *MODELS]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue

@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gaugenet
 from examples import stand_ins, surfaces
 from examples.common import Runs, cell, settings_of, spelled, standard_error
-from examples.surfaces import FEATURES, UNKNOWN, Surface
+from examples.surface_nets import FEATURES, MODELS
+from examples.surfaces import UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
 
@@ -194,7 +195,7 @@ def table(results: dict) -> str:
         "| model | parameters | accuracy | on mirror images | over molecules | CPU minutes |",
         "|---|---|---|---|---|---|",
     ]
-    for name in [MAJORITY, *surfaces.MODELS]:
+    for name in [MAJORITY, *MODELS]:
         runs = [r for r in results["runs"] if r["model"] == name]
         if not runs:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,16 +18,13 @@ from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
 from examples import common
-from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from gaugenet import FieldType, geometry, viz
-from gaugenet.data import GaugeGraph, MeshDataset, Preparation, feature_type
+from examples.shape_classification import with_tables
+from examples.surface_nets import MODELS, build
+from gaugenet import geometry, viz
+from gaugenet.data import GaugeGraph, MeshDataset, Preparation
 from gaugenet.geometry import ProcessParams
-from gaugenet.groups import O2
 from gaugenet.learning import SavedNetwork
-from gaugenet.models import DiffusionNet, MeshUNet
-from gaugenet.nn import to_scalars
 
-FEATURES = ("hks", "curvature", "second_fundamental_form")
 UNKNOWN = -1
 
 
@@ -148,73 +144,6 @@ def graphs_of(
     for name, reason in dataset.failed.items():
         print(f"left out {name}: {reason}", flush=True)
     return dataset, {files[row.path]: graph for row, graph in zip(dataset.rows, dataset)}
-
-
-# ---------------------------------------------------------------------------------------------------- networks
-
-
-def gauge(in_type: FieldType, classes: int, width: int, args, order: int = 2, quadrature: int | None = 3) -> nn.Module:
-    out_type, options = FieldType(in_type.group, f"{classes}xtrivial"), {"dropout": args.dropout, "quadrature": quadrature}
-    return MeshUNet(in_type, out_type, channels=width, order=order, blocks=(1,) * (args.levels + 1), **options)
-
-
-class HeatKernel(nn.Module):
-    """The gauge network on the first of its inputs alone: the heat kernel signature, which other triangles hardly change."""
-
-    def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
-        super().__init__()
-        first = FieldType(in_type.group, list(in_type.blocks[:1]))
-        self.columns, self.net = first.dim, gauge(first, classes, width, args)
-
-    def forward(self, x: Tensor, graph) -> Tensor:
-        return self.net(x[:, : self.columns], graph)
-
-
-def isotropic(in_type: FieldType, classes: int, width: int, args) -> nn.Module:
-    """Order 0: no directions."""
-    return ScalarNet(in_type, gauge(scalar_type(in_type), classes, width, args, order=0))
-
-
-def diffusion(in_type: FieldType, classes: int, width: int, args, rotations: bool = True) -> nn.Module:
-    options = {"width": width, "dropout": args.dropout, "gradient_rotations": rotations}
-    return ScalarNet(in_type, DiffusionNet(scalar_type(in_type).dim, classes, **options))
-
-
-class Pointwise(nn.Module):
-    """No neighbours: a perceptron of the invariants of every vertex."""
-
-    def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
-        super().__init__()
-        self.in_type = in_type
-        sizes = [scalar_type(in_type).dim, width, width, width]
-        layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.LayerNorm(b), nn.ReLU())]
-        self.net = nn.Sequential(*layers, nn.Dropout(args.dropout), nn.Linear(width, classes))
-
-    def forward(self, x: Tensor, graph) -> Tensor:
-        return self.net(to_scalars(x, self.in_type))
-
-
-#: name: (network by in_type, classes, width and arguments; whether its structure group is O(2), which sees no mirroring)
-MODELS: dict[str, tuple[Callable, bool]] = {
-    "gauge": (gauge, False),
-    "gauge, heat kernel": (HeatKernel, False),
-    "gauge, area weights": (partial(gauge, quadrature=None), False),
-    "mirror-blind": (gauge, True),
-    "order 0": (isotropic, False),
-    "DiffusionNet": (diffusion, False),
-    "DiffusionNet, no rotations": (partial(diffusion, rotations=False), False),
-    "pointwise": (Pointwise, False),
-}
-
-
-def build(name: str, graph, classes: int, args) -> nn.Module:
-    """A network with about as many parameters as the gauge network of ``args.channels`` channels has."""
-    make, blind = MODELS[name]
-    in_type = feature_type(graph, *FEATURES, group=O2() if blind else None)
-    if name == "gauge":
-        return make(in_type, classes, args.channels, args)
-    wanted = sum(p.numel() for p in gauge(feature_type(graph, *FEATURES), classes, args.channels, args).parameters())
-    return common.with_parameters(lambda widths: make(in_type, classes, widths[0], args), wanted, (4,))
 
 
 # ---------------------------------------------------------------------------------------------------- training

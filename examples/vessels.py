@@ -36,7 +36,7 @@ import gaugenet
 from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled, standard_error
 from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from examples.surfaces import Pointwise
+from examples.surface_nets import Pointwise
 from gaugenet import FieldType, geometry, groups, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record

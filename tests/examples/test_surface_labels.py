@@ -13,7 +13,7 @@ import trimesh
 from torch_geometric.data import Batch
 
 import gaugenet
-from examples import parts, rna, surfaces
+from examples import parts, rna, surface_nets, surfaces
 from examples.surfaces import Surface
 from gaugenet.data import Task
 from tests.helpers.extras import library
@@ -122,14 +122,28 @@ def test_vertices_that_no_face_uses_have_no_say(tmp_path):
 
 def test_networks_have_as_many_parameters(tmp_path):
     args = argparse.Namespace(channels=4, levels=1, dropout=0.1)
-    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surfaces.FEATURES, levels=1)
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surface_nets.FEATURES, levels=1)
     dataset, graphs = surfaces.graphs_of([body(0)], params, tmp_path)
     assert dataset.task.classes == ("0", "1", "2")
-    sizes = {
-        name: sum(p.numel() for p in surfaces.build(name, graphs["body0"], 3, args).parameters()) for name in surfaces.MODELS
-    }
+    nets = {name: surface_nets.build(name, graphs["body0"], 3, args) for name in surface_nets.MODELS}
+    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
     for name, size in sizes.items():
         assert abs(size - sizes["gauge"]) < 0.2 * sizes["gauge"], (name, sizes)
+
+
+def test_an_edge_network_sees_neighbours(tmp_path):
+    """And a pointwise one does not: what changes when one node's features do."""
+    args = argparse.Namespace(channels=4, levels=0, dropout=0.0)
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surface_nets.FEATURES)
+    _, graphs = surfaces.graphs_of([body(0)], params, tmp_path)
+    graph = graphs["body0"]
+    x = graph.features(*surface_nets.FEATURES)
+    other = x.clone()
+    other[0] += 1
+    for name, more in (("EdgeCNN", True), ("pointwise", False)):
+        net = surface_nets.build(name, graph, 3, args).eval()
+        moved = (net(x, graph) != net(other, graph)).any(1)
+        assert moved[0] and moved[1:].any() == more, name
 
 
 @pytest.fixture
