@@ -1,4 +1,4 @@
-"""Labels on surfaces: the meshes, networks, training and scores that rna.py and parts.py share."""
+"""Labels on surfaces: the meshes, training and scores that rna.py, parts.py and correspondence.py share."""
 
 from __future__ import annotations
 
