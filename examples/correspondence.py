@@ -7,7 +7,8 @@
     python examples/correspondence.py --data FAUST_FOLDER --weights examples/weights/correspondence.safetensors  # trained
     python examples/correspondence.py --table
 
-A network takes half a minute of one core on the bodies; on FAUST 4 to 10 minutes, as many to test, and 12 GB of memory.
+A network takes half a minute of one core on the bodies; on FAUST 4 to 10 minutes, as many to test, and 12 GB of memory;
+PyG's EdgeCNN takes many times as long (--models leaves networks out).
 
 A network gives 64 numbers at every vertex. In training they shall be those of the template's point that lies there, one learnt
 row for each; a point of one test shape is then matched with the vertex of another that has the nearest ones. No positions go
@@ -110,7 +111,9 @@ def generated(folder: Path) -> list[Shape]:
 
 
 def load(args) -> Collection:
-    if (args.data / "bodies.npz").is_file():
+    if (args.data / "topology.npz").is_file():
+        if args.test is not None:
+            raise SystemExit(f"--test {args.test}: generated bodies are tested on three of their own; leave --test out")
         shapes = generated(args.data)
         return Collection(shapes[:-3], {"generated": (shapes[-3:], _all_pairs(3))})
     if args.data.is_dir():

@@ -6,7 +6,8 @@
     python examples/parts.py --data FOLDER --weights examples/weights/parts.safetensors        # a network that is trained
     python examples/parts.py --table
 
-A network takes half a minute of one core on the bodies, 2 to 5 minutes on the Princeton meshes.
+A network takes half a minute of one core on the bodies, 2 to 5 minutes on the Princeton meshes; PyG's EdgeCNN many times
+as long (--models leaves networks out).
 
 One network for all categories, which is told the category: its answer is the best among the parts of that category. All
 networks have as many parameters and see the same invariants and fields; nothing is chosen on the test meshes. The trained

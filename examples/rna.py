@@ -6,7 +6,8 @@
     python examples/rna.py --data FOLDER --weights examples/weights/rna.safetensors    # a network that is trained
     python examples/rna.py --table
 
-A network takes a minute of one core on the bodies, 3 to 20 minutes on 80 molecules.
+A network takes a minute of one core on the bodies, 3 to 20 minutes on 80 molecules; PyG's EdgeCNN and DiffusionNet
+longer (--models leaves networks out).
 
 Molecules lie anywhere in space and are chiral: no input but the shape of the surface, seen from its own frames. Beside the
 accuracy on the test molecules stands that on their mirror images, which a network that knows left from right must not know;

@@ -188,6 +188,9 @@ def test_generated_bodies(shared):
         here, there = shape.vertices[shape.match], shape.vertices[shape.mirrored]
         assert np.linalg.norm(here * [-1, 1, 1] - there, axis=1).max() < 0.05 * size
         assert 0 < np.unique(shape.match).size < len(shape.vertices)
+    # Shapes of another file lie on another template.
+    with pytest.raises(SystemExit, match="leave --test out"):
+        correspondence.load(type("Args", (), {"data": shared / "data" / "anny", "test": shared / "smal.npz"}))
 
 
 @pytest.fixture
