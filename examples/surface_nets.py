@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn.models import EdgeCNN
+from torch_geometric.utils import to_undirected
 
 from examples import common
 from examples.shape_classification import ScalarNet, scalar_type
@@ -61,8 +63,14 @@ class Pointwise(nn.Module):
         return self.net(to_scalars(x, self.in_type))
 
 
+def mesh_edges(graph) -> Tensor:
+    """(2, E) the edges of the triangles, both ways."""
+    a, b, c = graph.face
+    return to_undirected(torch.stack([torch.cat([a, b, c]), torch.cat([b, c, a])]), num_nodes=graph.num_nodes)
+
+
 class EdgeNet(nn.Module):
-    """PyG's EdgeCNN (Wang et al. 2019), as it comes: four layers that take the largest message of the neighbours."""
+    """PyG's EdgeCNN (Wang et al. 2019), as it comes: four layers that take the largest message along the mesh's edges."""
 
     def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
         super().__init__()
@@ -71,7 +79,7 @@ class EdgeNet(nn.Module):
         self.net = EdgeCNN(scalar_type(in_type).dim, width, num_layers=4, out_channels=classes, **options)
 
     def forward(self, x: Tensor, graph) -> Tensor:
-        return self.net(to_scalars(x, self.in_type), graph.edge_index)
+        return self.net(to_scalars(x, self.in_type), mesh_edges(graph))
 
 
 #: name: (network by in_type, classes, width and arguments; whether its structure group is O(2), which sees no mirroring)

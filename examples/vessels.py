@@ -6,13 +6,14 @@
     python examples/vessels.py --data FOLDER --weights examples/weights/vessels.safetensors      # a network that is trained
     python examples/vessels.py --table
 
-A network takes half a minute of one core on the small vessels, 7 to 25 minutes on 300, and 8 GB of memory.
+A network takes half a minute of one core on the small vessels, 7 to 65 minutes on 300, and 8 GB of memory.
 
 The task is that of Suk et al. 2022, on vessels of datasets/vessels. Inputs at a vertex: geodesic distance from the inlet,
 Reynolds number, curvature and second fundamental form. All networks have about as many parameters. Over O(2) a network knows
 what it has learnt of a vessel for its mirror image, too, as flows do. "two numbers": the gauge network of order 0, which calls
 the two numbers of an arbitrary frame its answer; "gradient": the gradient of its scalar; "point cloud": a Tensor Field Network
-on the points in space with normals, whose vectors are put into the tangent planes. The error of a vessel is
+on the points in space with normals, whose vectors are put into the tangent planes; "EdgeCNN": that of PyG, in coordinates of
+space, trained on turned vessels. The error of a vessel is
 |answer - stress| / |stress|, norms over the wall by area. Test vessels are tested again turned in space. Nothing is chosen on
 the test part; the validation part is printed for choices.
 """
@@ -35,19 +36,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gaugenet
 from examples import common, stand_ins
 from examples.common import Runs, cell, settings_of, spelled, standard_error
-from examples.shape_classification import ScalarNet, scalar_type, with_tables
-from examples.surface_nets import Pointwise
-from gaugenet import FieldType, geometry, groups, viz
+from examples.shape_classification import with_tables
+from examples.vessel_nets import MODELS, SO2, SO3, build, with_cloud
+from gaugenet import FieldType, geometry, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record
 from gaugenet.metrics import angle_error, relative_error
-from gaugenet.models import MeshUNet, TensorFieldNetwork
-from gaugenet.nn import Gradient, global_mean, to_scalars
+from gaugenet.models import MeshUNet
+from gaugenet.nn import Gradient, global_mean
 
 RESULTS = Path("runs") / "vessels.json"
 FEATURES = "curvature,second_fundamental_form"
-SO2, O2, SO3 = groups.SO2(), groups.O2(), groups.SO3()
-INPUTS = "2x0 + 2x0 + 1x0 + 1x2"  # distance and Reynolds number, curvature, second fundamental form
 INLET = 1.5  # radius of the inlet, mm
 PARTS = ("validation", "test", "test, turned")
 POISEUILLE = "Poiseuille's flow"  # no learning: the stress of the inlet, along the gradient of the distance
@@ -115,74 +114,7 @@ def load(args) -> dict[str, list[GaugeGraph]]:
     return found
 
 
-# ---------------------------------------------------------------------------------------------------- networks
-
-
-def gauge(width: int, args, group=SO2, outputs: str = "1x1", order: int = 2, inputs: FieldType | None = None) -> nn.Module:
-    in_type = FieldType(group, INPUTS) if inputs is None else inputs
-    options = {"channels": width, "order": order, "blocks": (1,) * (args.levels + 1), "dropout": args.dropout}
-    return MeshUNet(in_type, FieldType(group, outputs), **options)
-
-
-def two_numbers(width: int, args) -> nn.Module:
-    inputs = FieldType(SO2, INPUTS)
-    return ScalarNet(inputs, gauge(width, args, outputs="2x0", order=0, inputs=scalar_type(inputs)))
-
-
-class GradientNet(nn.Module):
-    """The gradient of a scalar of the network of order 0, in units of 1 / mm."""
-
-    def __init__(self, width: int, args) -> None:
-        super().__init__()
-        inputs = FieldType(SO2, INPUTS)
-        self.net = ScalarNet(inputs, gauge(width, args, outputs="1x0", order=0, inputs=scalar_type(inputs)))
-        self.gradient = Gradient(FieldType(SO2, "1x0"))
-
-    def forward(self, x: Tensor, graph) -> Tensor:
-        return self.gradient(self.net(x, graph), graph)
-
-
-class PointCloud(nn.Module):
-    """A Tensor Field Network on the vertices as points of space, with invariants and normals for input."""
-
-    def __init__(self, width: int, args) -> None:
-        super().__init__()
-        self.in_type, self.radius = FieldType(SO2, INPUTS), args.radius
-        scalars = scalar_type(self.in_type).dim
-        hidden = [FieldType(SO3, f"{width}x0 + {width}x1")] * 3
-        self.net = TensorFieldNetwork(
-            FieldType(SO3, f"{scalars}x0 + 1x1"), FieldType(SO3, "1x1"), hidden=hidden, embedding=hidden[0]
-        )
-
-    def forward(self, x: Tensor, graph) -> Tensor:
-        normal = torch.linalg.cross(*graph.frame3.unbind(2))
-        found = self.net(torch.cat([to_scalars(x, self.in_type), normal], 1), graph.cloud)
-        return torch.einsum("nxc,nx->nc", graph.frame3, found)
-
-
-MODELS = {
-    "gauge, O(2)": lambda width, args: gauge(width, args, O2),
-    "gauge, SO(2)": gauge,
-    "gradient": GradientNet,
-    "point cloud": PointCloud,
-    "two numbers": two_numbers,
-    "pointwise": lambda width, args: Pointwise(FieldType(SO2, INPUTS), 2, width, args),
-}
-
-
-def build(name: str, args) -> nn.Module:
-    if name == "gauge, SO(2)":
-        return gauge(args.channels, args)
-    wanted = sum(p.numel() for p in gauge(args.channels, args).parameters())
-    return common.with_parameters(lambda widths: MODELS[name](widths[0], args), wanted, (4,))
-
-
 # ---------------------------------------------------------------------------------------------------- training
-
-
-def with_cloud(graph: GaugeGraph, radius: float) -> GaugeGraph:
-    graph.cloud = geometry.points(graph.pos.numpy(), radius=radius).to_graph().float()
-    return graph
 
 
 def errors(model: nn.Module, graphs: list[GaugeGraph]) -> tuple[list[float], list[float]]:

@@ -55,6 +55,7 @@ def test_runs_from_end_to_end(run):
     assert runs[vessels.POISEUILLE]["test, angle"][0] == pytest.approx(np.degrees(np.arctan(0.3)), abs=2)
     for name in ("gauge, O(2)", "gauge, SO(2)", "gradient", "point cloud"):  # what the turned vessel does not change
         assert runs[name]["test, turned"] == pytest.approx(runs[name]["test"], rel=2e-3), name
+    assert runs["EdgeCNN"]["test, turned"] != pytest.approx(runs["EdgeCNN"]["test"], rel=2e-3)  # and what it does
     sizes = {name: r["parameters"] for name, r in runs.items() if name in vessels.MODELS}
     assert all(abs(size - sizes["gauge, SO(2)"]) < 0.25 * sizes["gauge, SO(2)"] for size in sizes.values()), sizes
 
