@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--vertices", type=int, default=5000, help="of the even mesh of a molecule, about")
     parser.add_argument("--rings", type=int, default=2, help="neighbourhood of the finest level")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
-    surfaces.add_arguments(parser, epochs=30, batch_size=1, lr=0.02, dropout=0.0)
+    surfaces.add_arguments(parser, epochs=40, channels=24, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 12 bodies to train on, 4 to test, made here")
