@@ -242,7 +242,9 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="each has a split and weights of its own")
     parser.add_argument("--epochs", type=int, default=int(defaults.pop("epochs", 30)))
     channels = int(defaults.pop("channels", 16))
-    parser.add_argument("--channels", type=int, default=channels, help="of the gauge network; the others have as many parameters")
+    parser.add_argument(
+        "--channels", type=int, default=channels, help="of the gauge network; the others have as many parameters"
+    )
     parser.add_argument("--levels", type=int, default=2, help="coarser levels")
     parser.add_argument("--limit", type=int, help="number of training surfaces, by default all")
     parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
