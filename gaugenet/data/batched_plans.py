@@ -57,12 +57,14 @@ def share(graph: GaugeGraph, level: int, key: Hashable, names: tuple[str, ...], 
         rows, sources = (sizes if side.rowptr.numel() - 1 == sum(sizes) else others for side in (plan.forward, plan.backward))
     parts = split_plan(plan, rows, sources)
     for i, (cache, part) in enumerate(zip(caches, parts or [])):
-        owner, numbers = cache.owner, _part(graph, level, names, i)
-        if owner is None or numbers is None:
+        numbers = _part(graph, level, names, i)
+        if numbers is None:
             continue
-        own = owner.level(level) if level else owner
-        if all(_same(getattr(own, name, None), numbers[name]) for name in names):
-            cache.level(level).put(own, key, names, part)
+        for owner in cache.owners:
+            own = owner.level(level) if level else owner
+            if all(_same(getattr(own, name, None), numbers[name]) for name in names):
+                cache.level(level).put(own, key, names, part)
+                break
 
 
 def collected(graph: GaugeGraph) -> Plans:

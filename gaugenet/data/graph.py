@@ -184,10 +184,23 @@ class GaugeGraph(Data):
             batched_plans.put_moved(self, plans, device)
         return self
 
+    # A shallow copy, such as every transform makes one, has the same plans: they are its own when the original is gone.
+    def __copy__(self) -> GaugeGraph:
+        return super().__copy__()._with_its_plans()
+
+    def __deepcopy__(self, memo: dict) -> GaugeGraph:
+        return super().__deepcopy__(memo)._with_its_plans()
+
+    def _with_its_plans(self) -> GaugeGraph:
+        held = self._store.get(CACHE)
+        if isinstance(held, PlanCache):
+            held.belongs_to(self)
+        return self
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        held = self._store.get(CACHE, PlanCache())  # pickles of version 0.1.0 have none
-        self._store[CACHE] = held.belongs_to(self) if isinstance(held, PlanCache) else held
+        self._store.setdefault(CACHE, PlanCache())  # pickles of version 0.1.0 have none
+        self._with_its_plans()
 
     @classmethod
     def from_geometry(cls, geometry: LocalGeometry, dtype: torch.dtype | None = None) -> GaugeGraph:

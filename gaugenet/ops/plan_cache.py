@@ -75,11 +75,11 @@ class LevelPlans:
 
 
 class PlanCache:
-    """The plans of all levels of a graph, and the graph whose tensors they were made of."""
+    """The plans of all levels of a graph, and the graphs whose tensors they were made of: that one, and its shallow copies."""
 
     def __init__(self, levels: dict[int, LevelPlans] | None = None) -> None:
         self._levels: dict[int, LevelPlans] = {} if levels is None else levels
-        self._owner: weakref.ref | None = None
+        self._owners: list[weakref.ref] = []
 
     @classmethod
     def of(cls, graph: Any) -> PlanCache:
@@ -87,14 +87,15 @@ class PlanCache:
         return cls().belongs_to(graph)
 
     def belongs_to(self, graph: Any) -> PlanCache:
-        """The cache, of which the graph is the owner from now on."""
-        self._owner = weakref.ref(graph)
+        """The cache, of which the graph is one of the owners from now on."""
+        self._owners = [*(ref for ref in self._owners if ref() is not None), weakref.ref(graph)]
         return self
 
     @property
-    def owner(self) -> Any:
-        """The graph, or None when it is gone."""
-        return None if self._owner is None else self._owner()
+    def owners(self) -> list[Any]:
+        """The graphs that are still there and have no other plans by now."""
+        graphs = (ref() for ref in self._owners)
+        return [graph for graph in graphs if graph is not None and graph._plan_cache() is self]
 
     def level(self, number: int) -> LevelPlans:
         found = self._levels.get(number)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
+from torch_geometric.transforms import ToDevice
 
 import gaugenet.kernels.polar as polar
 from gaugenet import FieldType, geometry, groups, models
@@ -116,6 +117,37 @@ def test_a_batch_hands_its_plans_on_and_joins_them(made):
     joined, whole = conv.plan(again), conv.plan(Batch.from_data_list([graph.clone() for graph in graphs[::-1]]))
     for name, a, b in [(n, getattr(p, n), getattr(q, n)) for p, q in zip(joined[:2], whole[:2]) for n in p._fields]:
         assert a.shape == b.shape and torch.allclose(a.double(), b.double(), atol=1e-14), name
+
+
+@pytest.mark.parametrize("how", ["float", "copy", "deepcopy", "transform", "pickle"])
+def test_a_batch_finds_the_plans_of_copies_whose_original_is_gone(made, how):
+    """As transforms and ``graph.float()`` leave them: a network that saw them once makes no table again."""
+    copied = {
+        "float": lambda graph: graph.float(),
+        "copy": copy.copy,
+        "deepcopy": copy.deepcopy,
+        "transform": ToDevice("cpu"),
+        "pickle": lambda graph: pickle.loads(pickle.dumps(graph)),
+    }
+    graphs, conv = [copied[how](icosphere_graph(level, 1).float()) for level in (1, 2)], GaugeConv(FT, FT)
+    for _ in range(3):
+        for batch in (*DataLoader(graphs, 1), *DataLoader(graphs, 2)):
+            conv(features(batch), batch)
+    assert len(made) == 2
+    assert all(graph.plan(conv) is next(graph.plans[key] for key in graph.plans) for graph in graphs) and len(made) == 2
+
+
+def test_a_copy_that_was_changed_has_plans_of_its_own(made):
+    """The batch's plan goes to the graph that it was made of, whichever of them is the older."""
+    graph, conv = icosphere_graph(1, 1), GaugeConv(FT, FT).double()
+    other = copy.copy(graph)
+    other.log = 0.5 * other.log
+    for one in (graph, other):
+        for _ in range(2):
+            for batch in DataLoader([one], 1):
+                conv(features(batch), batch)
+        assert one.plan(conv) is not None
+    assert len(made) == 2
 
 
 def test_a_batch_that_was_changed_takes_no_plan_of_its_graphs(made):
