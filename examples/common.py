@@ -155,3 +155,19 @@ def cell(values: list[float], digits: str = ".4g") -> str:
     if len(values) > 1:
         mean += f" ± {standard_error(values):.2g}"
     return f"{mean} ({', '.join(f'{v:{digits}}' for v in values)})"
+
+
+def ahead(runs: Sequence[dict], first: str, other: str, key: str, sign: int = 1) -> str:
+    """By how much a model is ahead of another on the same shapes, with standard errors over seeds and over shapes.
+
+    Args:
+        runs: of all models, ``key`` the scores of their test shapes. Seeds that one of the two has not do not count.
+        sign: -1 where less is better.
+    """
+    scores = {name: {r["seed"]: np.array(r[key]) for r in runs if r["model"] == name} for name in (first, other)}
+    gaps = [sign * (scores[first][seed] - scores[other][seed]) for seed in scores[first] if seed in scores[other]]
+    if first == other or not gaps:
+        return "-"
+    over = {"seeds": [float(np.mean(gap)) for gap in gaps], "shapes": np.concatenate(gaps).tolist()}
+    errors = (f"± {standard_error(values):.2g} ({name})" for name, values in over.items() if len(values) > 1)
+    return " ".join([f"{np.mean(over['seeds']):.2f}", *errors])

@@ -13,7 +13,7 @@ import trimesh
 from torch_geometric.data import Batch
 
 import gaugenet
-from examples import parts, rna, surface_nets, surfaces
+from examples import common, parts, rna, surface_nets, surfaces
 from examples.surfaces import Surface
 from gaugenet.data import Task
 from tests.helpers.extras import library
@@ -144,6 +144,23 @@ def test_an_edge_network_sees_neighbours(tmp_path):
         net = surface_nets.build(name, graph, 3, args).eval()
         moved = (net(x, graph) != net(other, graph)).any(1)
         assert moved[0] and moved[1:].any() == more, name
+
+
+def test_models_are_compared_shape_by_shape():
+    """Shapes and seeds differ much more than the models do, and do not hide it; a seed that only one has does not count."""
+    scores = {
+        ("a", 0): [11, 52, 93],
+        ("a", 1): [22, 61, 82],
+        ("b", 0): [10, 50, 90],
+        ("b", 1): [20, 60, 80],
+        ("b", 2): [0, 0, 0],
+    }
+    runs = [{"model": name, "seed": seed, "each": each} for (name, seed), each in scores.items()]
+    over = common.standard_error([1, 2, 3, 2, 1, 2])
+    assert common.ahead(runs, "a", "b", "each") == f"1.83 ± {1 / 6:.2g} (seeds) ± {over:.2g} (shapes)"
+    assert common.ahead(runs, "b", "a", "each", sign=-1) == common.ahead(runs, "a", "b", "each")
+    assert common.ahead(runs[:1], "a", "b", "each") == common.ahead(runs, "a", "a", "each") == "-"
+    assert "seeds" not in common.ahead(runs[:3], "a", "b", "each")
 
 
 @pytest.fixture
