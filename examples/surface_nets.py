@@ -69,14 +69,19 @@ def mesh_edges(graph) -> Tensor:
     return to_undirected(torch.stack([torch.cat([a, b, c]), torch.cat([b, c, a])]), num_nodes=graph.num_nodes)
 
 
+def edge_cnn(inputs: int, width: int, outputs: int, args) -> EdgeCNN:
+    """That of PyG (Wang et al. 2019), as it comes: four layers that take the largest message of the neighbours."""
+    norm = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
+    return EdgeCNN(inputs, width, num_layers=4, out_channels=outputs, dropout=args.dropout, **norm)
+
+
 class EdgeNet(nn.Module):
-    """PyG's EdgeCNN (Wang et al. 2019), as it comes: four layers that take the largest message along the mesh's edges."""
+    """EdgeCNN on the invariants, along the edges of the mesh."""
 
     def __init__(self, in_type: FieldType, classes: int, width: int, args) -> None:
         super().__init__()
         self.in_type = in_type
-        options = {"dropout": args.dropout, "norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
-        self.net = EdgeCNN(scalar_type(in_type).dim, width, num_layers=4, out_channels=classes, **options)
+        self.net = edge_cnn(scalar_type(in_type).dim, width, classes, args)
 
     def forward(self, x: Tensor, graph) -> Tensor:
         return self.net(to_scalars(x, self.in_type), mesh_edges(graph))

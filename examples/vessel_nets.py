@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.models import EdgeCNN
 
 from examples import common
 from examples.shape_classification import ScalarNet, scalar_type
-from examples.surface_nets import Pointwise, mesh_edges
+from examples.surface_nets import Pointwise, edge_cnn, mesh_edges
 from gaugenet import FieldType, geometry, groups
 from gaugenet.data import GaugeGraph
 from gaugenet.models import MeshUNet, TensorFieldNetwork
@@ -65,15 +64,14 @@ def with_cloud(graph: GaugeGraph, radius: float) -> GaugeGraph:
 
 
 class EdgeNet(nn.Module):
-    """PyG's EdgeCNN (Wang et al. 2019) in the coordinates of space: invariants, places and normals in, vectors out.
+    """EdgeCNN in the coordinates of space: invariants, places and normals in, vectors out.
 
     It is not equivariant: in training every vessel is turned at random.
     """
 
     def __init__(self, width: int, args) -> None:
         super().__init__()
-        options = {"dropout": args.dropout, "norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
-        self.net = EdgeCNN(scalar_type(INPUTS).dim + 6, width, num_layers=4, out_channels=3, **options)
+        self.net = edge_cnn(scalar_type(INPUTS).dim + 6, width, 3, args)
 
     def forward(self, x: Tensor, graph) -> Tensor:
         turn = SO3.sample(1)[0].to(graph.pos) if self.training else torch.eye(3).to(graph.pos)
