@@ -82,9 +82,9 @@ def train(
     return losses
 
 
-def cycle_of(args: argparse.Namespace) -> dict[str, float]:
-    """The options of :func:`train` that :func:`add_training_arguments` asks for."""
-    return {"lr": args.lr, "weight_decay": args.weight_decay}
+def cycle_of(args: argparse.Namespace, rate: float = 1.0) -> dict[str, float]:
+    """The options of :func:`train` that :func:`add_training_arguments` asks for; ``rate`` times the learning rate."""
+    return {"lr": rate * args.lr, "weight_decay": args.weight_decay}
 
 
 def with_parameters(make: Callable[..., nn.Module], parameters: int, pattern: tuple[int, ...], **options) -> nn.Module:

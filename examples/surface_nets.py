@@ -100,6 +100,9 @@ MODELS: dict[str, tuple[Callable, bool]] = {
     "pointwise": (Pointwise, False),
 }
 
+#: name: the learning rate that was chosen for a network of another kind, in parts of --lr, which was chosen for ours
+RATES = {"DiffusionNet": 0.15, "DiffusionNet, no rotations": 0.15, "EdgeCNN": 0.2}
+
 
 def build(name: str, graph, classes: int, args) -> nn.Module:
     """A network with about as many parameters as the gauge network of ``args.channels`` channels has."""

@@ -19,7 +19,7 @@ from torch_geometric.loader import DataLoader
 
 from examples import common
 from examples.shape_classification import with_tables
-from examples.surface_nets import MODELS, build
+from examples.surface_nets import MODELS, RATES, build
 from gaugenet import geometry, viz
 from gaugenet.data import GaugeGraph, MeshDataset, Preparation
 from gaugenet.geometry import ProcessParams
@@ -149,7 +149,7 @@ def graphs_of(
 # ---------------------------------------------------------------------------------------------------- training
 
 
-def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, title: str) -> None:
+def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, title: str, rate: float = 1.0) -> None:
     torch.manual_seed(seed)
     loader = DataLoader(with_tables(model, graphs), args.batch_size, shuffle=True)
 
@@ -157,7 +157,7 @@ def train(model: nn.Module, graphs: list, loss_of: Callable, args, seed: int, ti
         batch = batch.to(args.device)
         return loss_of(net(batch.x, batch), batch)
 
-    options = {"clip": 1.0, **common.cycle_of(args)}
+    options = {"clip": 1.0, **common.cycle_of(args, rate)}
     common.train(model, lambda epoch: loader, loss, args.epochs, len(loader), title=title, **options)
     model.eval()
 
@@ -170,9 +170,10 @@ def learnt(
         torch.manual_seed(seed)
         net = build(name, graphs[0], outputs, args)
         entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in net.parameters())}
+        rate, title = RATES.get(name, 1.0), f"{name}, seed {seed}"
         model = (net if wrap is None else wrap(net)).to(args.device)
         start = time.process_time()
-        train(model, graphs, partial(loss_of, model) if wrap is not None else loss_of, args, seed, f"{name}, seed {seed}")
+        train(model, graphs, partial(loss_of, model) if wrap is not None else loss_of, args, seed, title, rate)
         entry["minutes"] = round((time.process_time() - start) / 60, 1)
         yield name, model.cpu(), entry
 

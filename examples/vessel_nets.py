@@ -14,6 +14,8 @@ from gaugenet.models import MeshUNet, TensorFieldNetwork
 from gaugenet.nn import Gradient, global_mean, to_scalars
 
 SO2, O2, SO3 = groups.SO2(), groups.O2(), groups.SO3()
+INLET = 1.5  # radius of the inlet, mm
+DISTANCE = 20.0  # unit of the distance among the inputs, mm
 INPUTS = FieldType(SO2, "2x0 + 2x0 + 1x0 + 1x2")  # distance and Reynolds number, curvature, second fundamental form
 
 
@@ -66,18 +68,20 @@ def with_cloud(graph: GaugeGraph, radius: float) -> GaugeGraph:
 class EdgeNet(nn.Module):
     """EdgeCNN in the coordinates of space: invariants, places and normals in, vectors out.
 
-    It is not equivariant: in training every vessel is turned at random.
+    It is not equivariant: in training every vessel is turned at random. Lengths are in radii of the inlet, so that they
+    differ between neighbours by as much as other inputs do; with all of them near zero it does not learn directions.
     """
 
     def __init__(self, width: int, args) -> None:
         super().__init__()
-        self.net = edge_cnn(scalar_type(INPUTS).dim + 6, width, 3, args)
+        self.net = edge_cnn(scalar_type(INPUTS).dim + 7, width, 3, args)
 
     def forward(self, x: Tensor, graph) -> Tensor:
         turn = SO3.sample(1)[0].to(graph.pos) if self.training else torch.eye(3).to(graph.pos)
         centre = global_mean(graph.pos, graph)
-        place = (graph.pos - (centre[graph.batch] if len(centre) > 1 else centre)) / 10  # mm to parts of a vessel
-        seen = [to_scalars(x, INPUTS), place @ turn.T, normals_of(graph) @ turn.T]
+        place = (graph.pos - (centre[graph.batch] if len(centre) > 1 else centre)) / INLET
+        distance = x[:, :1] * DISTANCE / INLET
+        seen = [to_scalars(x, INPUTS), distance, place @ turn.T, normals_of(graph) @ turn.T]
         return torch.einsum("nxc,nx->nc", graph.frame3, self.net(torch.cat(seen, 1), mesh_edges(graph)) @ turn)
 
 
@@ -90,6 +94,9 @@ MODELS = {
     "two numbers": two_numbers,
     "pointwise": lambda width, args: Pointwise(INPUTS, 2, width, args),
 }
+
+#: name: the learning rate that was chosen for a network of another kind, in parts of --lr, which was chosen for ours
+RATES = {"EdgeCNN": 0.1}
 
 
 def build(name: str, args) -> nn.Module:

@@ -37,7 +37,7 @@ import gaugenet
 from examples import common, stand_ins
 from examples.common import Runs, ahead, cell, settings_of, spelled, standard_error
 from examples.shape_classification import with_tables
-from examples.vessel_nets import MODELS, SO2, SO3, build, with_cloud
+from examples.vessel_nets import DISTANCE, INLET, MODELS, RATES, SO2, SO3, build, with_cloud
 from gaugenet import FieldType, geometry, viz
 from gaugenet.data import GaugeGraph
 from gaugenet.io.records import load_record
@@ -47,7 +47,6 @@ from gaugenet.nn import Gradient, global_mean
 
 RESULTS = Path("runs") / "vessels.json"
 FEATURES = "curvature,second_fundamental_form"
-INLET = 1.5  # radius of the inlet, mm
 PARTS = ("validation", "test", "test, turned")
 POISEUILLE = "Poiseuille's flow"  # no learning: the stress of the inlet, along the gradient of the distance
 
@@ -94,7 +93,7 @@ def graph_of(file: Path, args, turn: np.ndarray | None = None) -> GaugeGraph:
         geometry.mesh(vertices, faces, rings=args.rings, levels=args.levels, features=FEATURES).save(record)
     geom = load_record(record)
     graph = geom.to_graph().float()
-    given = torch.tensor(np.stack([distance / 20, np.full(len(distance), reynolds / 150)], 1), dtype=torch.float32)
+    given = torch.tensor(np.stack([distance / DISTANCE, np.full(len(distance), reynolds / 150)], 1), dtype=torch.float32)
     # Curvatures are stored per area of the whole mesh. A stress goes by the radius of the vessel: in radii of the inlet.
     unit = float(graph.area.sum() / (4 * np.pi)) ** 0.5 / INLET
     graph.x = torch.cat([given, graph.features(*FEATURES.split(",")) / unit ** torch.tensor([2, 1, 1, 1, 1])], 1)
@@ -163,7 +162,7 @@ def run(name: str, seed: int, data: dict[str, list[GaugeGraph]], args) -> dict:
         else:
             yield from (fit[i].to(args.device) for i in torch.randperm(len(fit)).tolist())
 
-    options = {"clip": 1.0, "title": f"{name}, seed {seed}", **common.cycle_of(args)}
+    options = {"clip": 1.0, "title": f"{name}, seed {seed}", **common.cycle_of(args, RATES.get(name, 1.0))}
     common.train(model, batches, loss_of, args.epochs, steps, **options)
     model.eval().cpu()
     entry = {"model": name, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}

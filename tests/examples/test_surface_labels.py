@@ -146,6 +146,19 @@ def test_an_edge_network_sees_neighbours(tmp_path):
         assert moved[0] and moved[1:].any() == more, name
 
 
+def test_networks_of_another_kind_have_a_rate_of_their_own(tmp_path, monkeypatch):
+    assert surface_nets.RATES.keys() < surface_nets.MODELS.keys()
+    args = argparse.Namespace(
+        channels=4, levels=0, dropout=0.0, batch_size=1, epochs=1, lr=0.02, weight_decay=0.0, device="cpu"
+    )
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surface_nets.FEATURES)
+    _, graphs = surfaces.graphs_of([body(0)], params, tmp_path)
+    given = []
+    monkeypatch.setattr(common, "train", lambda *_, lr, **options: given.append(lr))
+    list(surfaces.learnt(["gauge", "DiffusionNet", "EdgeCNN"], 0, list(graphs.values()), 3, lambda *_: None, args))
+    assert given == pytest.approx([0.02, 0.003, 0.004])
+
+
 def test_models_are_compared_shape_by_shape():
     """Shapes and seeds differ much more than the models do, and do not hide it; a seed that only one has does not count."""
     scores = {
