@@ -30,7 +30,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import common, stand_ins
-from examples.common import Runs, add_training_arguments, cell, settings_of, spelled, with_parameters
+from examples.common import Runs, add_training_arguments, by_model, means, settings_of, spelled, with_parameters
 from gaugenet import FieldType, groups
 from gaugenet.models import GCNN3D, CubeNet, SteerableCNN3D, VoxelCNN
 from gaugenet.testing import transform_image
@@ -211,16 +211,12 @@ def table(results: dict) -> str:
         "",
         f"`examples/adrenal.py`. {results['machine']}.",
         "",
-        f"| model | parameters | {' | '.join(scores)} | change under the cube | CPU s |",
-        "|---|---|" + "---|" * (len(scores) + 2),
     ]
-    for name in MODELS:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        cells = [cell([r[s] for r in runs]) for s in scores]
-        worst, seconds = max(r["change under the cube"] for r in runs), np.mean([r["seconds"] for r in runs])
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst:.1e} | {seconds:.0f} |")
+    columns = {score: means(score) for score in scores} | {
+        "change under the cube": lambda own: f"{max(r['change under the cube'] for r in own):.1e}",
+        "CPU s": lambda own: f"{np.mean([r['seconds'] for r in own]):.0f}",
+    }
+    lines += by_model(results["runs"], MODELS, columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

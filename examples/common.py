@@ -157,6 +157,32 @@ def cell(values: list[float], digits: str = ".4g") -> str:
     return f"{mean} ({', '.join(f'{v:{digits}}' for v in values)})"
 
 
+def by_model(runs: Sequence[dict], names: Iterable[str], columns: dict[str, Callable[[list[dict]], str]]) -> list[str]:
+    """Lines of a Markdown table: the models that ran, their parameters, and what each column says of the runs of one."""
+    lines = [f"| model | parameters | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
+    for name in names:
+        own = [run for run in runs if run["model"] == name]
+        if own:
+            cells = [name, str(own[0]["parameters"]), *(column(own) for column in columns.values())]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def means(key: str, digits: str = ".4g") -> Callable[[list[dict]], str]:
+    """A column of :func:`by_model`: a score of the runs, or of a run's shapes their mean, by :func:`cell`."""
+    return lambda own: cell([float(np.mean(run[key])) for run in own if key in run], digits)
+
+
+def over_shapes(key: str) -> Callable[[list[dict]], str]:
+    """A column of :func:`by_model`: the standard error of a score over the test shapes of one run."""
+    return lambda own: f"{np.mean([standard_error(run[key]) for run in own]):.2g}"
+
+
+def minutes(own: list[dict]) -> str:
+    """A column of :func:`by_model`."""
+    return f"{np.mean([run['minutes'] for run in own]):.1f}"
+
+
 def ahead(runs: Sequence[dict], first: str, other: str, key: str, sign: int = 1) -> str:
     """By how much a model is ahead of another on the same shapes, with standard errors over seeds and over shapes.
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, ahead, cell, settings_of, spelled, standard_error
+from examples.common import Runs, ahead, by_model, means, minutes, over_shapes, settings_of, spelled
 from examples.surface_nets import FEATURES, MODELS
 from examples.surfaces import UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Princeton, Task
@@ -207,17 +207,13 @@ def table(results: dict) -> str:
         "error over splits and seeds; 'over meshes': the standard error over those of one split, clean; the last",
         "column compares mesh by mesh, clean.",
         "",
-        f"| model | parameters | {' | '.join(CHANGES)} | over meshes | CPU minutes | gauge is ahead by |",
-        "|---|---|" + "---|" * (len(CHANGES) + 3),
     ]
-    for name in [MAJORITY, *MODELS]:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        cells = " | ".join(cell([r[change] for r in runs if change in r]) for change in CHANGES)
-        over = np.mean([standard_error(r["clean, each"]) for r in runs])
-        minutes, gap = np.mean([r["minutes"] for r in runs]), ahead(results["runs"], "gauge", name, "clean, each")
-        lines.append(f"| {name} | {runs[0]['parameters']} | {cells} | {over:.2g} | {minutes:.1f} | {gap} |")
+    columns = {change: means(change) for change in CHANGES} | {
+        "over meshes": over_shapes("clean, each"),
+        "CPU minutes": minutes,
+        "gauge is ahead by": lambda own: ahead(results["runs"], "gauge", own[0]["model"], "clean, each"),
+    }
+    lines += by_model(results["runs"], [MAJORITY, *MODELS], columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

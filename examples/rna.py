@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, ahead, cell, settings_of, spelled, standard_error
+from examples.common import Runs, ahead, by_model, means, minutes, over_shapes, settings_of, spelled
 from examples.surface_nets import FEATURES, MODELS
 from examples.surfaces import UNKNOWN, Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
@@ -194,18 +194,15 @@ def table(results: dict) -> str:
         "splits and seeds; 'over molecules': the standard error over those of one split; the last column compares",
         "molecule by molecule.",
         "",
-        "| model | parameters | accuracy | on mirror images | over molecules | CPU minutes | gauge is ahead by |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for name in [MAJORITY, *MODELS]:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        mirrored = cell([r["accuracy, mirrored"] for r in runs if "accuracy, mirrored" in r])
-        over = np.mean([standard_error(r["accuracy, each"]) for r in runs])
-        minutes = np.mean([r["minutes"] for r in runs])
-        accuracy, gap = cell([r["accuracy"] for r in runs]), ahead(results["runs"], "gauge", name, "accuracy, each")
-        lines.append(f"| {name} | {runs[0]['parameters']} | {accuracy} | {mirrored} | {over:.2g} | {minutes:.1f} | {gap} |")
+    columns = {
+        "accuracy": means("accuracy"),
+        "on mirror images": means("accuracy, mirrored"),
+        "over molecules": over_shapes("accuracy, each"),
+        "CPU minutes": minutes,
+        "gauge is ahead by": lambda own: ahead(results["runs"], "gauge", own[0]["model"], "accuracy, each"),
+    }
+    lines += by_model(results["runs"], [MAJORITY, *MODELS], columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import common
-from examples.common import Runs, add_training_arguments, cell, settings_of, spelled, with_parameters
+from examples.common import Runs, add_training_arguments, by_model, cell, settings_of, spelled, with_parameters
 from gaugenet import groups
 from gaugenet.data import RotatedDigits
 from gaugenet.models import PlanarCNN
@@ -199,20 +200,17 @@ def table(results: dict) -> str:
         "",
         "Test error in percent by number of training images, and the largest change of the logits under a quarter turn.",
         "",
-        "| model | parameters | " + " | ".join(map(str, sizes)) + " | under 90 degrees |",
-        "|---|---|" + "---|" * (len(sizes) + 1),
     ]
-    for name in MODELS:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        cells = []
-        for size in sizes:
-            values = [r["test error"] for r in runs if r["size"] == size]
-            cells.append(cell(values, ".2f"))
-        changed = [r["change under 90 degrees"] for r in runs if "change under 90 degrees" in r]
-        worst = f"{max(changed):.1e}" if changed else ""
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {worst} |")
+
+    def of_size(size: int) -> Callable[[list[dict]], str]:
+        return lambda own: cell([r["test error"] for r in own if r["size"] == size], ".2f")
+
+    def change(own: list[dict]) -> str:
+        changed = [r["change under 90 degrees"] for r in own if "change under 90 degrees" in r]
+        return f"{max(changed):.1e}" if changed else ""
+
+    columns = {str(size): of_size(size) for size in sizes} | {"under 90 degrees": change}
+    lines += by_model(results["runs"], MODELS, columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -235,26 +236,18 @@ def table(results: dict) -> str:
         "how much the answer on the turned globe is not the turned answer.",
         "",
     ]
-    heads = [
-        "model",
-        "parameters",
-        *keys,
-        f"{keys[0]}, over fields",
-        f"{keys[0]}, turned",
-        "change under rotations",
-        "CPU minutes",
-    ]
-    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name in [*LEARNING_FREE, *MODELS]:
-        runs = [run for run in results["runs"] if run["model"] == name]
-        if not runs:
-            continue
-        fields = np.array(runs[0]["errors"][keys[0]])
-        cells = [name, str(runs[0]["parameters"]), *(cell([float(np.mean(r["errors"][k])) for r in runs], ".3g") for k in keys)]
-        cells += [f"{fields.std(ddof=1) / len(fields) ** 0.5:.2g}"]
-        cells += [f"{np.mean([np.mean(r['errors, turned'][keys[0]]) for r in runs]):.3g}"]
-        cells += [f"{np.mean([r['change under rotations'] for r in runs]):.2g}", f"{np.mean([r['minutes'] for r in runs]):.1f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+    first = keys[0]
+
+    def error(key: str) -> Callable[[list[dict]], str]:
+        return lambda own: cell([float(np.mean(r["errors"][key])) for r in own], ".3g")
+
+    columns = {key: error(key) for key in keys} | {
+        f"{first}, over fields": lambda own: f"{common.standard_error(own[0]['errors'][first]):.2g}",
+        f"{first}, turned": lambda own: f"{np.mean([np.mean(r['errors, turned'][first]) for r in own]):.3g}",
+        "change under rotations": lambda own: f"{np.mean([r['change under rotations'] for r in own]):.2g}",
+        "CPU minutes": common.minutes,
+    }
+    lines += common.by_model(results["runs"], [*LEARNING_FREE, *MODELS], columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import common, stand_ins
-from examples.common import Runs, ahead, cell, settings_of, spelled, standard_error
+from examples.common import Runs, ahead, by_model, means, minutes, over_shapes, settings_of, spelled
 from examples.shape_classification import with_tables
 from examples.vessel_nets import DISTANCE, INLET, MODELS, RATES, SO2, SO3, build, with_cloud
 from gaugenet import FieldType, geometry, viz
@@ -192,18 +192,17 @@ def table(results: dict) -> str:
         "error over seeds; 'over vessels': the standard error over the test vessels of one seed; angles in degrees; the last",
         "column compares vessel by vessel.",
         "",
-        "| model | parameters | validation | test | over vessels | angle | test, turned | CPU minutes | O(2) is ahead by |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in [POISEUILLE, *MODELS]:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        means = {part: cell([float(np.mean(r[part])) for r in runs]) for part in (*PARTS, "test, angle")}
-        over = np.mean([standard_error(r["test"]) for r in runs])
-        cells = [means["validation"], means["test"], f"{over:.2g}", means["test, angle"], means["test, turned"]]
-        minutes, gap = np.mean([r["minutes"] for r in runs]), ahead(results["runs"], "gauge, O(2)", name, "test", sign=-1)
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} | {minutes:.1f} | {gap} |")
+    columns = {
+        "validation": means("validation"),
+        "test": means("test"),
+        "over vessels": over_shapes("test"),
+        "angle": means("test, angle"),
+        "test, turned": means("test, turned"),
+        "CPU minutes": minutes,
+        "O(2) is ahead by": lambda own: ahead(results["runs"], "gauge, O(2)", own[0]["model"], "test", sign=-1),
+    }
+    lines += by_model(results["runs"], [POISEUILLE, *MODELS], columns)
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 
