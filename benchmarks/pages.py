@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples import spherical_digits, wind
-from examples.common import cell
+from examples.common import by_model, cell, minutes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -43,17 +43,21 @@ def shallow_water() -> str:
     """The errors of the wind; the whole table is beside its results."""
     found = results("shallow_water")
 
-    def errors(name: str, key: str, which: str = "errors") -> list[float]:
+    def errors(own: list[dict], key: str, which: str = "errors") -> list[float]:
         """Means over the fields, of each seed."""
-        return [float(np.mean(run[which][key])) for run in found["runs"] if run["model"] == name]
+        return [float(np.mean(run[which][key])) for run in own]
 
-    lines = ["| network | parameters | 1 h | 12 h | 1 h, turned | change | CPU minutes |", "|---" * 7 + "|"]
-    for name in sorted({run["model"] for run in found["runs"]}, key=lambda name: np.mean(errors(name, "wind 1 h"))):
-        own = [run for run in found["runs"] if run["model"] == name]
-        cells = [name, str(own[0]["parameters"]), *(cell(errors(name, f"wind {hours} h"), ".3g") for hours in (1, 12))]
-        cells.append(f"{np.mean(errors(name, 'wind 1 h', 'errors, turned')):.3g}")
-        change, minutes = (np.mean([run[key] for run in own]) for key in ("change under rotations", "minutes"))
-        lines.append(f"| {' | '.join([*cells, f'{change:.2g}', f'{minutes:.1f}'])} |")
+    def first(name: str) -> float:
+        return float(np.mean(errors([run for run in found["runs"] if run["model"] == name], "wind 1 h")))
+
+    columns = {
+        "1 h": lambda own: cell(errors(own, "wind 1 h"), ".3g"),
+        "12 h": lambda own: cell(errors(own, "wind 12 h"), ".3g"),
+        "1 h, turned": lambda own: f"{np.mean(errors(own, 'wind 1 h', 'errors, turned')):.3g}",
+        "change": lambda own: f"{np.mean([run['change under rotations'] for run in own]):.2g}",
+        "CPU minutes": minutes,
+    }
+    lines = by_model(found["runs"], sorted({run["model"] for run in found["runs"]}, key=first), columns)
     return "\n".join([*lines, "", f"{found['machine']}."])
 
 

@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, cell, settings_of, spelled, standard_error
+from examples.common import Runs, cell, minutes, settings_of, spelled, standard_error
 from examples.matching import Described, Shape, by_map, draw, geodesics, nearest, scores
 from examples.surface_nets import FEATURES, MODELS
 from examples.surfaces import Surface
@@ -282,8 +282,7 @@ def table(results: dict) -> str:
             continue
         cells = " | ".join(cell([float(np.mean(r[test][score])) for r in runs], ".3g") for score in SCORES)
         over = np.mean([standard_error(r[test]["error"]) for r in runs])
-        minutes = np.mean([r["minutes"] for r in runs])
-        lines.append(f"| {test} | {name} | {cells} | {over:.2g} | {runs[0]['parameters']} | {minutes:.1f} |")
+        lines.append(f"| {test} | {name} | {cells} | {over:.2g} | {runs[0]['parameters']} | {minutes(runs)} |")
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

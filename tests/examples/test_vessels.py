@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from examples import vessels
+from examples import vessel_nets, vessels
 from tests.helpers.meshes import cylinder
 
 
@@ -56,6 +56,7 @@ def test_runs_from_end_to_end(run):
     for name in ("gauge, O(2)", "gauge, SO(2)", "gradient", "point cloud"):  # what the turned vessel does not change
         assert runs[name]["test, turned"] == pytest.approx(runs[name]["test"], rel=2e-3), name
     assert runs["EdgeCNN"]["test, turned"] != pytest.approx(runs["EdgeCNN"]["test"], rel=2e-3)  # and what it does
+    assert vessel_nets.RATES.keys() < vessels.MODELS.keys()
     sizes = {name: r["parameters"] for name, r in runs.items() if name in vessels.MODELS}
     assert all(abs(size - sizes["gauge, SO(2)"]) < 0.25 * sizes["gauge, SO(2)"] for size in sizes.values()), sizes
 
