@@ -16,7 +16,8 @@ in: the two halves of a body differ in their handedness alone, and the mirror-bl
 them apart. "mapped": these matches also give a functional map, of few eigenfunctions first, so that wrong matches hardly count,
 then refined by ZoomOut (Melzi et al. 2019), and the nearest descriptor counts near the place to which it leads. FAUST: shapes 0
 to 79 for training, the other 20 to test, as usual; --test adds its own shapes. Other files: a tenth of the shapes is held out,
-but with --test. All pairs of test shapes count (the 300 pairs of Ren et al. 2018 mix both parts).
+but with --test. All pairs of test shapes count (the 300 pairs of Ren et al. 2018 mix both parts). There are 10 epochs, or as
+many as make 1,600 steps.
 
 The geodesic error is that on the target shape, times 100 over the root of its area, at --points points of the template; "either
 side" counts the match of the mirrored point as right as well. "swapped": of the points that lie far from their mirror image
@@ -55,6 +56,7 @@ SCORES = ("error", "either side", "swapped")
 DESCRIPTORS = 64
 SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have length 1
 DRAWN = 2000  # points of the template in a step
+EPOCHS, STEPS = 10, 1600  # at least
 MAPPED = ", mapped"
 #: no learning: the heat kernel signature for descriptors
 HEAT = "heat kernel signature"
@@ -75,12 +77,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--radius", type=float, default=0.035, help="of the neighbourhoods, per root of the area")
     parser.add_argument("--copies", type=int, default=1, help="of training shapes, with other triangles, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
-    surfaces.add_arguments(parser, epochs=10, batch_size=1, lr=0.02, dropout=0.0)
+    surfaces.add_arguments(parser, epochs=None, batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 12 bodies, made here")
-        args.data = stand_ins.bodies()
+        args.data, args.epochs = stand_ins.bodies(), args.epochs or EPOCHS
     return args
+
+
+def epochs_of(data: Collection, args) -> int:
+    """What --epochs says; by default EPOCHS, or as many more as few shapes need for STEPS steps."""
+    steps = -(-len(data.train[: args.limit]) * (1 + args.copies) // args.batch_size)
+    return args.epochs or max(EPOCHS, -(-STEPS // steps))
 
 
 def read(file: Path, part: slice | np.ndarray = slice(None)) -> list[Shape]:
@@ -296,7 +304,9 @@ def main() -> None:
         return
     names = "epochs", "lr", "weight decay", "dropout", "channels", "levels", "radius", "points", "copies", "limit"
     title = " + ".join(path.stem for path in (args.data, args.test) if path is not None)
-    runs, data = Runs(args.out, table, title, settings_of(args, *names)), load(args)
+    data = load(args)
+    args.epochs = epochs_of(data, args)
+    runs = Runs(args.out, table, title, settings_of(args, *names))
     if not runs.has(model=HEAT):
         runs.add(heat_kernel(data, args))
     surfaces.fill(runs, args, lambda missing, seed: run(missing, seed, data, args))

@@ -238,10 +238,10 @@ def draw_labels(file: Path, panels: dict[str, tuple[Surface, np.ndarray]]) -> No
     figure.savefig(file)
 
 
-def add_arguments(parser: argparse.ArgumentParser, **defaults: float) -> None:
+def add_arguments(parser: argparse.ArgumentParser, epochs: int | None, **defaults: float) -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="each has a split and weights of its own")
-    parser.add_argument("--epochs", type=int, default=int(defaults.pop("epochs", 30)))
+    parser.add_argument("--epochs", type=int, default=epochs)
     channels = int(defaults.pop("channels", 16))
     parser.add_argument(
         "--channels", type=int, default=channels, help="of the gauge network; the others have as many parameters"

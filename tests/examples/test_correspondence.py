@@ -97,6 +97,19 @@ def test_collections(tmp_path):
     assert [s.name for s in found.train] == ["one"] and [s.name for s in found.tests["held out"][0]] == ["two", "three"]
 
 
+def test_few_shapes_are_seen_more_often():
+    """FAUST keeps its ten epochs; 29 animals or 9 bodies, each with a copy, are seen until there are 1,600 steps."""
+    options = {"limit": None, "copies": 1, "batch_size": 1, "epochs": None}
+
+    def epochs(count: int, **changed) -> int:
+        args = type("Args", (), {**options, **changed})
+        return correspondence.epochs_of(correspondence.Collection([None] * count, {}), args)
+
+    assert [epochs(count) for count in (80, 29, 9, 1000)] == [10, 28, 89, 10]
+    assert epochs(80, limit=40) == epochs(40) == 20 and epochs(29, copies=0) == 56 and epochs(29, batch_size=4) == 107
+    assert epochs(29, epochs=3) == 3
+
+
 def test_faust(shared):
     args = type("Args", (), {"data": shared / "data" / "faust_remeshed", "test": shared / "data/duofm/faust_a_test.npz"})
     found = correspondence.load(args)
