@@ -6,7 +6,7 @@
     python examples/vessels.py --data FOLDER --weights examples/weights/vessels.safetensors      # a network that is trained
     python examples/vessels.py --table
 
-A network takes half a minute of one core on the small vessels, 7 to 80 minutes on 300, and 8 GB of memory.
+A network takes half a minute of one core on the small vessels, 7 to 120 minutes on 300, and 8 GB of memory.
 
 The task is that of Suk et al. 2022, on vessels of datasets/vessels. Inputs at a vertex: geodesic distance from the inlet,
 Reynolds number, curvature and second fundamental form. All networks have about as many parameters. Over O(2) a network knows
