@@ -77,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--radius", type=float, default=0.035, help="of the neighbourhoods, per root of the area")
     parser.add_argument("--copies", type=int, default=1, help="of training shapes, with other triangles, the first mirrored")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file")
-    surfaces.add_arguments(parser, epochs=None, batch_size=1, lr=0.02, dropout=0.0)
+    surfaces.add_arguments(parser, epochs=None, models=list(MODELS), batch_size=1, lr=0.02, dropout=0.0)
     args = parser.parse_args()
     if args.data is None and not args.table:
         print("no --data: 12 bodies, made here")

@@ -23,8 +23,17 @@ FEATURES = ("hks", "curvature", "second_fundamental_form")
 
 
 def gauge(in_type: FieldType, classes: int, width: int, args, order: int = 2, quadrature: int | None = 3) -> nn.Module:
-    out_type, options = FieldType(in_type.group, f"{classes}xtrivial"), {"dropout": args.dropout, "quadrature": quadrature}
-    return MeshUNet(in_type, out_type, channels=width, order=order, blocks=(1,) * (args.levels + 1), **options)
+    return unet(in_type, f"{classes}xtrivial", width, args, order, quadrature)
+
+
+def sided(in_type: FieldType, classes: int, width: int, args) -> nn.Module:
+    """Half of the outputs are pseudo-scalars: over O(2) their signs change in the mirror image, and nothing else does."""
+    return unet(in_type, f"{classes - classes // 2}x0 + {classes // 2}x0-", width, args)
+
+
+def unet(in_type: FieldType, outputs: str, width: int, args, order: int = 2, quadrature: int | None = 3) -> MeshUNet:
+    options = {"dropout": args.dropout, "quadrature": quadrature, "blocks": (1,) * (args.levels + 1)}
+    return MeshUNet(in_type, FieldType(in_type.group, outputs), channels=width, order=order, **options)
 
 
 class HeatKernel(nn.Module):
@@ -92,6 +101,7 @@ MODELS: dict[str, tuple[Callable, bool]] = {
     "gauge": (gauge, False),
     "gauge, heat kernel": (HeatKernel, False),
     "gauge, area weights": (partial(gauge, quadrature=None), False),
+    "gauge, O(2)": (sided, True),
     "mirror-blind": (gauge, True),
     "order 0": (isotropic, False),
     "DiffusionNet": (diffusion, False),
@@ -99,6 +109,9 @@ MODELS: dict[str, tuple[Callable, bool]] = {
     "EdgeCNN": (EdgeNet, False),
     "pointwise": (Pointwise, False),
 }
+
+#: those whose outputs stay the same in the mirror image, as labels do that have no side
+LABELLING = [name for name, (make, _) in MODELS.items() if make is not sided]
 
 #: name: the learning rate that was chosen for a network of another kind, in parts of --lr, which was chosen for ours
 RATES = {"DiffusionNet": 0.15, "DiffusionNet, no rotations": 0.15, "EdgeCNN": 0.2}

@@ -19,7 +19,7 @@ from torch_geometric.loader import DataLoader
 
 from examples import common
 from examples.shape_classification import with_tables
-from examples.surface_nets import MODELS, RATES, build
+from examples.surface_nets import LABELLING, RATES, build
 from gaugenet import geometry, viz
 from gaugenet.data import GaugeGraph, MeshDataset, Preparation
 from gaugenet.geometry import ProcessParams
@@ -238,8 +238,10 @@ def draw_labels(file: Path, panels: dict[str, tuple[Surface, np.ndarray]]) -> No
     figure.savefig(file)
 
 
-def add_arguments(parser: argparse.ArgumentParser, epochs: int | None, **defaults: float) -> None:
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+def add_arguments(
+    parser: argparse.ArgumentParser, epochs: int | None, models: Sequence[str] = LABELLING, **defaults: float
+) -> None:
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
     parser.add_argument("--seeds", type=int, default=3, help="each has a split and weights of its own")
     parser.add_argument("--epochs", type=int, default=epochs)
     channels = int(defaults.pop("channels", 16))

@@ -41,7 +41,7 @@ class EncoderOptions(BlockOptions):
         block: "residual" (:class:`gaugenet.nn.ResidualBlock`), "plain" (:class:`gaugenet.nn.ConvBlock`) or "bottleneck"
             (:class:`gaugenet.nn.BottleneckBlock`).
         lift: begin with a linear map at every node to the hidden fields; without it the first convolution reads the input.
-            Hidden fields have copies of the sign representation ("0-") where the input has some.
+            Hidden fields have copies of the sign representation ("0-") where the input or the output has some.
         pool: "mean" or "max", see :class:`gaugenet.nn.GaugePool`.
     """
 
@@ -83,6 +83,7 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
 
     Args:
         in_type: field type of the input features; its group is the structure group of the network.
+        out_type: field type that a subclass makes of the hidden fields, if it makes a field of them.
         options: :class:`EncoderOptions`, or its fields as keywords, which win over it; by default those of the class,
             ``defaults``, in which the presets differ.
 
@@ -97,14 +98,21 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
     defaults: ClassVar[EncoderOptions] = EncoderOptions()
 
     def __init__(
-        self, in_type: FieldType, *, options: EncoderOptions | None = None, **overrides: Unpack[EncoderKeywords]
+        self,
+        in_type: FieldType,
+        *,
+        out_type: FieldType | None = None,
+        options: EncoderOptions | None = None,
+        **overrides: Unpack[EncoderKeywords],
     ) -> None:
         check_field_types(self, in_type=in_type)
         super().__init__()
         self.options = options = self._settle(options, overrides)
         widths = _widths(options, type(self).__name__)
         self.in_type = in_type
-        sign = any(rep.is_sign for _, rep in in_type.blocks)
+        # Pseudo-scalars come with the input, or are made of fields that turn.
+        ends = (in_type, out_type) if out_type is not None and options.order else (in_type,)
+        sign = any(rep.is_sign for end in ends for _, rep in end.blocks)
         #: field type of every stage
         self.types = [hidden_type(in_type.group, width, options.order, sign) for width in widths]
         self.lift = self._lift() if options.lift else nn.Identity()

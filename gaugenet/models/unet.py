@@ -20,11 +20,15 @@ class GaugeUNet(GaugeEncoder):
     r"""U-shaped gauge-equivariant network (Ronneberger et al. 2015) over the levels of a graph.
 
     Blocks on every level going down, pooling and unpooling with transport, skip connections, one block on every level going
-    up, and an equivariant linear map to ``out_type`` at the end: "5x0" gives five scalars a node, "1x1" a tangent vector field.
+    up, and an equivariant linear map to ``out_type`` at the end: "5x0" gives five scalars a node, "1x1" a tangent vector field,
+    and over O(2) "5x0-" five numbers that change their signs in the mirror image, which tell left from right.
 
     Args:
         in_type, out_type: field types of the input and the output.
         options: :class:`EncoderOptions`, or its fields as keywords, see :class:`GaugeEncoder`.
+
+    Raises:
+        ValueError: parts of the output that no hidden field reaches, such as vectors for ``order=0``: they would be zero.
 
     Shapes:
         x (N, in_type.dim), graph; output (N, out_type.dim). Or x (B, N, in_type.dim) on a
@@ -40,12 +44,25 @@ class GaugeUNet(GaugeEncoder):
         **overrides: Unpack[EncoderKeywords],
     ) -> None:
         check_field_types(self, in_type=in_type, out_type=out_type)
-        super().__init__(in_type, options=options, **overrides)
+        super().__init__(in_type, out_type=out_type, options=options, **overrides)
         self.out_type = out_type
         pairs = list(zip(self.types[:-1], self.types[1:]))
         self.up = nn.ModuleList(self._block(fine + coarse, fine) for fine, coarse in pairs)
         self.unpools = nn.ModuleList(GaugeUnpool(coarse) for _, coarse in pairs)
-        self.project = GaugeLinear(self.types[0], out_type)
+        self.project = self._projection()
+
+    def _projection(self) -> GaugeLinear:
+        """The linear map to the output; an error if it leaves a part of it zero."""
+        project = GaugeLinear(self.types[0], self.out_type)
+        reached = {path[1] for path in project.expansion.paths if path[3] > path[2]}
+        missing = [block for i, block in enumerate(self.out_type.blocks) if i not in reached]
+        if missing:
+            lost = FieldType(self.out_type.group, missing)
+            raise ValueError(
+                f"{type(self).__name__} cannot give {lost} of its output {self.out_type}: its hidden fields are "
+                f"{self.types[0]}. Take a larger order"
+            )
+        return project
 
     def forward(self, x: Tensor, graph: GraphLike) -> Tensor:
         passed = self.encode(x, graph)

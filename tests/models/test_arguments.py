@@ -105,3 +105,16 @@ def test_no_input_is_lost_unsaid():
     net = models.MeshUNet(FieldType(o2, "1x0 + 1x0-"), FieldType(o2, "1x1"), channels=2).eval()
     x = torch.randn(graph.num_nodes, 2)
     assert not torch.allclose(net(x, graph), net(x * torch.tensor([1.0, 2.0]), graph))
+
+
+def test_no_output_is_zero_unsaid():
+    """What no hidden field reaches would be zero for every input."""
+    so2, o2 = groups.SO2(), groups.O2()
+    for in_type, out_type, order, missing in (
+        (FieldType(so2, "1x0 + 2x1"), "3x0 + 2x1 + 4x3", 2, "4x3"),
+        (FieldType(so2, "1x0"), "1x1 + 1x2", 0, r"1x1 \+ 1x2"),
+        (FieldType(o2, "1x0"), "2x0-", 0, "2x0-"),
+    ):
+        with pytest.raises(ValueError, match=rf"MeshUNet cannot give {missing} of its output .* Take a larger order"):
+            models.MeshUNet(in_type, FieldType(in_type.group, out_type), order=order)
+    models.MeshUNet(FieldType(o2, "1x0 + 1x0-"), FieldType(o2, "2x0-"), order=0)

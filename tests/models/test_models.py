@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 
-from gaugenet import FieldType, groups
+from gaugenet import FieldType, geometry, groups
 from gaugenet.models import MeshClassifier, MeshUNet
 from gaugenet.nn import ResidualBlock
 from gaugenet.testing import assert_gauge_equivariant, equivariance_error
@@ -42,6 +44,26 @@ def test_models_are_equivariant_as_shipped(dtype):
     assert_gauge_equivariant(unet, graph, IN, OUT, tolerance=tolerance)
     deep = with_statistics(randomise(MeshClassifier(IN, 5, blocks=(1, 1)))).to(dtype)
     assert_gauge_equivariant(deep, graph, IN, tolerance=tolerance)
+
+
+def test_pseudo_scalars_tell_left_from_right():
+    """Over O(2) the mirror image of a surface has the same scalars, and pseudo-scalars of the other sign."""
+    sphere = trimesh.creation.icosphere(2)
+    x, y, z = sphere.vertices.T
+    vertices = sphere.vertices * (1 + 0.3 * np.sin(2 * x + 1) * y + 0.2 * np.cos(3 * z + x))[:, None]
+    o2 = groups.O2()
+    in_type, out_type = FieldType(o2, "2x0 + 1x1"), FieldType(o2, "3x0 + 3x0-")
+    one, other = (
+        geometry.mesh(v, f, rings=2).to_graph()
+        for v, f in ((vertices, sphere.faces), (vertices * [1, 1, -1], sphere.faces[:, ::-1]))
+    )
+    net = with_statistics(randomise(MeshUNet(in_type, out_type, blocks=(2,)))).double().eval()
+    assert_gauge_equivariant(net, one, in_type, out_type, tolerance=1e-10)
+    scalars, zero = torch.randn(one.num_nodes, 2, dtype=torch.float64), torch.zeros(one.num_nodes, 2, dtype=torch.float64)
+    seen, mirrored = (net(torch.cat([scalars, zero], 1), graph).split(3, 1) for graph in (one, other))
+    assert torch.allclose(seen[0], mirrored[0], rtol=1e-9, atol=1e-9)
+    assert torch.allclose(seen[1], -mirrored[1], rtol=1e-9, atol=1e-9)
+    assert (seen[1].std(0) > 1e-3 * seen[0].std()).all()
 
 
 def test_every_argument_matters():

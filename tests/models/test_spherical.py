@@ -197,12 +197,12 @@ def test_compiled(model, sphere):
     """One graph without breaks; new fields and new weights need no compilation."""
     torch._dynamo.reset()
     torch.manual_seed(0)
-    net, static, counter = make(model), StaticGraph(sphere.float()), CompileCounterWithBackend("aot_eager")
-    x = torch.randn(2, 2, sphere.num_nodes, 1)
+    net, static, counter = make(model).double(), StaticGraph(sphere), CompileCounterWithBackend("aot_eager")
+    x = torch.randn(2, 2, sphere.num_nodes, 1, dtype=torch.float64)
     expected = [net.eval()(part, static) for part in x]
     compiled = torch.compile(net, fullgraph=True, backend=counter)
     for part, out in zip(x, expected):
-        assert torch.allclose(compiled(part, static), out, rtol=1e-4, atol=1e-6)
+        assert torch.allclose(compiled(part, static), out, rtol=1e-10, atol=1e-10)
     assert counter.frame_count == 1
     compiled(x[0], static).square().sum().backward()
     assert all(p.grad is not None for p in net.parameters())
