@@ -131,6 +131,24 @@ def test_networks_have_as_many_parameters(tmp_path):
         assert abs(size - sizes["gauge"]) < 0.2 * sizes["gauge"], (name, sizes)
 
 
+def test_who_sees_the_hand_of_a_surface(tmp_path):
+    """Over O(2) pseudo-scalars change their signs in the mirror image, scalars stay; over SO(2) all may change."""
+    args = argparse.Namespace(channels=4, levels=0, dropout=0.0)
+    params = gaugenet.geometry.ProcessParams(rings=1, normalize=True, features=surface_nets.FEATURES)
+    shape = body(0)
+    _, graphs = surfaces.graphs_of([shape, shape.mirrored()], params, tmp_path)
+    one, other = (graph.double() for graph in graphs.values())
+    answers = {}
+    for name in ("gauge", "gauge, O(2)", "mirror-blind"):
+        torch.manual_seed(0)
+        net = surface_nets.build(name, one, 6, args).double().eval()
+        answers[name] = [net(graph.features(*surface_nets.FEATURES), graph).detach() for graph in (one, other)]
+    seen, mirrored = answers["gauge, O(2)"]
+    assert torch.allclose(seen * torch.tensor([1, 1, 1, -1, -1, -1]), mirrored, atol=1e-4)
+    assert (seen - mirrored)[:, 3:].std() > 0.01
+    assert torch.allclose(*answers["mirror-blind"], atol=1e-4) and not torch.allclose(*answers["gauge"], atol=1e-2)
+
+
 def test_an_edge_network_sees_neighbours(tmp_path):
     """And a pointwise one does not: what changes when one node's features do."""
     args = argparse.Namespace(channels=4, levels=0, dropout=0.0)
