@@ -248,7 +248,7 @@ def add_arguments(
     parser.add_argument(
         "--channels", type=int, default=channels, help="of the gauge network; the others have as many parameters"
     )
-    parser.add_argument("--levels", type=int, default=2, help="coarser levels")
+    parser.add_argument("--levels", type=int, default=int(defaults.pop("levels", 2)), help="coarser levels")
     parser.add_argument("--limit", type=int, help="number of training surfaces, by default all")
     parser.add_argument("--jobs", type=int, default=2, help="processes that preprocess meshes")
     parser.add_argument("--records", type=Path, default=Path("runs") / "records", help="folder of the preprocessed meshes")

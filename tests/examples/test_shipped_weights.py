@@ -77,9 +77,8 @@ def test_correspondence(shared, tmp_path, monkeypatch):
     some = correspondence.Collection([], {"FAUST_r": (shapes[:12:5], [(0, 1), (1, 2), (2, 0)])})
     graphs = correspondence.graphs_of(some, [], net.preparation.params, args)
     found = correspondence.tested(partial(correspondence.describe, net), some, graphs, net.preparation, args)
-    mapped = found["FAUST_r" + correspondence.MAPPED]
-    assert np.mean(mapped["error"]) < 4 and np.mean(mapped["swapped"]) < 5
-    assert np.mean(mapped["error"]) < np.mean(found["FAUST_r"]["error"])
+    for way in ("", correspondence.MAPPED):
+        assert np.mean(found["FAUST_r" + way]["error"]) < 2 and np.mean(found["FAUST_r" + way]["swapped"]) < 2
 
 
 def test_vessels(tmp_path):
