@@ -294,6 +294,7 @@ for _name in ("GaugeUNet", "MeshUNet", "SphericalUNet", "GEMCNN", "HSN", "FieldC
         {"in_type": IRREPS, "out_type": IRREPS},
         {"in_type": TYPES, "out_type": (3, REGULAR), "blocks": (2, "12"), "channels": (0, "x")},
     )
+CASES[models.GeodesicCNN][0]["out_type"] = FieldType(IRREPS.group, "2x0")
 
 _VOXELS = {"num_classes": COUNTS, "in_channels": COUNTS, "widths": SEQUENCES, "kernel_size": COUNTS, "pool": COUNTS}
 _VOXELS |= {"readout": NAMES, "norm": NAMES, "reduce": NAMES, "dropout": SHARES, "spacing": (2.0, (1.0, 2.0), (1.0, 0.0, 1.0))}
