@@ -87,7 +87,7 @@ CASES = {
         ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "ZonalCNN", "SpinCNN", "ClebschGordanCNN", "DeepSphere"),
         ((ONE, 3), SMALL, "sphere"),
     ),
-    **dict.fromkeys(("GEMCNN", "HSN", "MDGCNN", "FieldConvNet"), ((ONE, T), SMALL, "sphere")),
+    **dict.fromkeys(("GEMCNN", "HSN", "MDGCNN", "FieldConvNet"), ((ONE, U), SMALL, "sphere")),
     **dict.fromkeys(("GCNN", "GeodesicCNN"), ((ONE, ONE), SMALL, "sphere")),
     **dict.fromkeys(
         ("EMAN", "GET"),

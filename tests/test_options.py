@@ -28,7 +28,8 @@ def make(model, **options):
     in_type = FieldType(groups.Trivial(), "2x0") if model in (models.UGSCNN, models.LieConvNet) else TYPE
     if model is GaugeEncoder:
         return model(in_type, **options)
-    return model(in_type, TYPE if issubclass(model, models.GaugeUNet) else 5, **options)
+    out_type = FieldType(groups.SO2(), "2x0") if model is models.GeodesicCNN else TYPE
+    return model(in_type, out_type if issubclass(model, models.GaugeUNet) else 5, **options)
 
 
 def keywords(made) -> dict:

@@ -100,8 +100,8 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
     def __init__(
         self,
         in_type: FieldType,
-        *,
         out_type: FieldType | None = None,
+        *,
         options: EncoderOptions | None = None,
         **overrides: Unpack[EncoderKeywords],
     ) -> None:
