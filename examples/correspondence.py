@@ -45,9 +45,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gaugenet
 from examples import stand_ins, surfaces
-from examples.common import Runs, ahead, cell, minutes, settings_of, spelled, standard_error
+from examples.common import Runs, ahead, means, minutes, over_shapes, settings_of, spelled
 from examples.matching import Described, Shape, by_map, draw, geodesics, nearest, scores
-from examples.surface_nets import FEATURES, MODELS
+from examples.surface_nets import FEATURES, MODELS, SIDED
 from examples.surfaces import Surface
 from gaugenet.data import FeatureScaler, GaugeGraph, Preparation, Task
 from gaugenet.geometry import ProcessParams
@@ -59,8 +59,6 @@ SHARPNESS = 20.0  # of the softmax over template points, whose descriptors have 
 DRAWN = 2000  # points of the template in a step
 EPOCHS, STEPS = 10, 1600  # at least
 MAPPED = ", mapped"
-#: over O(2), half of its descriptors pseudo-scalars
-OURS = "gauge, O(2)"
 #: no learning: the heat kernel signature for descriptors
 HEAT = "heat kernel signature"
 
@@ -278,6 +276,7 @@ def matched(model: Callable, data: Collection, test: str, graphs: dict, preparat
 def table(results: dict) -> str:
     """Markdown: errors by test set and model; mean and standard error over seeds, and over shapes of one seed."""
     tests = list(dict.fromkeys(key for r in results["runs"] for key, value in r.items() if isinstance(value, dict)))
+    lead = f"{SIDED} is ahead by"
     lines = [
         f"# Correspondence ({results['data']})",
         "",
@@ -285,18 +284,18 @@ def table(results: dict) -> str:
         "standard error over seeds; 'over shapes': the standard error of the error over the target shapes of one seed; the",
         "last column compares the error shape by shape.",
         "",
-        f"| test set | model | error | either side | swapped % | over shapes | parameters | CPU minutes | {OURS} is ahead by |",
+        f"| test set | model | error | either side | swapped % | over shapes | parameters | CPU minutes | {lead} |",
         "|---" * 9 + "|",
     ]
-    for test, name in [(test, name) for test in tests for name in [HEAT, *MODELS]]:
-        runs = [r for r in results["runs"] if r["model"] == name]
-        if not runs:
-            continue
-        means = ([float(np.mean(r[test][score])) for r in runs] for score in SCORES)
-        cells = " | ".join(cell([value for value in values if value == value], ".3g") for values in means)  # without nan
-        over = np.mean([standard_error(r[test]["error"]) for r in runs])
-        lead = ahead([r | r[test] for r in results["runs"]], OURS, name, "error", -1)
-        lines.append(f"| {test} | {name} | {cells} | {over:.2g} | {runs[0]['parameters']} | {minutes(runs)} | {lead} |")
+    columns = [*(means(score, ".3g") for score in SCORES), over_shapes("error")]
+    for test in tests:
+        # Scores of the mirrored points are nan where those are not known.
+        runs = [r | {score: of for score, of in r[test].items() if not np.isnan(of).any()} for r in results["runs"]]
+        for name in [HEAT, *MODELS]:
+            own = [r for r in runs if r["model"] == name]
+            if own:
+                cells = [test, name, *(column(own) for column in columns), str(own[0]["parameters"]), minutes(own)]
+                lines.append(f"| {' | '.join(cells)} | {ahead(runs, SIDED, name, 'error', -1)} |")
     return "\n".join([*lines, "", spelled(results["settings"]), ""])
 
 

@@ -19,6 +19,8 @@ from gaugenet.groups import O2
 from gaugenet.models import DiffusionNet, MeshUNet
 from gaugenet.nn import to_scalars
 
+#: the gauge network of which half of the outputs change their signs in the mirror image
+SIDED = "gauge, O(2)"
 FEATURES = ("hks", "curvature", "second_fundamental_form")
 
 
@@ -101,7 +103,7 @@ MODELS: dict[str, tuple[Callable, bool]] = {
     "gauge": (gauge, False),
     "gauge, heat kernel": (HeatKernel, False),
     "gauge, area weights": (partial(gauge, quadrature=None), False),
-    "gauge, O(2)": (sided, True),
+    SIDED: (sided, True),
     "mirror-blind": (gauge, True),
     "order 0": (isotropic, False),
     "DiffusionNet": (diffusion, False),
@@ -111,7 +113,7 @@ MODELS: dict[str, tuple[Callable, bool]] = {
 }
 
 #: those whose outputs stay the same in the mirror image, as labels do that have no side
-LABELLING = [name for name, (make, _) in MODELS.items() if make is not sided]
+LABELLING = [name for name in MODELS if name != SIDED]
 
 #: name: the learning rate that was chosen for a network of another kind, in parts of --lr, which was chosen for ours
 RATES = {"DiffusionNet": 0.15, "DiffusionNet, no rotations": 0.15, "EdgeCNN": 0.2}

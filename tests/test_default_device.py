@@ -87,7 +87,8 @@ CASES = {
         ("GaugeClassifier", "MeshClassifier", "SphericalCNN", "ZonalCNN", "SpinCNN", "ClebschGordanCNN", "DeepSphere"),
         ((ONE, 3), SMALL, "sphere"),
     ),
-    **dict.fromkeys(("GEMCNN", "HSN", "MDGCNN", "FieldConvNet"), ((ONE, U), SMALL, "sphere")),
+    **dict.fromkeys(("GEMCNN", "MDGCNN"), ((ONE, T), SMALL, "sphere")),
+    **dict.fromkeys(("HSN", "FieldConvNet"), ((ONE, U), SMALL, "sphere")),  # of orders 0 and 1
     **dict.fromkeys(("GCNN", "GeodesicCNN"), ((ONE, ONE), SMALL, "sphere")),
     **dict.fromkeys(
         ("EMAN", "GET"),

@@ -76,6 +76,13 @@ def hidden_type(group: Group, channels: int, order: int, sign: bool = False) -> 
     return FieldType(group, [(channels, group.irrep(name)) for name in names])
 
 
+def unmapped(linear: GaugeLinear, end: int) -> FieldType:
+    """The part of the input (``end`` 0) that a linear map does not read, or of the output (1) that it leaves zero."""
+    mapped = {path[end] for path in linear.expansion.paths if path[3] > path[2]}
+    type = (linear.in_type, linear.out_type)[end]
+    return FieldType(type.group, [block for i, block in enumerate(type.blocks) if i not in mapped])
+
+
 class GaugeEncoder(TakesOptions, SavedNetwork):
     """Stages of gauge-equivariant blocks, each on a level of the graph, pooling with transport between them.
 
@@ -129,11 +136,10 @@ class GaugeEncoder(TakesOptions, SavedNetwork):
     def _lift(self) -> nn.Module:
         """The linear map to the hidden fields; a warning if it loses a part of the input."""
         lift = GaugeLinear(self.in_type, self.types[0])
-        used = {path[0] for path in lift.expansion.paths if path[3] > path[2]}
-        lost = [block for i, block in enumerate(self.in_type.blocks) if i not in used]
-        if lost:
+        lost = unmapped(lift, 0)
+        if lost.dim:
             warnings.warn(
-                f"{type(self).__name__} sees nothing of {FieldType(self.in_type.group, lost)} of its input {self.in_type}: its "
+                f"{type(self).__name__} sees nothing of {lost} of its input {self.in_type}: its "
                 f"hidden fields are {self.types[0]}. Take a larger order, invariants of these inputs (their norms), or "
                 "lift=False, which lets the first convolution read them",
                 UserWarning,

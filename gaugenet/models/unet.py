@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..fields import FieldType, check_field_types
 from ..nn import GaugeLinear, GaugeUnpool
 from ..nn.tensor_checks import GraphLike
-from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder
+from .encoder import EncoderKeywords, EncoderOptions, GaugeEncoder, unmapped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,12 +54,10 @@ class GaugeUNet(GaugeEncoder):
     def _projection(self) -> GaugeLinear:
         """The linear map to the output; an error if it leaves a part of it zero."""
         project = GaugeLinear(self.types[0], self.out_type)
-        reached = {path[1] for path in project.expansion.paths if path[3] > path[2]}
-        missing = [block for i, block in enumerate(self.out_type.blocks) if i not in reached]
-        if missing:
-            lost = FieldType(self.out_type.group, missing)
+        missing = unmapped(project, 1)
+        if missing.dim:
             raise ValueError(
-                f"{type(self).__name__} cannot give {lost} of its output {self.out_type}: its hidden fields are "
+                f"{type(self).__name__} cannot give {missing} of its output {self.out_type}: its hidden fields are "
                 f"{self.types[0]}. Take a larger order"
             )
         return project

@@ -65,25 +65,17 @@ def test_runs_from_end_to_end(tmp_path, monkeypatch, capsys):
     write(tmp_path / "animals.npz", ["cat", "dog", "cow", "horse"])
     out = tmp_path / "c.json"
     kept = ["--out", str(out), "--records", str(tmp_path / "records"), "--save", str(tmp_path)]
-    command = [
-        "correspondence.py",
-        "--data",
-        str(tmp_path / "animals.npz"),
-        *SMALL,
-        "--models",
-        correspondence.OURS,
-        "pointwise",
-        *kept,
-    ]
+    models = ["--models", correspondence.SIDED, "pointwise"]
+    command = ["correspondence.py", "--data", str(tmp_path / "animals.npz"), *SMALL, *models, *kept]
     monkeypatch.setattr(sys, "argv", command)
     correspondence.main()
     runs = json.loads(out.read_text())["runs"]
-    assert [r["model"] for r in runs] == [correspondence.HEAT, correspondence.OURS, "pointwise"]
+    assert [r["model"] for r in runs] == [correspondence.HEAT, correspondence.SIDED, "pointwise"]
     for r in runs:
         assert len(r["held out"]["error"]) == 2 and all(0 < e < 100 for e in r["held out"]["error"])
         assert np.isnan(r["held out"]["swapped"]).all()
     shown = out.with_suffix(".md").read_text()
-    assert f"| {correspondence.OURS} |" in shown and "nan" not in shown
+    assert f"| {correspondence.SIDED} |" in shown and "nan" not in shown
     assert isinstance(gaugenet.load(tmp_path / "correspondence-gauge,-O(2)-0.safetensors"), gaugenet.models.MeshUNet)
     # The weights that were saved give the row again.
     more = ["--weights", str(tmp_path / "correspondence-gauge,-O(2)-0.safetensors"), "--picture", str(tmp_path / "bodies.png")]
